@@ -1,0 +1,109 @@
+// swift-tools-version: 6.2
+// The one page that shows the arrows: every target, what it may import, and why each dependency is here.
+import PackageDescription
+
+/// The settings that every Swift target of this house is built with.
+let house: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+  name: "sallyport",
+  products: [
+    .executable(name: "sallyport", targets: ["sallyport"]),
+    .executable(name: "sallyport-bench", targets: ["sallyport-bench"]),
+  ],
+  dependencies: [
+    // The command line: nouns, verbs, help, completions.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // SHA-256 for the content hash that is an identity.
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // The agent's own log.
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // Errno and FilePath.
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    // The agent's services start and stop together, also on SIGTERM.
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    // Policy documents, with the line and column of every node.
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // What Linux offers and Glibc's module does not show to Swift.
+    .target(name: "CLinux"),
+    // libbpf as it is; only BPF imports it.
+    .systemLibrary(
+      name: "CLibbpf", pkgConfig: "libbpf",
+      providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
+    // Every byte that crosses between kernel and Swift, and the prebuilt programs; only Enforcement imports it.
+    .target(
+      name: "CDatapath", path: "bpf",
+      exclude: ["README.md", "lib", "maps.h", "cgroup.bpf.c", "prebuilt/cgroup.bpf.o", "prebuilt/MANIFEST"],
+      sources: ["prebuilt/object.c"], publicHeadersPath: "include"),
+
+    // Pure: labels, identities, selectors, rules; the verdict; the compiler to tables.
+    .target(
+      name: "Policy",
+      dependencies: [.product(name: "Crypto", package: "swift-crypto"), "Yams"],
+      swiftSettings: house),
+    // Linux with Swift manners.
+    .target(
+      name: "Kernel",
+      dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: house),
+    // libbpf as Swift values.
+    .target(name: "BPF", dependencies: ["CLibbpf", "Kernel"], swiftSettings: house),
+    // The single writer of the kernel's tables.
+    .target(
+      name: "Enforcement",
+      dependencies: ["Policy", "Kernel", "BPF", "CDatapath", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: house),
+    // What runs here, and which labels it has.
+    .target(
+      name: "Workloads",
+      dependencies: ["Policy", "Kernel", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: house),
+    // Flow records, counters, and how they are shown.
+    .target(name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement"], swiftSettings: house),
+
+    .executableTarget(
+      name: "sallyport",
+      dependencies: [
+        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: house),
+    .executableTarget(
+      name: "sallyport-bench",
+      dependencies: [
+        "Policy", "Kernel", "Enforcement",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: house),
+
+    // Sandboxes (cgroup, network namespace, bpffs) and packets for the tests.
+    .target(
+      name: "TestSupport", dependencies: ["Policy", "Kernel", "BPF", "Enforcement"],
+      path: "Tests/Support", swiftSettings: house),
+    .testTarget(name: "PolicyTests", dependencies: ["Policy"], swiftSettings: house),
+    .testTarget(
+      name: "KernelTests", dependencies: ["Kernel", "TestSupport"],
+      resources: [.copy("Fixtures")], swiftSettings: house),
+    .testTarget(name: "BPFTests", dependencies: ["BPF", "Kernel", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
+      swiftSettings: house),
+  ],
+  cLanguageStandard: .gnu2x
+)

@@ -1,0 +1,1 @@
+// Skeleton; replaced as Evidence is built.
