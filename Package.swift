@@ -66,7 +66,7 @@ let package = Package(
     // What runs here, and which labels it has.
     .target(
       name: "Workloads",
-      dependencies: ["Policy", "Kernel", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["Policy", "Kernel", "Enforcement", .product(name: "Logging", package: "swift-log")],
       swiftSettings: house),
     // Flow records, counters, and how they are shown.
     .target(name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement"], swiftSettings: house),

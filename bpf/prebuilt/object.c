@@ -1,1 +1,8 @@
-#include "datapath/abi.h"
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Embeds the prebuilt objects; 8-byte alignment because ELF readers want it. */
+#include "datapath/object.h"
+
+_Alignas(8) const unsigned char sp_cgroup_object[] = {
+#embed "cgroup.bpf.o"
+};
+const size_t sp_cgroup_object_size = sizeof(sp_cgroup_object);

@@ -1,1 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Every byte that crosses between the kernel programs and Swift, and nothing else.
+ *
+ * Rules: fixed-width types only; the type states the byte order (__u16/__u32 host order, __be16/__be32 network order);
+ * padding is explicit, so that a hash key never hashes garbage; every struct has its size asserted. A change of meaning
+ * or layout raises SP_ABI_VERSION. Enumerations are append-only: a retired number stays, as a comment.
+ */
 #pragma once
+#include <linux/types.h>
+
+#define SP_ABI_VERSION 1u
+
+/* ---- Limits ---------------------------------------------------------------------------------------------------- */
+
+/* Dense identity numbers: 0 unknown, 1 host, 2 world, 16… allotted to label sets, 131072… sets of external networks. */
+#define SP_IDENTITY_UNKNOWN 0u
+#define SP_IDENTITY_HOST 1u
+#define SP_IDENTITY_WORLD 2u
+#define SP_IDENTITY_CAPACITY 147456u
+
+/* Port classes of one slot, as a flat array of __u16: where each protocol's part begins. */
+#define SP_PORT_TCP 0u
+#define SP_PORT_UDP 65536u
+#define SP_PORT_SCTP 131072u
+#define SP_PORT_ICMP 196608u  /* + type */
+#define SP_PORT_ICMP6 196864u /* + type */
+#define SP_PORT_OTHER 197120u /* + protocol number */
+#define SP_PORT_COUNT 197376u
+#define SP_PORTS_PER_ROW 64u
+#define SP_PORT_ROWS 3084u /* SP_PORT_COUNT / SP_PORTS_PER_ROW */
+
+/* cgroups are looked at from level 1 (child of the hierarchy's root) to this level; deeper ones inherit. */
+#define SP_MAX_LEVEL 16u
+
+/* ---- Enumerations ---------------------------------------------------------------------------------------------- */
+
+enum sp_direction { SP_OUTGOING = 0, SP_INCOMING = 1 };
+
+enum sp_action { SP_NONE = 0, SP_ALLOW = 1, SP_REJECT = 2 };
+
+/* What decided a verdict. */
+enum sp_decided_by {
+	SP_BY_NOTHING = 0,
+	SP_BY_RULE = 1,
+	SP_BY_DEFAULT = 2,  /* no rule matched */
+	SP_BY_LOCAL = 3,    /* both ends are the same workload */
+	SP_BY_EXCLUDED = 4, /* neighbour discovery, MLD, PTB, time exceeded */
+	SP_BY_INVALID = 5,  /* the packet's headers cannot be read, or it is a fragment without its transport header */
+	SP_BY_ERROR = 6,    /* a table that must be there is not: refused */
+};
+
+/* How the other end's identity is known. */
+enum sp_assurance {
+	SP_ASSURED_NOT = 0,     /* unknown */
+	SP_ASSURED_ADDRESS = 1, /* from its address alone */
+	SP_ASSURED_SOCKET = 2,  /* its socket was found in this network namespace */
+	SP_ASSURED_HANDOFF = 3, /* its own egress hook on this host told us, for this very packet or conversation */
+};
+
+enum sp_record_kind {
+	SP_RECORD_ATTEMPT = 1, /* connect() passed; the process is known */
+	SP_RECORD_REFUSED = 2,
+	SP_RECORD_OPEN = 3,    /* a TCP connection is established, or the first packet of a conversation passed */
+	SP_RECORD_CLOSE = 4,   /* a TCP connection ended, with its counts */
+	SP_RECORD_BIND = 5,    /* a process bound a socket to a port */
+};
+
+/* Flags of struct sp_record. */
+#define SP_RECORD_LOG 1u       /* the rule asks for it */
+#define SP_RECORD_REVOKED 2u   /* it had been allowed before */
+#define SP_RECORD_PEER_SIDE 4u /* refused at connect() for the incoming side of the other workload */
+#define SP_RECORD_FAILED 8u    /* close of a connection that never was established */
+
+/* Flags of struct sp_workload. */
+#define SP_WORKLOAD_OBSERVE 1u /* verdicts on this workload are reported and not applied */
+
+/* Flags of struct sp_sender. */
+#define SP_SENDER_AMBIGUOUS 1u /* two workloads sent the same tuple: the receiver must not choose */
+
+/* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
+#define SP_COUNT_OBSERVED 14u /* an observed rule or workload would have changed the outcome */
+#define SP_COUNT_REVOKED 15u  /* conversations ended because policy no longer allows them */
+#define SP_COUNTS 16u
+
+/* Counters of the datapath itself (struct sp_stats). */
+enum sp_stat {
+	SP_STAT_RECORDS = 0,            /* records written */
+	SP_STAT_RECORDS_LOST = 1,       /* the ring was full */
+	SP_STAT_RECORDS_SUPPRESSED = 2, /* same refusal again within a second */
+	SP_STAT_CONVERSATIONS_FULL = 3, /* judged as new because no state could be kept */
+	SP_STAT_SENDERS_FAILED = 4,     /* the sender could not be told to the receiver */
+	SP_STAT_SENDERS_AMBIGUOUS = 5,
+	SP_STAT_TABLE_MISSING = 6,
+	SP_STAT_COUNT = 8,
+};
+
+/* ---- Configuration, read-only after load ------------------------------------------------------------------------ */
+
+/* Kernel features, found by trying (bits of sp_config.features). */
+#define SP_FEATURE_COARSE_CLOCK 1u /* bpf_ktime_get_coarse_ns, 5.11 */
+#define SP_FEATURE_SOCKET_CAST 2u  /* bpf_rdonly_cast, 6.2 */
+
+struct sp_config {
+	__u32 abi_version; /* SP_ABI_VERSION; the loader refuses another */
+	__u32 features;    /* SP_FEATURE_… */
+	__u64 udp_idle;    /* ns after which a UDP or other conversation is over */
+	__u64 icmp_idle;   /* ns, likewise for ICMP */
+};
+_Static_assert(sizeof(struct sp_config) == 24, "sp_config");
+
+/* ---- sp_active: array of one __u32 ------------------------------------------------------------------------------ */
+
+/* The generation: raised by every change of policy (by an odd number) or of labels (by an even number). Its lowest bit
+ * is the slot whose tables are in force. A program reads it once per packet, so no packet sees half of two.
+ */
+#define SP_SLOT(generation) ((generation)&1u)
+
+/* ---- sp_control: array of one ----------------------------------------------------------------------------------- */
+
+struct sp_control {
+	__u32 levels; /* bit n: a labelled cgroup may exist at level n; set before the row is written */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_control) == 8, "sp_control");
+
+/* ---- sp_workload: cgroup id (__u64) → identity ------------------------------------------------------------------ */
+
+struct sp_workload {
+	__u32 identity; /* number */
+	__u32 flags;    /* SP_WORKLOAD_… */
+};
+_Static_assert(sizeof(struct sp_workload) == 8, "sp_workload");
+
+/* ---- sp_classes: array, index = slot × SP_IDENTITY_CAPACITY + identity ------------------------------------------- */
+
+/* Which cells exist for a subject class; the others are not looked up. p = peer class, t = port class. */
+#define SP_PROBE_PEER_PORT 1u /* (p, t) */
+#define SP_PROBE_PEER 2u      /* (p, any) */
+#define SP_PROBE_PORT 4u      /* (any, t) */
+#define SP_PROBE_ANY 8u       /* (any, any) */
+
+struct sp_classes {
+	__u32 subject[2]; /* by direction; 0 = no rule set applies: the default */
+	__u32 peer;       /* 0 = no narrow peer matches */
+	__u8 probes[2];   /* by direction, SP_PROBE_… */
+	__u8 fallback[2]; /* by direction: the default action, enum sp_action */
+};
+_Static_assert(sizeof(struct sp_classes) == 16, "sp_classes");
+
+/* ---- sp_ports: array, index = slot × SP_PORT_ROWS + port index / SP_PORTS_PER_ROW --------------------------------- */
+
+struct sp_port_row {
+	__u16 classes[SP_PORTS_PER_ROW];
+};
+_Static_assert(sizeof(struct sp_port_row) == 128, "sp_port_row");
+
+/* ---- sp_policy: hash ------------------------------------------------------------------------------------------- */
+
+/* peer 0 and port_class 0 mean "any". Looked up most specific first; the first hit decides:
+ *   (p, t)   (p, 0)   (0, t)   (0, 0)   else the default.
+ */
+struct sp_cell_key {
+	__u32 subject;
+	__u32 peer;
+	__u16 port_class;
+	__u8 direction; /* enum sp_direction */
+	__u8 slot;
+};
+_Static_assert(sizeof(struct sp_cell_key) == 12, "sp_cell_key");
+
+struct sp_cell {
+	__u32 rule;          /* number of the winning rule, 0 = none */
+	__u32 observed_rule; /* number of the observed rule that would win, 0 = none */
+	__u8 action;         /* enum sp_action; SP_NONE = the default applies */
+	__u8 observed_action;
+	__u8 log; /* 1 = the winning rule asks for a log */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct sp_cell) == 12, "sp_cell");
+
+/* ---- sp_networks: LPM trie -------------------------------------------------------------------------------------- */
+
+struct sp_network_key {
+	__u32 prefix_length; /* bits: 32 for the slot, then those of the address */
+	__u32 slot;          /* host order; compared as four bytes */
+	__u8 address[16];    /* network order; IPv4 as ::ffff:a.b.c.d, so that /8 is /104 */
+};
+_Static_assert(sizeof(struct sp_network_key) == 24, "sp_network_key");
+
+struct sp_network {
+	__u32 identity; /* number */
+	__u32 pad;
+	__u64 workload; /* cgroup id when the address is that of a workload of this host, else 0 */
+};
+_Static_assert(sizeof(struct sp_network) == 16, "sp_network");
+
+/* ---- sp_senders: LRU hash ------------------------------------------------------------------------------------------
+ * What an egress hook tells the ingress hook of another network namespace of this host. For a TCP SYN, `tag` is the
+ * packet's hash: 32 random bits of the sending socket that survive veth and bridges and cannot be set by a sender, so
+ * equal addresses, ports and sequence numbers in two namespaces stay two senders. Once the listener has seen the SYN,
+ * a second row with SP_TAG_LISTENER | cookie tells the ACK that completes the handshake (whose hash differs). For other
+ * protocols the tag is 0 and the row says when two workloads claimed it.
+ */
+#define SP_TAG_LISTENER (1ull << 63)
+
+struct sp_sender_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 sequence; /* TCP: that of the SYN, network order as a number; else 0 */
+	__u64 tag;
+	__u8 protocol;
+	__u8 pad[7];
+};
+_Static_assert(sizeof(struct sp_sender_key) == 56, "sp_sender_key");
+
+struct sp_sender {
+	__u64 workload; /* cgroup id, 0 = host */
+	__u64 time;     /* ns, when it was last written */
+	__u32 identity;
+	__u32 flags; /* SP_SENDER_… */
+};
+_Static_assert(sizeof(struct sp_sender) == 24, "sp_sender");
+
+/* ---- sp_talks: hash, conversations of everything but TCP ----------------------------------------------------------- */
+
+struct sp_talk_key {
+	__u64 socket; /* cookie: state belongs to one socket, whatever the namespaces' addresses */
+	__u8 local[16];
+	__u8 remote[16];
+	__be16 local_port; /* ICMP echo: the identifier; other ICMP: type and code */
+	__be16 remote_port;
+	__u8 protocol;
+	__u8 initiator; /* ICMP only: enum sp_direction of who asked, so that an id used the other way is another talk */
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct sp_talk_key) == 48, "sp_talk_key");
+
+struct sp_talk {
+	__u64 opened;    /* ns, CLOCK_MONOTONIC */
+	__u64 last_seen; /* ns, CLOCK_MONOTONIC (coarse) */
+	__u64 packets[2]; /* by direction of the packet, enum sp_direction */
+	__u64 bytes[2];   /* IP bytes, likewise */
+	__u64 workload;  /* of the socket: cgroup id of its labelled ancestor, 0 = host */
+	__u64 peer_workload;
+	__u64 handoff_time; /* ns, when the receiver was last told the sender */
+	__u32 peer;         /* identity number */
+	__u32 generation;   /* that last judged it */
+	__u32 rule;
+	__u32 uid;
+	__u8 direction; /* who began: enum sp_direction */
+	__u8 assurance;
+	__u8 decided_by;
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct sp_talk) == 96, "sp_talk");
+
+/* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
+
+struct sp_counts {
+	__u64 n[2][SP_COUNTS];
+};
+_Static_assert(sizeof(struct sp_counts) == 256, "sp_counts");
+
+/* ---- sp_stats: per-CPU array of one --------------------------------------------------------------------------------- */
+
+struct sp_stats {
+	__u64 n[SP_STAT_COUNT];
+};
+_Static_assert(sizeof(struct sp_stats) == 64, "sp_stats");
+
+/* ---- sp_records: ring buffer ------------------------------------------------------------------------------------------ */
+
+struct sp_record {
+	__u64 time;          /* ns, CLOCK_MONOTONIC */
+	__u64 socket;        /* cookie of the socket the record is about */
+	__u64 listener;      /* OPEN of an accepted connection: cookie of the listening socket */
+	__u64 workload;      /* subject: cgroup id of its labelled ancestor, 0 = host */
+	__u64 peer_workload; /* when known, else 0 */
+	__u64 cgroup;        /* ATTEMPT, BIND: cgroup id of the task */
+	__u64 bytes_sent;    /* CLOSE: acknowledged payload bytes */
+	__u64 bytes_received;
+	__u32 packets_sent; /* CLOSE: segments */
+	__u32 packets_received;
+	__u32 rtt; /* OPEN, CLOSE: smoothed round-trip time in µs */
+	__u32 subject; /* identity numbers */
+	__u32 peer;
+	__u32 rule;
+	__u32 observed_rule;
+	__u32 generation;
+	__u32 pid; /* thread group; 0 = not known here */
+	__u32 uid;
+	__u32 tid;
+	__u16 local_port; /* host order; ICMP: identifier or type */
+	__u16 remote_port; /* host order; ICMP: type */
+	__u8 local[16];
+	__u8 remote[16];
+	__u8 kind;      /* enum sp_record_kind */
+	__u8 direction; /* enum sp_direction */
+	__u8 protocol;
+	__u8 action; /* what was done, enum sp_action */
+	__u8 observed_action;
+	__u8 decided_by;
+	__u8 assurance;
+	__u8 flags; /* SP_RECORD_… */
+	char comm[16];
+};
+_Static_assert(sizeof(struct sp_record) == 168, "sp_record");
