@@ -141,8 +141,8 @@ __noinline int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet 
 	if (!packet || !flow)
 		return 0;
 	refused = flow->action == SP_REJECT;
-	if (refused && sp_is_repeated(flow, *(__u32 *)((direction == SP_OUTGOING ? packet->destination :
-										  packet->source) + 12))) {
+	if (refused &&
+	    sp_is_repeated(flow, *(__u32 *)((direction == SP_OUTGOING ? packet->destination : packet->source) + 12))) {
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}

@@ -9,7 +9,7 @@
 struct sp_party {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */
 	__u32 identity; /* number */
-	__u32 flags;    /* SP_WORKLOAD_… */
+	__u32 flags;	/* SP_WORKLOAD_… */
 	__u32 assurance;
 	__u32 pad;
 };
@@ -24,7 +24,7 @@ struct sp_flow {
 	__u32 port_index; /* of the destination, whoever asks */
 	__u32 rule;
 	__u32 observed_rule;
-	__u8 action;          /* what to do: SP_ALLOW or SP_REJECT */
+	__u8 action;	      /* what to do: SP_ALLOW or SP_REJECT */
 	__u8 observed_action; /* what would be done if all that is observed were enforced, when that differs in cause */
 	__u8 decided_by;
 	__u8 log;
@@ -70,21 +70,21 @@ static __always_inline __u32 sp_levels(void)
 }
 
 /* Walks from the deepest labelled level up; `ancestor` is an expression in `level` that gives 0 above the cgroup's own. */
-#define SP_WALK(party, ancestor)                                      \
-	do {                                                          \
-		__u32 sp_mask = sp_levels();                          \
-		int level;                                            \
-                                                                      \
-		sp_party_host(party, SP_ASSURED_SOCKET);              \
-		for (level = SP_MAX_LEVEL; level > 0; level--) {      \
-			__u64 sp_id;                                  \
-                                                                      \
-			if (!(sp_mask & (1u << level)))               \
-				continue;                             \
-			sp_id = (ancestor);                           \
+#define SP_WALK(party, ancestor)                                       \
+	do {                                                           \
+		__u32 sp_mask = sp_levels();                           \
+		int level;                                             \
+                                                                       \
+		sp_party_host(party, SP_ASSURED_SOCKET);               \
+		for (level = SP_MAX_LEVEL; level > 0; level--) {       \
+			__u64 sp_id;                                   \
+                                                                       \
+			if (!(sp_mask & (1u << level)))                \
+				continue;                              \
+			sp_id = (ancestor);                            \
 			if (sp_id && sp_party_of_cgroup(party, sp_id)) \
-				break;                                \
-		}                                                     \
+				break;                                 \
+		}                                                      \
 	} while (0)
 
 /* The socket that a packet belongs to: that of its creator's cgroup. Returns 0. */

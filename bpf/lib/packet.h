@@ -35,7 +35,7 @@ struct sp_packet {
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 sequence; /* TCP, network order as a number */
-	__u32 length;   /* IP bytes */
+	__u32 length;	/* IP bytes */
 	__u8 protocol;
 	__u8 tcp_flags;
 	__u8 icmp_type;
@@ -159,7 +159,7 @@ static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, stru
 	next = header[6];
 	for (i = 0; i <= SP_MAX_EXTENSIONS; i++) {
 		switch (next) {
-		case 0:   /* hop-by-hop options */
+		case 0:	  /* hop-by-hop options */
 		case 43:  /* routing */
 		case 60:  /* destination options */
 		case 135: /* mobility */

@@ -139,7 +139,9 @@ __noinline int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, s
 /* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. */
 static __always_inline void sp_sender_confirm(const struct sp_packet *packet, const struct sp_flow *flow)
 {
-	struct sp_sender sender = { .workload = flow->peer.workload, .identity = flow->peer.identity, .time = sp_now() };
+	struct sp_sender sender = { .workload = flow->peer.workload,
+				    .identity = flow->peer.identity,
+				    .time = sp_now() };
 	struct sp_sender_key key;
 
 	sp_sender_fill(&key, packet);

@@ -32,7 +32,13 @@ struct sock {
 /* 6.2; a weak symbol, and a branch that the configuration removes where it is missing. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
-enum sp_socket_state { SP_STATE_ESTABLISHED = 1, SP_STATE_SYN_SENT = 2, SP_STATE_SYN_RECEIVED = 3, SP_STATE_CLOSE = 7, SP_STATE_LISTEN = 10 };
+enum sp_socket_state {
+	SP_STATE_ESTABLISHED = 1,
+	SP_STATE_SYN_SENT = 2,
+	SP_STATE_SYN_RECEIVED = 3,
+	SP_STATE_CLOSE = 7,
+	SP_STATE_LISTEN = 10
+};
 
 #define SP_SOCK_STREAM 1
 #define SP_LOOPBACK_IFINDEX 1 /* of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h) */

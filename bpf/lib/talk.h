@@ -66,7 +66,8 @@ static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, 
 	if (packet->protocol == SP_ICMP)
 		return sp_port_index(SP_ICMP, packet->icmp_type == 0 && direction != initiator ? 8 : packet->icmp_type);
 	if (packet->protocol == SP_ICMP6)
-		return sp_port_index(SP_ICMP6, packet->icmp_type == 129 && direction != initiator ? 128 : packet->icmp_type);
+		return sp_port_index(SP_ICMP6,
+				     packet->icmp_type == 129 && direction != initiator ? 128 : packet->icmp_type);
 	port = direction == initiator ? packet->destination_port : packet->source_port;
 	return sp_port_index(packet->protocol, bpf_ntohs(port));
 }
@@ -125,7 +126,8 @@ __noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *pa
 }
 
 /* Keeps an allowed conversation. Returns 0. */
-__noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow, struct sp_talk_key *key)
+__noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+			     struct sp_talk_key *key)
 {
 	struct sp_talk talk = {};
 

@@ -10,7 +10,7 @@
 
 /* What the fast path found out about a packet's socket. */
 struct sp_tcp_socket {
-	__u8 state;     /* enum sp_socket_state and the kernel's others */
+	__u8 state;	/* enum sp_socket_state and the kernel's others */
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
 };
 
