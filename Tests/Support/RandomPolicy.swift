@@ -115,8 +115,8 @@ public struct RandomPolicy: Sendable {
 
   private static func address6(_ random: inout SeededGenerator) -> IPAddress {
     IPAddress(
-      high: 0x2001_0db8_0000_0000 | UInt64(random.below(3)) << 24 | UInt64(random.below(2)), low: UInt64(random.below(3))
-    )
+      high: 0x2001_0db8_0000_0000 | UInt64(random.below(3)) << 24 | UInt64(random.below(2)),
+      low: UInt64(random.below(3)))
   }
 
   /// An address near the networks of random policies.
