@@ -100,6 +100,10 @@ let package = Package(
     .testTarget(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
+      name: "EvidenceTests",
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
+      swiftSettings: house),
+    .testTarget(
       name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
