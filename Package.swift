@@ -100,7 +100,8 @@ let package = Package(
     .testTarget(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
-      name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+      name: "DatapathTests", dependencies: ["CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport"],
+      swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
       swiftSettings: house),
