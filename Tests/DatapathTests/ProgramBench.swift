@@ -9,13 +9,8 @@ import Policy
 import SystemPackage
 import TestSupport
 
-/// What a packet came to in the kernel.
-struct Answer: Sendable, Equatable {
-  let passes: Bool
-}
-
 /// A sandbox whose cgroup has the programs attached, with workloads in threaded cgroups below it.
-final class ProgramBench {
+final class ProgramBench: Sendable {
   /// The subjects: workloads first, the host last.
   static let workloadCount = 6
 
@@ -24,7 +19,7 @@ final class ProgramBench {
   let datapath: CgroupDatapath
   private let egress: BPFProgram
   private let ingress: BPFProgram
-  private let senders: BPFMap<sp_sender_key, sp_sender>
+  let senders: BPFMap<sp_sender_key, sp_sender>
   private let workers: [Worker]
   let cgroups: [CgroupDirectory]
   private let interface: UInt32
@@ -66,16 +61,19 @@ final class ProgramBench {
 
   /// Runs packets through the programs as sockets of one subject; `true` = passes.
   func run(_ packets: [(direction: Direction, bytes: [UInt8])], as subject: Int) throws -> [Bool] {
-    var context = unsafe [UInt8](repeating: 0, count: MemoryLayout<__sk_buff>.size)
-    // struct __sk_buff: ifindex is the 10th word (linux/bpf.h).
-    for (offset, byte) in withUnsafeBytes(of: interface, Array.init).enumerated() { unsafe context[40 + offset] = byte }
-    let ready = context
-    let (egress, ingress) = (try egress.duplicate(), try ingress.duplicate())
-    return try workers[subject].run { [ready] in
+    try workers[subject].run { [self] in
       try packets.map { packet in
-        let program = packet.direction == .outgoing ? egress : ingress
-        return try program.run(packet.bytes, ready)
+        packet.direction == .outgoing
+          ? try egress.testRun(packet: packet.bytes, context: context).returnValue == 1
+          : try ingress.testRun(packet: packet.bytes, context: context).returnValue == 1
       }
     }
+  }
+
+  /// A struct __sk_buff that says only through which interface: its 10th word is `ifindex` (linux/bpf.h).
+  private var context: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: 40)
+    unsafe withUnsafeBytes(of: interface) { unsafe bytes.append(contentsOf: $0) }
+    return bytes
   }
 }
