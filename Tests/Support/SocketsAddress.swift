@@ -1,6 +1,7 @@
 // Socket addresses as the kernel reads them, made from text.
 internal import Glibc
 internal import Policy
+internal import SystemPackage
 
 /// The family of a socket; an IPv6 one may also speak IPv4 by mapped addresses.
 public enum Family: Int32, Sendable, CaseIterable {
@@ -22,7 +23,7 @@ func socketAddress(_ family: Family, _ address: String, _ port: UInt16) throws -
   let parsed = try IPAddress(parsing: String(parts.first ?? ""))
   let portBytes = [UInt8(port >> 8), UInt8(port & 0xff)]
   if family == .ipv4 {
-    guard let number = parsed.ipv4 else { throw AddressError(text: address, problem: "is IPv6", remedy: "use .ipv6") }
+    guard let number = parsed.ipv4 else { throw Errno.addressFamilyNotSupported }
     return [2, 0] + portBytes + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) } + Array(repeating: 0, count: 8)
   }
   let scope = parts.count == 2 ? UInt32(parts[1]) ?? 0 : 0
