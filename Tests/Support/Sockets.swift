@@ -63,7 +63,7 @@ public final class TestSocket: Sendable {
   /// Binds, with SO_REUSEADDR.
   public func bind(_ address: String, _ port: UInt16 = 0) throws {
     try setOption(SOL_SOCKET, SO_REUSEADDR, 1)
-    try withAddress(address, port) { unsafe Glibc.bind(raw, $0, $1) }
+    _ = try unsafe withAddress(address, port) { unsafe Glibc.bind(raw, $0, $1) }
   }
 
   /// Sets an option that is an int.
@@ -95,7 +95,7 @@ public final class TestSocket: Sendable {
   /// Begins to connect; success also means that it is under way.
   public func startConnect(_ address: String, _ port: UInt16) throws {
     do {
-      try withAddress(address, port) { unsafe Glibc.connect(raw, $0, $1) }
+      _ = try unsafe withAddress(address, port) { unsafe Glibc.connect(raw, $0, $1) }
     } catch let error as Errno where error == .nowInProgress {}
   }
 
@@ -131,7 +131,7 @@ public final class TestSocket: Sendable {
   /// Accepts one connection; the thread that calls it owns nothing: the connection belongs to the listener's cgroup.
   public func accept(within milliseconds: Int32 = patience) throws(Errno) -> TestSocket {
     try wait(for: Int16(POLLIN), milliseconds)
-    let accepted = TestSocket(adopting: try Self.check(unsafe Glibc.accept(raw, nil, nil)), family: family)
+    let accepted = TestSocket(adopting: try Self.check(Glibc.accept(raw, nil, nil)), family: family)
     _ = fcntl(accepted.raw, F_SETFL, O_NONBLOCK)
     _ = fcntl(accepted.raw, F_SETFD, FD_CLOEXEC)
     return accepted
@@ -158,7 +158,7 @@ public final class TestSocket: Sendable {
   /// Sends one datagram or raw packet.
   @discardableResult
   public func send(bytes: [UInt8], to address: String, _ port: UInt16 = 0, flags: Int32 = 0) throws -> Int {
-    try withAddress(address, port) { name, length in
+    try unsafe withAddress(address, port) { name, length in
       unsafe bytes.withUnsafeBytes { unsafe sendto(raw, $0.baseAddress, $0.count, flags | noSignal, name, length) }
     }
   }
@@ -207,7 +207,7 @@ public final class TestSocket: Sendable {
 
   // MARK: Underneath
 
-  private var noSignal: Int32 { Int32(MSG_NOSIGNAL.rawValue) }
+  private var noSignal: Int32 { Int32(MSG_NOSIGNAL) }
 
   /// Waits for poll events; an error that is pending counts as ready.
   public func wait(for events: Int16, _ milliseconds: Int32) throws(Errno) {
@@ -223,7 +223,6 @@ public final class TestSocket: Sendable {
     }
   }
 
-  @discardableResult
   func withAddress<R: FixedWidthInteger>(
     _ address: String, _ port: UInt16, _ body: (UnsafePointer<sockaddr>?, socklen_t) -> R
   ) throws -> R {

@@ -1,6 +1,6 @@
 // sendmsg and its relatives: chosen source addresses, many destinations in one call, descriptors passed to others.
 internal import Glibc
-public import SystemPackage
+internal import SystemPackage
 
 extension TestSocket {
   /// Sends one datagram with a chosen source address: IP_PKTINFO or IPV6_PKTINFO.
@@ -39,7 +39,7 @@ extension TestSocket {
             unsafe message.msg_iovlen = 1
             unsafe message.msg_control = control.isEmpty ? nil : control.baseAddress
             unsafe message.msg_controllen = control.count
-            return unsafe sendmsg(raw, &message, Int32(MSG_NOSIGNAL.rawValue))
+            return unsafe sendmsg(raw, &message, Int32(MSG_NOSIGNAL))
           }
         }
       }
@@ -114,6 +114,6 @@ extension TestSocket {
       }
     }
     try Self.check(rc)
-    return control.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: 16, as: Int32.self) }
+    return unsafe control.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: 16, as: Int32.self) }
   }
 }
