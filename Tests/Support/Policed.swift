@@ -33,9 +33,9 @@ public final class Policed: Sendable {
 
   /// Two namespaces that a veth pair joins.
   public struct NamespacePair: Sendable {
-    /// 10.77.0.1 and fd77::1.
+    /// 10.77.0.1, fd77::1 and 02:77:00:00:00:01.
     public let left: NetworkNamespace
-    /// 10.77.0.2 and fd77::2.
+    /// 10.77.0.2, fd77::2 and 02:77:00:00:00:02.
     public let right: NetworkNamespace
   }
 
@@ -88,6 +88,28 @@ public final class Policed: Sendable {
     datapath.stopEvents()
     // The sandbox removes pins as well; this is the product's own way.
     try? await enforcer.detach()
+  }
+
+  // MARK: What was told
+
+  /// A place in the events after everything that the kernel told before this call.
+  ///
+  /// Records come late, because most do not wake the reader: a bind does, and it comes after them.
+  public func mark() throws -> Int {
+    let marker = try thread("marker").run { () throws -> (TestSocket, UInt64) in
+      let socket = try TestSocket.bound("127.0.0.1", 0)
+      return (socket, try socket.descriptor.socketCookie())
+    }
+    guard events.first(after: 0, where: { $0.kind == .bind && $0.socket == marker.1 }) != nil else {
+      throw Errno.timedOut
+    }
+    return events.count
+  }
+
+  /// All events after a mark until now.
+  public func told(after mark: Int) throws -> [FlowEvent] {
+    let end = try self.mark()
+    return Array(events.since(mark).prefix(end - mark))
   }
 
   // MARK: Who
@@ -173,6 +195,9 @@ public final class Policed: Sendable {
     let pair = NamespacePair(left: try makeNamespace(), right: try makeNamespace())
     try sandbox.connect(
       pair.left, ["10.77.0.1/24", "fd77::1/64"], pair.right, ["10.77.0.2/24", "fd77::2/64"])
+    for (namespace, address) in [(pair.left, "02:77:00:00:00:01"), (pair.right, "02:77:00:00:00:02")] {
+      try sandbox.command(["ip", "link", "set", "sp0", "address", address], namespace: namespace)
+    }
     state.withLock { $0.pairs[name] = pair }
     return pair
   }

@@ -90,6 +90,9 @@ public final class TestSocket: Sendable {
     }
   }
 
+  /// Begins to listen.
+  public func startListening(backlog: Int32 = 64) throws(Errno) { try Self.check(listen(raw, backlog)) }
+
   // MARK: Connections
 
   /// Begins to connect; success also means that it is under way.
