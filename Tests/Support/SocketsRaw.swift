@@ -11,7 +11,7 @@ extension TestSocket {
 
   /// Sends a frame through an interface of the calling thread's network namespace.
   public func send(frame: [UInt8], through interface: String) throws(Errno) {
-    let index = if_nametoindex(interface)
+    let index = unsafe if_nametoindex(interface)
     guard index != 0 else { throw .noSuchAddressOrDevice }
     var name: [UInt8] = [17, 0, frame[12], frame[13]]
     name += [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: index >> $0) }
