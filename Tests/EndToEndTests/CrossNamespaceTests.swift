@@ -218,6 +218,6 @@ struct CrossNamespaceTests {
     // The thread works in another namespace now, the sockets do not.
     try web.run { try sockets.0.connect("10.77.0.2", 9000) }
     _ = try listener.accept()
-    #expect(try web.refusal { try sockets.1.connect("10.77.0.2", 9003) } == .notPermitted)
+    #expect(try web.refusal { try sockets.1.connect("10.77.0.2", 9100) } == .notPermitted)
   }
 }

@@ -155,18 +155,4 @@ struct HandshakeTests {
     }
     #expect(refusal == .notPermitted)
   }
-
-  @Test("a socket that connects to itself is its own workload")
-  func selfConnect() async throws {
-    try await policed.apply(Self.refuse)
-    let (web, _, _) = try await webAndStore()
-    let echoed = try web.run { () throws -> String in
-      let socket = try TestSocket.tcp()
-      try socket.bind("127.0.0.1", 7100)
-      try socket.connect("127.0.0.1", 7100)
-      try socket.send("me")
-      return try socket.receive()
-    }
-    #expect(echoed == "me")
-  }
 }

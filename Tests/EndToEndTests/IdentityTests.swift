@@ -23,6 +23,10 @@ struct IdentityTests {
   @Test("[1] a socket keeps the identity of the cgroup that made it when its owner moves")
   func movedOwner() async throws {
     let (web, db, host) = try await webAndStore()
+    // The host may talk to db on both ports, so that only the socket's own identity makes the difference.
+    try await policed.apply(
+      Policed.allowing("app=web", to: "app=db", "udp/9001") + Policed.incoming("app=db", from: "any", "udp/9001, udp/9002"))
+    let mark = try policed.mark()
     let server = try db.run { try TestSocket.bound("127.0.0.1", 9001) }
     let other = try db.run { try TestSocket.bound("127.0.0.1", 9002) }
     let (hostGroup, webGroup) = (host.cgroup, web.cgroup)
@@ -30,13 +34,14 @@ struct IdentityTests {
       let socket = try TestSocket.udp()
       try hostGroup.addThread(currentThread())
       defer { try? webGroup.addThread(currentThread()) }
-      // As the host it might not talk to db, as web it may not talk to 9002: the socket is still web's.
       try socket.send("still web", to: "127.0.0.1", 9001)
       try socket.send("x", to: "127.0.0.1", 9002)
     }
     #expect(refusal == .notPermitted)
     #expect(try server.receive() == "still web")
     #expect(!other.isReadable)
+    let open = policed.events.first(after: mark) { $0.kind == .open && $0.direction == .incoming }
+    #expect(open?.peerWorkload == web.cgroup.id.rawValue)
   }
 
   @Test("[1] a listener keeps the identity of the cgroup that made it when its owner moves")
