@@ -101,7 +101,7 @@ let package = Package(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "EvidenceTests",
-      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
       name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
