@@ -1,4 +1,5 @@
 // Where the cgroup v2 hierarchy is mounted, and the way from names and processes to its directories.
+internal import CLinux
 internal import Glibc
 public import SystemPackage
 
@@ -85,6 +86,25 @@ public struct CgroupHierarchy: Equatable, Sendable {
     try CgroupDirectory.open(in: self, path: path)
   }
 
+  /// The directory with a number, or nil if it is gone or the mount does not show it.
+  ///
+  /// Needs CAP_DAC_READ_SEARCH.
+  public func directory(id: CgroupID) throws(KernelError) -> CgroupDirectory? {
+    let mounted = try OwnedDescriptor.open(mount.mountPoint, flags: O_RDONLY | O_DIRECTORY)
+    let rc = sp_open_by_id(mounted.raw, id.rawValue)
+    guard rc != -ESTALE, rc != -ENOENT else { return nil }
+    let opened = OwnedDescriptor(adopting: try check(rc, "open cgroup", "id \(id)"))
+    // The kernel tells the path from here; it may be removed before it is opened by that path.
+    guard var below = opened.target, below.removePrefix(mount.mountPoint) else { return nil }
+    do {
+      let found = try directory(at: mount.root.appending(below.components))
+      return found.id == id ? found : nil
+    } catch {
+      guard error.errno == .noSuchFileOrDirectory else { throw error }
+      return nil
+    }
+  }
+
   /// The path in the file system of a path in the hierarchy; nil if the mount does not show it.
   public func location(of path: FilePath) -> FilePath? {
     var below = path
@@ -108,6 +128,12 @@ public struct CgroupMembership: Equatable, Sendable {
   public let path: FilePath
   /// Whether the directory is gone already; the process is then a zombie or dying.
   public let isDeleted: Bool
+
+  /// States a place.
+  public init(path: FilePath, isDeleted: Bool) {
+    self.path = path
+    self.isDeleted = isDeleted
+  }
 
   /// The `0::` line of /proc/PID/cgroup, which may come after lines of cgroup v1; nil if there is none.
   public static func parse(_ bytes: [UInt8]) -> CgroupMembership? {
