@@ -101,7 +101,7 @@ let package = Package(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "EvidenceTests",
-      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
       name: "WorkloadsTests", dependencies: ["Workloads", "Policy", "Kernel", "TestSupport"], swiftSettings: house),
