@@ -104,7 +104,14 @@ let package = Package(
       dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
-      name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+      name: "WorkloadsTests", dependencies: ["Workloads", "Policy", "Kernel", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "DatapathTests",
+      dependencies: [
+        "CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport",
+        .product(name: "Logging", package: "swift-log"), .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
       swiftSettings: house),
