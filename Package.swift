@@ -100,7 +100,17 @@ let package = Package(
     .testTarget(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
-      name: "DatapathTests", dependencies: ["CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport"],
+      name: "EvidenceTests",
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
+      swiftSettings: house),
+    .testTarget(
+      name: "WorkloadsTests", dependencies: ["Workloads", "Policy", "Kernel", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "DatapathTests",
+      dependencies: [
+        "CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport",
+        .product(name: "Logging", package: "swift-log"), .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
