@@ -45,7 +45,7 @@ struct SyntheticPolicy: Sendable {
     return found
   }
 
-  /// The policy; `variant` changes what the rule of `wide` says, and so about 16,000 entries.
+  /// The policy; `variant` (0…2) changes what the rule of `wide` says, and so about 16,000 entries.
   func policy(variant: Int = 0) throws -> PolicySet {
     var numbers = SeededNumbers(seed: seed ^ 0x5a11)
     var ruleSets = extra
@@ -80,7 +80,8 @@ struct SyntheticPolicy: Sendable {
     let ports = max(1, min(2000, 16_000 / classes))
     let specs = (0..<ports).map { PortSpec.ports(.tcp, PortRange(20_000 + UInt16($0) * 2, 20_000 + UInt16($0) * 2)) }
     let rule = Rule(
-      name: "everybody", action: .allow, peers: [try selector("tier=web")], ports: specs, log: variant % 2 == 1)
+      name: "everybody", action: variant == 2 ? .reject : .allow, peers: [try selector("tier=web")], ports: specs,
+      log: variant == 1)
     return RuleSet(name: "wide", subject: try Selector(parsing: "app=wide"), incoming: [rule])
   }
 
