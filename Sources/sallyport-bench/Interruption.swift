@@ -21,7 +21,7 @@ enum Interruption {
     var set = signals
     unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
     // A worker that died is reported by the failing write, not by the end of the program.
-    unsafe signal(SIGPIPE, SIG_IGN)
+    signal(SIGPIPE, SIG_IGN)
   }
 
   /// Throws if one of them came.

@@ -28,11 +28,11 @@ extension Loopback {
   }
 
   static func bind(_ socket: Int32) throws(KernelError) {
-    try require(withAddress(0) { unsafe Int(Glibc.bind(socket, $0, $1)) }, "bind")
+    try require(unsafe withAddress(0) { unsafe Int(Glibc.bind(socket, $0, $1)) }, "bind")
   }
 
   static func connect(_ socket: Int32, _ port: UInt16) throws(KernelError) {
-    try require(withAddress(port) { unsafe Int(Glibc.connect(socket, $0, $1)) }, "connect")
+    try require(unsafe withAddress(port) { unsafe Int(Glibc.connect(socket, $0, $1)) }, "connect")
   }
 
   /// Room for 64 KiB on the way, so that one thread can send it and then receive it.
@@ -79,14 +79,14 @@ extension Loopback {
 
   static func sendTo(_ socket: Int32, _ port: UInt16, _ count: Int) throws(KernelError) {
     try unsafe withUnsafeTemporaryAllocation(byteCount: count, alignment: 8) { bytes throws(KernelError) in
-      let rc = withAddress(port) { unsafe sendto(socket, bytes.baseAddress, count, 0, $0, $1) }
+      let rc = unsafe withAddress(port) { unsafe sendto(socket, bytes.baseAddress, count, 0, $0, $1) }
       try require(rc, "send")
     }
   }
 
   /// A connection that is refused whoever refuses it: by policy at once, else because nobody listens on port 9.
   static func expectRefusal(_ socket: Int32) throws(KernelError) {
-    let rc = withAddress(9) { unsafe Int(Glibc.connect(socket, $0, $1)) }
+    let rc = unsafe withAddress(9) { unsafe Int(Glibc.connect(socket, $0, $1)) }
     guard rc < 0, errno == EPERM || errno == ECONNREFUSED else {
       throw KernelError("expect refusal of", "port 9", Errno(rawValue: errno))
     }

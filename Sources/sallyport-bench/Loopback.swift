@@ -82,7 +82,7 @@ final class Loopback {
     _ = unsafe setsockopt(client.raw, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
     try Self.enlarge(client.raw)
     try Self.connect(client.raw, port)
-    let accepted = unsafe accept(listener.raw, nil, nil)
+    let accepted = accept(listener.raw, nil, nil)
     try check(accepted < 0 ? -errno : accepted, "accept", "loopback")
     _ = unsafe setsockopt(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
     return Connection(client: client, server: OwnedDescriptor(adopting: accepted))

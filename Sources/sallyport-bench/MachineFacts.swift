@@ -59,6 +59,6 @@ extension String {
 /// The most memory this process ever had resident, in KiB.
 func peakResidentKiB() -> Int {
   var usage = rusage()
-  unsafe getrusage(RUSAGE_SELF, &usage)
+  unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
   return usage.ru_maxrss
 }

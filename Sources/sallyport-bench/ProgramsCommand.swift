@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import BPF
+internal import Enforcement
 internal import Kernel
 
 struct ProgramsCommand: AsyncParsableCommand {

@@ -3,6 +3,7 @@
 internal import Enforcement
 internal import Kernel
 internal import Policy
+internal import SystemPackage
 
 /// Makes the instances whose programs are measured.
 enum Rivals {
