@@ -1,1 +1,0 @@
-// Skeleton; replaced as Policy is built.

@@ -1,0 +1,68 @@
+// The executable specification: what a policy says to a flow, written to be obviously right.
+
+extension PolicySet {
+  /// What this policy says to a flow at the end that judges it.
+  ///
+  /// A linear scan over all rules. The kernel's tables must say the same; tests compare the two.
+  public func verdict(for flow: Flow) -> Verdict {
+    if flow.sameWorkload { return Verdict(action: .allow, decidedBy: .local) }
+    let matching = matchingRules(for: flow)
+    let enforced = PolicySet.winner(matching.filter { $0.rule.mode == .enforce })
+    let overall = PolicySet.winner(matching)
+    let observed = overall?.rule.mode == .observe ? overall : nil
+    return Verdict(
+      action: enforced?.rule.action ?? defaults.actions(for: flow.subject)[flow.direction],
+      decidedBy: enforced.map { .rule($0.reference) } ?? .default,
+      observed: observed.map { Verdict.Observation(action: $0.rule.action, rule: $0.reference) },
+      log: (enforced?.rule.log ?? false) || (observed?.rule.log ?? false))
+  }
+
+  /// A rule that matches a flow.
+  struct Match {
+    let rule: Rule
+    let reference: RuleReference
+  }
+
+  /// All rules that match, by rule-set name and position.
+  func matchingRules(for flow: Flow) -> [Match] {
+    var out: [Match] = []
+    for ruleSet in ruleSets where matches(ruleSet.subject, flow.subject) {
+      for (position, rule) in ruleSet.rules(flow.direction).enumerated() where matches(rule, flow) {
+        out.append(Match(rule: rule, reference: ruleSet.reference(flow.direction, position)))
+      }
+    }
+    return out
+  }
+
+  /// Reject beats allow; among equals the first by rule-set name and position wins.
+  static func winner(_ matching: [Match]) -> Match? {
+    matching.first { $0.rule.action == .reject } ?? matching.first
+  }
+
+  private func matches(_ rule: Rule, _ flow: Flow) -> Bool {
+    rule.peers.contains { matches($0, flow.peer) } && rule.ports.contains { $0.contains(flow.protocol, flow.port) }
+  }
+
+  private func matches(_ peer: Peer, _ endpoint: Endpoint) -> Bool {
+    switch peer {
+    case .selector(let selector): matches(selector, endpoint)
+    case .network(let name): endpoint.networks.contains(name)
+    }
+  }
+
+  /// Whether a selector matches an endpoint: an external address is matched through any one of its networks.
+  public func matches(_ selector: Selector, _ endpoint: Endpoint) -> Bool {
+    guard endpoint.kind == .external else { return selector.matches(endpoint.labels) }
+    return networks.contains { endpoint.networks.contains($0.name) && selector.matches($0.selectableLabels) }
+  }
+}
+
+extension RuleSet {
+  /// Names one of its rules.
+  func reference(_ direction: Direction, _ position: Int) -> RuleReference {
+    let rule = rules(direction)[position]
+    return RuleReference(
+      ruleSet: name, direction: direction, position: position, name: rule.name, action: rule.action, mode: rule.mode,
+      source: rule.source)
+  }
+}

@@ -1,0 +1,147 @@
+// Everything that the documents say, checked as a whole.
+
+/// A named, labelled list of address blocks with no enforcer behind it.
+public struct ExternalNetwork: Sendable, Hashable {
+  /// Unique among networks.
+  public var name: String
+  /// Labels that selectors see, besides `sallyport.network=NAME`.
+  public var labels: LabelSet
+  /// The blocks it contains.
+  public var prefixes: [IPPrefix]
+  /// Blocks that it does not contain, whatever `prefixes` says and in whatever order they were written.
+  public var excluded: [IPPrefix]
+  /// Where it was written.
+  public var source: SourceLocation
+
+  /// Takes all its parts.
+  public init(
+    name: String, labels: LabelSet = .empty, prefixes: [IPPrefix], excluded: [IPPrefix] = [],
+    source: SourceLocation = .none
+  ) {
+    self.name = name
+    self.labels = labels
+    self.prefixes = prefixes
+    self.excluded = excluded
+    self.source = source
+  }
+
+  /// Whether the network contains an address.
+  public func contains(_ address: IPAddress) -> Bool {
+    prefixes.contains { $0.contains(address) } && !excluded.contains { $0.contains(address) }
+  }
+
+  /// What selectors see of an address in this network.
+  public var selectableLabels: LabelSet {
+    labels.merging(LabelSet(sorted: [Label(uncheckedKey: "sallyport.network", value: name)]))
+  }
+}
+
+/// Labels for the cgroups and processes that match.
+public struct WorkloadRule: Sendable, Hashable {
+  /// Unique among workloads.
+  public var name: String
+  /// What the workload is labelled with.
+  public var labels: LabelSet
+  /// Globs over paths below the cgroup hierarchy, `/` first.
+  public var cgroups: [Glob]
+  /// Globs over names of systemd units.
+  public var units: [Glob]
+  /// Globs over absolute paths of executables.
+  public var executables: [Glob]
+  /// Names or decimal numbers of users.
+  public var users: [String]
+  /// Addresses that are the workload's own.
+  public var addresses: [IPAddress]
+  /// Whether its verdicts are applied or only observed.
+  public var mode: Mode
+  /// Where it was written.
+  public var source: SourceLocation
+
+  /// Takes all its parts.
+  public init(
+    name: String, labels: LabelSet, cgroups: [Glob] = [], units: [Glob] = [], executables: [Glob] = [],
+    users: [String] = [], addresses: [IPAddress] = [], mode: Mode = .enforce, source: SourceLocation = .none
+  ) {
+    self.name = name
+    self.labels = labels
+    self.cgroups = cgroups
+    self.units = units
+    self.executables = executables
+    self.users = users
+    self.addresses = addresses
+    self.mode = mode
+    self.source = source
+  }
+}
+
+/// What happens to flows that no rule matches.
+public struct Defaults: Sendable, Hashable {
+  /// One action per direction.
+  public struct Actions: Sendable, Hashable {
+    /// For flows towards the subject.
+    public var incoming: Action
+    /// For flows from the subject.
+    public var outgoing: Action
+
+    /// Takes both.
+    public init(incoming: Action, outgoing: Action) {
+      self.incoming = incoming
+      self.outgoing = outgoing
+    }
+
+    /// The action of one direction.
+    public subscript(direction: Direction) -> Action { direction == .incoming ? incoming : outgoing }
+  }
+
+  /// For every subject but the host.
+  public var workloads: Actions
+  /// For the host itself.
+  public var host: Actions
+  /// Where they were written.
+  public var source: SourceLocation
+
+  /// Workloads are refused and the host is not, unless told otherwise.
+  public init(
+    workloads: Actions = Actions(incoming: .reject, outgoing: .reject),
+    host: Actions = Actions(incoming: .allow, outgoing: .allow), source: SourceLocation = .none
+  ) {
+    self.workloads = workloads
+    self.host = host
+    self.source = source
+  }
+
+  /// Those of a subject.
+  public func actions(for subject: Endpoint) -> Actions { subject.kind == .host ? host : workloads }
+}
+
+/// A whole policy: names are unique per kind and every network that a rule names exists.
+public struct PolicySet: Sendable, Equatable {
+  /// Sorted by name.
+  public let ruleSets: [RuleSet]
+  /// Sorted by name.
+  public let networks: [ExternalNetwork]
+  /// Sorted by name.
+  public let workloads: [WorkloadRule]
+  /// What happens to flows that no rule matches.
+  public let defaults: Defaults
+
+  /// No documents at all: the defaults decide.
+  public static let empty = PolicySet(sortedRuleSets: [], networks: [], workloads: [], defaults: Defaults())
+
+  init(
+    sortedRuleSets: [RuleSet], networks: [ExternalNetwork], workloads: [WorkloadRule], defaults: Defaults
+  ) {
+    ruleSets = sortedRuleSets
+    self.networks = networks
+    self.workloads = workloads
+    self.defaults = defaults
+  }
+
+  /// The network of a name, or nil.
+  public func network(named name: String) -> ExternalNetwork? { networks.first { $0.name == name } }
+
+  /// The names of all networks that contain an address, sorted.
+  public func networks(containing address: IPAddress) -> [String] {
+    networks.filter { $0.contains(address) }.map(\.name)
+  }
+}
