@@ -48,7 +48,14 @@ enum Terminal {
   static func warn(_ text: String) { write("sallyport: warning: \(text)\n", to: 2) }
 
   /// Whether colours and cursor movements are welcome on standard output (https://no-color.org).
-  static var isDecorated: Bool { isatty(1) == 1 && Environment.value(of: "NO_COLOR") == nil }
+  static var isDecorated: Bool { isatty(1) == 1 && unsafe getenv("NO_COLOR") == nil }
+
+  /// How many columns standard output has; nil when it is no terminal.
+  static var width: Int? {
+    var size = winsize()
+    guard unsafe ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return nil }
+    return Int(size.ws_col)
+  }
 
   private static func write(_ text: String, to descriptor: Int32) {
     var rest = Array(text.utf8)[...]
