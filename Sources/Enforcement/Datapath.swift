@@ -1,0 +1,70 @@
+// What can enforce: the verbs that the enforcer needs, whatever is behind them.
+
+public import Kernel
+public import Policy
+
+/// What a datapath held when it was opened.
+public struct Holdings: Sendable, Equatable {
+  /// Whether it was made just now: nothing is attached, and all tables are empty.
+  public var isNew: Bool
+  /// The generation in force.
+  public var generation: UInt32
+  /// The workloads that the kernel knows.
+  public var workloads: [CgroupID: WorkloadRow]
+  /// The levels at which it looks for them.
+  public var levels: UInt32
+  /// The workloads with counters.
+  public var counted: Set<CgroupID>
+
+  /// Takes all its parts.
+  public init(
+    isNew: Bool, generation: UInt32 = 0, workloads: [CgroupID: WorkloadRow] = [:], levels: UInt32 = 0,
+    counted: Set<CgroupID> = []
+  ) {
+    self.isNew = isNew
+    self.generation = generation
+    self.workloads = workloads
+    self.levels = levels
+    self.counted = counted
+  }
+}
+
+/// How many rows a table may have, and what it is called.
+public struct DatapathLimits: Sendable, Equatable {
+  /// Cells, both slots together.
+  public var cells: Int
+  /// Networks and addresses, both slots together.
+  public var networks: Int
+  /// Workloads.
+  public var workloads: Int
+
+  /// Takes all its parts.
+  public init(cells: Int, networks: Int, workloads: Int) {
+    self.cells = cells
+    self.networks = networks
+    self.workloads = workloads
+  }
+}
+
+/// Something that enforces verdicts from tables. One writer at a time; `counters()` may be called by anybody.
+public protocol Datapath: Sendable {
+  /// What it held when it was opened: new, or adopted from an agent before this one.
+  var holdings: Holdings { get }
+  /// How much fits.
+  var limits: DatapathLimits { get }
+
+  /// Reads a slot back. Classes of zeros are left out.
+  func contents(of slot: Slot) throws(DatapathError) -> SlotContents
+
+  /// Makes one step. On failure some of its rows may be written: the caller takes them back.
+  func apply(_ change: TableChange) throws(DatapathError)
+
+  /// Begins to enforce; what is attached already stays as it is. On failure of a new one nothing is attached.
+  func attach() throws(DatapathError)
+
+  /// What was counted since it was attached.
+  func counters() throws(DatapathError) -> DatapathCounters
+
+  /// Ends enforcement and leaves nothing behind.
+  func detach() throws(DatapathError)
+}

@@ -1,0 +1,46 @@
+// The agent's own files: the lock that makes it the only writer, and the snapshot that readers show.
+
+/// The state directory, normally `/run/sallyport`.
+public struct StateDirectory: Sendable, Hashable {
+  /// Where it is when nobody says otherwise.
+  public static let standardPath = "/run/sallyport"
+
+  /// The absolute path, without a slash at its end.
+  public let path: String
+
+  /// Takes an absolute path; nothing is made yet.
+  public init(_ path: String = StateDirectory.standardPath) {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    self.path = path
+  }
+
+  /// Held by the one agent that writes.
+  public var lock: String { "\(path)/lock" }
+  /// What readers show.
+  public var snapshot: String { "\(path)/snapshot.json" }
+  /// One flow record per line.
+  public var flows: String { "\(path)/flows.jsonl" }
+  /// Where the agent takes requests.
+  public var controlSocket: String { "\(path)/control.sock" }
+
+  /// The name under which the kernel's state of this directory is pinned.
+  ///
+  /// Injective, and without dots, which bpffs refuses: `/` becomes `-`, letters, digits and `_` stay, every other byte
+  /// becomes `%XX`.
+  public var instance: String {
+    var name = ""
+    for byte in path.utf8 {
+      switch byte {
+      case UInt8(ascii: "/"): name += "-"
+      case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"):
+        name.unicodeScalars.append(Unicode.Scalar(byte))
+      default:
+        let digits = String(byte, radix: 16, uppercase: true)
+        name += "%" + (digits.count == 1 ? "0" : "") + digits
+      }
+    }
+    return name
+  }
+}

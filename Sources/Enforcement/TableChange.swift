@@ -1,0 +1,50 @@
+// One step from the state of the kernel's tables to the wanted one; a list of them is a plan.
+
+public import Kernel
+public import Policy
+
+/// A batch of rows for one table. Steps are applied in the order of their list; the first failure ends it.
+public enum TableChange: Sendable, Equatable {
+  /// Classes of identities in a slot; nil = a row of zeros.
+  case classes(Slot, [IdentityNumber: Classes?])
+  /// Rows of 64 port classes in a slot, by row number.
+  case ports(Slot, [Int: [UInt16]])
+  /// Cells of a slot that are new or differ.
+  case setCells(Slot, [CellKey: Cell])
+  /// Cells of a slot that go.
+  case removeCells(Slot, [CellKey])
+  /// Addresses of a slot that are new or differ.
+  case setNetworks(Slot, [IPPrefix: NetworkRow])
+  /// Addresses of a slot that go.
+  case removeNetworks(Slot, [IPPrefix])
+  /// At which levels of the hierarchy labelled cgroups may be: bit n for level n.
+  case levels(UInt32)
+  /// Workloads whose counters begin at zero; those that have some keep them.
+  case addCounts([CgroupID])
+  /// Workloads whose counters go.
+  case removeCounts([CgroupID])
+  /// Workloads that are new or differ.
+  case setWorkloads([CgroupID: WorkloadRow])
+  /// Workloads that go.
+  case removeWorkloads([CgroupID])
+  /// Waits until no packet reads the slot that was in force before.
+  case gracePeriod
+  /// Puts a generation in force, with the tables of its slot.
+  case activate(UInt32)
+
+  /// How many rows it writes or removes.
+  public var rows: Int {
+    switch self {
+    case .classes(_, let rows): rows.count
+    case .ports(_, let rows): rows.count
+    case .setCells(_, let rows): rows.count
+    case .removeCells(_, let keys): keys.count
+    case .setNetworks(_, let rows): rows.count
+    case .removeNetworks(_, let keys): keys.count
+    case .addCounts(let keys), .removeCounts(let keys), .removeWorkloads(let keys): keys.count
+    case .setWorkloads(let rows): rows.count
+    case .levels, .activate: 1
+    case .gracePeriod: 0
+    }
+  }
+}

@@ -1,0 +1,80 @@
+// What the enforcer is told about the workloads of this host, one value per labelled cgroup.
+
+public import Kernel
+public import Policy
+
+/// One labelled cgroup: everything in it, and below it down to the next labelled one, is this workload.
+public struct WorkloadInstance: Sendable, Equatable {
+  /// The cgroup's id: the inode number of its directory.
+  public var cgroup: CgroupID
+  /// The cgroup's path from the root of the hierarchy, with `/` first.
+  public var path: String
+  /// How many directories `path` has; the root is 0.
+  public var level: Int
+  /// What the workload is labelled with.
+  public var labels: LabelSet
+  /// Whether its verdicts are reported and not applied.
+  public var observe: Bool
+  /// Who said so: a workload rule's name, `exec`, an extended attribute.
+  public var source: String
+  /// Addresses that are this workload's alone.
+  public var addresses: [IPAddress]
+
+  /// Takes all its parts.
+  public init(
+    cgroup: CgroupID, path: String, level: Int, labels: LabelSet, observe: Bool = false, source: String = "",
+    addresses: [IPAddress] = []
+  ) {
+    self.cgroup = cgroup
+    self.path = path
+    self.level = level
+    self.labels = labels
+    self.observe = observe
+    self.source = source
+    self.addresses = addresses
+  }
+}
+
+extension WorkloadInstance: Codable {
+  private enum Key: String, CodingKey {
+    case cgroup, path, level, labels, observe, source, addresses
+  }
+
+  /// Reads what `encode(to:)` wrote; labels and addresses are checked again.
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: Key.self)
+    cgroup = CgroupID(rawValue: try values.decode(UInt64.self, forKey: .cgroup))
+    path = try values.decode(String.self, forKey: .path)
+    level = try values.decode(Int.self, forKey: .level)
+    labels = try LabelSet(decoding: values.decode([String: String].self, forKey: .labels))
+    observe = try values.decode(Bool.self, forKey: .observe)
+    source = try values.decode(String.self, forKey: .source)
+    addresses = try values.decode([String].self, forKey: .addresses).map { text in try IPAddress(parsing: text) }
+  }
+
+  /// Labels become an object, addresses text.
+  public func encode(to encoder: any Encoder) throws {
+    var values = encoder.container(keyedBy: Key.self)
+    try values.encode(cgroup.rawValue, forKey: .cgroup)
+    try values.encode(path, forKey: .path)
+    try values.encode(level, forKey: .level)
+    try values.encode(labels.dictionary, forKey: .labels)
+    try values.encode(observe, forKey: .observe)
+    try values.encode(source, forKey: .source)
+    try values.encode(addresses.map(\.description), forKey: .addresses)
+  }
+}
+
+extension LabelSet {
+  /// The labels as JSON has them.
+  var dictionary: [String: String] {
+    Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Takes labels as JSON has them.
+  init(decoding dictionary: [String: String]) throws(LabelError) {
+    var labels: [Label] = []
+    for (key, value) in dictionary { labels.append(try Label(key, value)) }
+    try self.init(labels)
+  }
+}
