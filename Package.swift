@@ -66,7 +66,10 @@ let package = Package(
     // What runs here, and which labels it has.
     .target(
       name: "Workloads",
-      dependencies: ["Policy", "Kernel", "Enforcement", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "Policy", "Kernel", "Enforcement", .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: house),
     // Flow records, counters, and how they are shown.
     .target(name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement"], swiftSettings: house),
@@ -78,6 +81,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+        "Yams",
       ],
       swiftSettings: house),
     .executableTarget(
@@ -99,6 +105,8 @@ let package = Package(
     .testTarget(name: "BPFTests", dependencies: ["BPF", "Kernel", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "WorkloadsTests", dependencies: ["Workloads", "Enforcement", "Policy", "Kernel"], swiftSettings: house),
     .testTarget(
       name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(

@@ -4,8 +4,9 @@ public import Policy
 /// What the attribute `trusted.sallyport.labels` of a cgroup says.
 ///
 /// The first line holds the labels (`app=web,tier=front`), further lines hold options: `name=N`, `mode=observe`, and
-/// `transient=yes` for a cgroup that the agent is to remove once it is empty. Only a process with CAP_SYS_ADMIN in the
-/// initial user namespace can write a `trusted.` attribute (xattr(7)), so no container can label itself.
+/// `transient=PID` for a cgroup that the agent is to remove once it is empty and the process that made it, which may yet
+/// move in, is gone. Only a process with CAP_SYS_ADMIN in the initial user namespace can write a `trusted.` attribute
+/// (xattr(7)), so no container can label itself.
 public struct WorkloadTag: Sendable, Hashable {
   /// The labels.
   public var labels: LabelSet
@@ -13,15 +14,15 @@ public struct WorkloadTag: Sendable, Hashable {
   public var name: String
   /// Whether verdicts are applied or only observed.
   public var mode: Mode
-  /// Whether the cgroup goes when its last process has gone.
-  public var isTransient: Bool
+  /// The process that made the cgroup and is to move in, if the agent is to remove it once it and all others are gone.
+  public var transientOwner: Int32?
 
   /// Takes all its parts.
-  public init(labels: LabelSet, name: String = "", mode: Mode = .enforce, isTransient: Bool = false) {
+  public init(labels: LabelSet, name: String = "", mode: Mode = .enforce, transientOwner: Int32? = nil) {
     self.labels = labels
     self.name = name
     self.mode = mode
-    self.isTransient = isTransient
+    self.transientOwner = transientOwner
   }
 
   /// Reads the text of the attribute.
@@ -41,12 +42,16 @@ public struct WorkloadTag: Sendable, Hashable {
     guard !labels.labels.isEmpty else { throw WorkloadTagError(problem: "has no labels") }
     name = ""
     mode = .enforce
-    isTransient = false
+    transientOwner = nil
     for line in lines.dropFirst() where !line.isEmpty {
       switch line {
       case "mode=enforce": mode = .enforce
       case "mode=observe": mode = .observe
-      case "transient=yes": isTransient = true
+      case let line where line.hasPrefix("transient="):
+        guard let pid = Int32(line.dropFirst(10)), pid > 0 else {
+          throw WorkloadTagError(problem: "has no process in \(line.debugDescription)")
+        }
+        transientOwner = pid
       case let line where line.hasPrefix("name="): name = String(line.dropFirst(5))
       default: throw WorkloadTagError(problem: "has an unknown option \(line.debugDescription)")
       }
@@ -58,7 +63,7 @@ public struct WorkloadTag: Sendable, Hashable {
     var lines = [labels.description]
     if !name.isEmpty { lines.append("name=\(name)") }
     if mode == .observe { lines.append("mode=observe") }
-    if isTransient { lines.append("transient=yes") }
+    if let transientOwner { lines.append("transient=\(transientOwner)") }
     return lines.joined(separator: "\n")
   }
 }
