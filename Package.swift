@@ -98,7 +98,7 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Policy", "Kernel", "BPF", "Enforcement"],
       path: "Tests/Support", swiftSettings: house),
-    .testTarget(name: "PolicyTests", dependencies: ["Policy"], swiftSettings: house),
+    .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "KernelTests", dependencies: ["Kernel", "TestSupport"],
       resources: [.copy("Fixtures")], swiftSettings: house),

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Entry points of the main datapath: what is decided where. Everything else is in lib/. */
+#include "maps.h"
+#include "lib/account.h"
+#include "lib/identity.h"
+#include "lib/packet.h"
+#include "lib/policy.h"
+#include "lib/sender.h"
+#include "lib/socket.h"
+#include "lib/talk.h"
+#include "lib/connect.h"
+#include "lib/tcp.h"
+
+/* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
+char sp_license[] SEC("license") = "Dual BSD/GPL";
+
+#define SP_PASS 1
+#define SP_DROP 0
+
+/* One packet that no fast path let through. Returns SP_PASS or SP_DROP. */
+static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direction, const struct sp_tcp_socket *tcp)
+{
+	struct sp_packet packet = {};
+	struct sp_flow flow = {};
+
+	flow.direction = direction;
+	flow.generation = sp_generation();
+	flow.cookie = bpf_get_socket_cookie(skb);
+	switch (sp_read(skb, &packet)) {
+	case SP_READABLE:
+		break;
+	case SP_ALWAYS:
+		return SP_PASS;
+	default:
+		return sp_unreadable(skb, &packet, &flow);
+	}
+	if (packet.protocol == SP_TCP && tcp->is_stream)
+		return sp_tcp_verdict(skb, &packet, &flow, tcp->state);
+	return sp_talk_verdict(skb, &packet, &flow);
+}
+
+/* Established TCP needs no look at the packet: a TCP stream that is neither listening nor connecting was let in. A raw,
+ * datagram or SCTP socket may say ESTABLISHED too, hence the type and the protocol.
+ */
+static __always_inline int sp_fast(struct __sk_buff *skb, struct sp_tcp_socket *tcp)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	tcp->is_stream = 0;
+	tcp->state = SP_STATE_CLOSE;
+	if (!sk)
+		return 0;
+	tcp->state = sk->state;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->type != SP_SOCK_STREAM || sk->protocol != SP_TCP)
+		return 0;
+	tcp->is_stream = 1;
+	return tcp->state != SP_STATE_LISTEN && tcp->state != SP_STATE_SYN_SENT && tcp->state != SP_STATE_CLOSE;
+}
+
+SEC("cgroup_skb/egress")
+int sp_egress(struct __sk_buff *skb)
+{
+	struct sp_tcp_socket tcp;
+
+	if (sp_fast(skb, &tcp))
+		return SP_PASS;
+	return sp_packet_verdict(skb, SP_OUTGOING, &tcp) == SP_DROP ? SP_DROP : SP_PASS;
+}
+
+SEC("cgroup_skb/ingress")
+int sp_ingress(struct __sk_buff *skb)
+{
+	struct sp_tcp_socket tcp;
+
+	if (sp_fast(skb, &tcp))
+		return SP_PASS;
+	return sp_packet_verdict(skb, SP_INCOMING, &tcp) == SP_DROP ? SP_DROP : SP_PASS;
+}
+
+SEC("cgroup/connect4")
+int sp_connect4(struct bpf_sock_addr *ctx)
+{
+	struct sp_asked asked = {};
+
+	sp_map_ipv4(asked.remote, ctx->user_ip4);
+	return sp_connect(ctx, &asked);
+}
+
+SEC("cgroup/connect6")
+int sp_connect6(struct bpf_sock_addr *ctx)
+{
+	struct sp_asked asked = {};
+
+	sp_asked_ipv6(ctx, &asked);
+	return sp_connect(ctx, &asked);
+}
+
+SEC("cgroup/sendmsg4")
+int sp_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct sp_asked asked = {};
+
+	sp_map_ipv4(asked.remote, ctx->user_ip4);
+	return sp_sendmsg(ctx, &asked);
+}
+
+SEC("cgroup/sendmsg6")
+int sp_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct sp_asked asked = {};
+
+	sp_asked_ipv6(ctx, &asked);
+	return sp_sendmsg(ctx, &asked);
+}
+
+SEC("cgroup/post_bind4")
+int sp_post_bind4(struct bpf_sock *sk)
+{
+	__u8 local[16];
+
+	sp_map_ipv4(local, sk->src_ip4);
+	return sp_bound(sk, local);
+}
+
+SEC("cgroup/post_bind6")
+int sp_post_bind6(struct bpf_sock *sk)
+{
+	__u32 local[4] = { sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3] };
+
+	return sp_bound(sk, (__u8 *)local);
+}
+
+SEC("sockops")
+int sp_sock_ops(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		sp_tcp_opened(ctx, SP_OUTGOING);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		sp_tcp_opened(ctx, SP_INCOMING);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] == SP_STATE_CLOSE)
+			sp_tcp_closed(ctx);
+		break;
+	}
+	return 1;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Every map: what it holds, who writes it, who reads it, and why it has its size. */
+#pragma once
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "datapath/abi.h"
+
+/* Written by the loader between open and load; the verifier deletes the branches that it rules out. */
+const volatile struct sp_config config SEC(".rodata.config") = {
+	.abi_version = SP_ABI_VERSION,
+	.features = SP_FEATURE_COARSE_CLOCK | SP_FEATURE_SOCKET_CAST,
+	.udp_idle = 120ull * 1000000000,
+	.icmp_idle = 30ull * 1000000000,
+};
+
+/* The generation in force. Agent writes, every program reads once per packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sp_active SEC(".maps");
+
+/* What is not policy and changes: agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sp_control);
+} sp_control SEC(".maps");
+
+/* Labelled cgroups. Agent writes, programs read. One row a workload: 65,536 is eight times what a host runs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct sp_workload);
+} sp_workload SEC(".maps");
+
+/* Equivalence classes of identities, two slots. Agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * SP_IDENTITY_CAPACITY);
+	__type(key, __u32);
+	__type(value, struct sp_classes);
+} sp_classes SEC(".maps");
+
+/* Equivalence classes of ports, two slots. Agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * SP_PORT_ROWS);
+	__type(key, __u32);
+	__type(value, struct sp_port_row);
+} sp_ports SEC(".maps");
+
+/* The compiled policy, two slots told apart by the key. Agent writes, programs read. Not preallocated: rows cost memory
+ * only when they exist, programs never insert. The loader sets the size.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct sp_cell_key);
+	__type(value, struct sp_cell);
+} sp_policy SEC(".maps");
+
+/* External networks and the addresses of workloads, two slots. Agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
+	__type(key, struct sp_network_key);
+	__type(value, struct sp_network);
+} sp_networks SEC(".maps");
+
+/* Senders of this host, for receivers in another namespace. Programs write and read. LRU: an entry lives for the time
+ * that a packet needs to cross a veth; one that is evicted makes the sender unknown, never somebody else.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct sp_sender_key);
+	__type(value, struct sp_sender);
+} sp_senders SEC(".maps");
+
+/* Conversations of everything but TCP. Programs write and read, the agent sweeps. Not LRU: a flood must not push out
+ * live ones; when it is full a packet is judged as new. Not preallocated: idle hosts pay for what they use.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
+	__type(key, struct sp_talk_key);
+	__type(value, struct sp_talk);
+} sp_talks SEC(".maps");
+
+/* Counters of each workload. The agent makes the rows, programs count. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct sp_counts);
+} sp_counts SEC(".maps");
+
+/* Counters of the datapath itself. Programs count. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sp_stats);
+} sp_stats SEC(".maps");
+
+/* Records of flows. Programs write, the agent reads. 4 MiB hold 23,000 records: a second of heavy load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} sp_records SEC(".maps");
+
+/* What the listener's ingress hook found, for the sock_ops callback that runs after it for the same packet. */
+struct sp_accepted {
+	__u8 local[16];
+	__u8 remote[16];
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 uid;
+	__u64 listener;
+	__u64 workload;
+	__u64 peer_workload;
+	__u32 subject;
+	__u32 peer;
+	__u32 rule;
+	__u32 observed_rule;
+	__u32 generation;
+	__u8 observed_action;
+	__u8 decided_by;
+	__u8 assurance;
+	__u8 flags;
+};
+
+/* One a CPU: both run in one softirq, in this order, with nothing between. Programs write and read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sp_accepted);
+} sp_scratch SEC(".maps");
+
+/* When a refusal was last recorded, direct-mapped by who, whom and which port: a refused flood costs one record a second. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64[2]);
+} sp_suppress SEC(".maps");
+
+static const __u32 sp_zero = 0;
+
+/* The generation in force. */
+static __always_inline __u32 sp_generation(void)
+{
+	__u32 key = 0, *generation = bpf_map_lookup_elem(&sp_active, &key);
+
+	return generation ? *(volatile __u32 *)generation : 0;
+}
+
+/* Monotonic time for idle times, in ns: the coarse clock costs a load, the exact one 36 ns in a virtual machine. */
+static __always_inline __u64 sp_now(void)
+{
+	if (config.features & SP_FEATURE_COARSE_CLOCK)
+		return bpf_ktime_get_coarse_ns();
+	return bpf_ktime_get_ns();
+}

@@ -15,17 +15,38 @@ public struct CompileError: Error, Equatable, CustomStringConvertible {
 public struct Compiled: Sendable {
   /// What the kernel is to hold.
   public let tables: Tables
+  let classifier: Classifier
+  let probes: SubjectProbes
+  let defaults: Defaults
 
   /// The classes of a workload's identity that was not there when the policy was compiled.
   ///
   /// Nil if it falls in no known class: compile again with it.
-  public func classes(for labels: LabelSet) -> Classes? { nil }
+  public func classes(for labels: LabelSet) -> Classes? {
+    classifier.known(labels).map { probes.classes($0, defaults.workloads) }
+  }
+}
+
+/// Which kinds of cells each subject class has.
+struct SubjectProbes: Sendable {
+  var outgoing: [Probes]
+  var incoming: [Probes]
+
+  func classes(_ triple: ClassTriple, _ defaults: Defaults.Actions) -> Classes {
+    Classes(
+      outgoingSubject: triple.outgoing, incomingSubject: triple.incoming, peer: triple.peer,
+      outgoingProbes: outgoing[Int(triple.outgoing)], incomingProbes: incoming[Int(triple.incoming)],
+      outgoingDefault: defaults.outgoing, incomingDefault: defaults.incoming)
+  }
 }
 
 /// Compiles policies.
 ///
 /// Pure: the same input gives the same tables, number for number.
 public enum Compiler {
+  /// The most cells that are written; a policy that needs more is refused.
+  public static let maximumCells = 4_194_304
+
   /// Compiles a policy for the identities of this host.
   ///
   /// - Parameter identities: the allotted identities. Reserved ones are always compiled; only the labels of `.host`
@@ -33,6 +54,51 @@ public enum Compiler {
   public static func compile(
     policy: PolicySet, identities: [IdentityNumber: LabelSet]
   ) throws(CompileError) -> Compiled {
-    throw CompileError(problem: "not there yet", remedy: "wait")
+    let all = try withReserved(identities)
+    var classifier = Classifier(policy)
+    // In order of their numbers, so that classes are always numbered alike.
+    var triples: [(IdentityNumber, ClassTriple)] = []
+    triples.reserveCapacity(all.count)
+    var projection = SelectorIndex.Projection()
+    for number in all.keys.sorted() {
+      guard let labels = all[number] else { continue }
+      triples.append((number, classifier.classify(labels, reusing: &projection)))
+    }
+    let prefixTable = try PrefixTable(policy.networks)
+    var externals: [IdentityNumber: [String]] = [:]
+    for (index, set) in prefixTable.sets.enumerated() {
+      let number = PrefixTable.number(at: index)
+      externals[number] = set.map { policy.networks[$0].name }
+      triples.append((number, classifier.classify(networks: set, of: policy.networks)))
+    }
+    let (portClasses, cells, rules, probes) = try RuleTable(policy, classifier).build()
+    var classes: [IdentityNumber: Classes] = [:]
+    classes.reserveCapacity(triples.count)
+    for (number, triple) in triples {
+      classes[number] = probes.classes(triple, number == .host ? policy.defaults.host : policy.defaults.workloads)
+    }
+    let tables = Tables(
+      classes: classes, portClasses: portClasses, cells: cells, prefixes: prefixTable.prefixes, externals: externals,
+      rules: rules)
+    classifier.forgetProjections()
+    return Compiled(tables: tables, classifier: classifier, probes: probes, defaults: policy.defaults)
+  }
+
+  private static func withReserved(
+    _ identities: [IdentityNumber: LabelSet]
+  ) throws(CompileError) -> [IdentityNumber: LabelSet] {
+    let strangers = identities.filter { number, labels in
+      number >= .firstExternal || (number < .firstAllotted && number != .host && labels != number.reservedLabels)
+    }
+    if let first = strangers.keys.min() {
+      throw CompileError(
+        problem: "identity number \(first) cannot stand for a label set",
+        remedy: "allot numbers from \(IdentityNumber.firstAllotted) up to \(IdentityNumber.firstExternal.rawValue - 1)")
+    }
+    var all = identities
+    for number in [IdentityNumber.unknown, .host, .world] where all[number] == nil {
+      all[number] = number.reservedLabels
+    }
+    return all
   }
 }

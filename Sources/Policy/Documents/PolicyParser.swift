@@ -5,10 +5,110 @@ public enum PolicyParser {
   /// The largest file that is read, in bytes.
   public static let maximumFileSize = 8 << 20
 
+  /// The version that documents must say.
+  public static let apiVersion = "sallyport/v1"
+
   /// Reads all files as one policy.
+  ///
+  /// Each may hold several YAML (or JSON) documents.
   ///
   /// - Throws: everything that is wrong with any of them; nothing is half read.
   public static func parse(files: [(name: String, bytes: [UInt8])]) throws(PolicyErrors) -> ParsedPolicy {
-    throw PolicyErrors(errors: [PolicyError(.none, "", "not there yet", "wait")], warnings: [])
+    var collected = Collected()
+    for file in files {
+      let yaml = YAMLReader(file: file.name, bytes: file.bytes)
+      collected.reader.add(yaml.errors)
+      for document in yaml.documents { collected.read(document) }
+    }
+    let order = Dictionary(files.enumerated().map { ($1.name, $0) }, uniquingKeysWith: min)
+    func sorted(_ errors: [PolicyError]) -> [PolicyError] {
+      errors.sorted { (order[$0.file] ?? 0, $0.line, $0.column) < (order[$1.file] ?? 0, $1.line, $1.column) }
+    }
+    let warnings = sorted(collected.reader.warnings)
+    do throws(PolicyErrors) {
+      let policy = try collected.policy()
+      if collected.reader.errors.isEmpty { return ParsedPolicy(policy: policy, warnings: warnings) }
+      throw PolicyErrors(errors: [], warnings: [])
+    } catch {
+      throw PolicyErrors(errors: sorted(collected.reader.errors + error.errors), warnings: warnings)
+    }
+  }
+}
+
+/// What the documents of all files said so far.
+private struct Collected {
+  var reader = DocumentReader()
+  var ruleSets: [RuleSet] = []
+  var networks: [ExternalNetwork] = []
+  var workloads: [WorkloadRule] = []
+  var defaults: Defaults?
+
+  func policy() throws(PolicyErrors) -> PolicySet {
+    try PolicySet(ruleSets: ruleSets, networks: networks, workloads: workloads, defaults: defaults ?? Defaults())
+  }
+
+  private enum Kind: String, CaseIterable {
+    case ruleSet = "NetworkRuleSet"
+    case network = "ExternalNetwork"
+    case workload = "Workload"
+    case defaults = "Defaults"
+  }
+
+  /// Reads one document; one that has errors still counts for its name, so that no error follows from another.
+  mutating func read(_ node: DocumentNode) {
+    guard let fields = reader.fields(node, "", known: ["apiVersion", "kind", "metadata", "spec"]) else { return }
+    guard let version = fields["apiVersion"] else {
+      reader.fail(node.location, "apiVersion", "is missing", "write `apiVersion: \(PolicyParser.apiVersion)`")
+      return
+    }
+    guard reader.choice(version, "apiVersion", [(PolicyParser.apiVersion, true)]) != nil else { return }
+    guard let kindNode = fields["kind"] else {
+      let all = Kind.allCases.map(\.rawValue).joined(separator: ", ")
+      reader.fail(node.location, "kind", "is missing", "write one of \(all)")
+      return
+    }
+    guard let kind = reader.choice(kindNode, "kind", Kind.allCases.map { ($0.rawValue, $0) }) else { return }
+    let (name, labels) = metadata(fields["metadata"], node, kind)
+    guard let spec = fields["spec"] else {
+      reader.fail(node.location, "spec", "is missing", "write what the document says")
+      return
+    }
+    // Without a name the rest is still read for its errors.
+    let shown = name ?? ""
+    switch kind {
+    case .ruleSet:
+      let read = reader.ruleSet(shown, spec, at: node.location)
+      if name != nil { ruleSets.append(read) }
+    case .network:
+      let read = reader.network(shown, labels, spec, at: node.location)
+      if name != nil { networks.append(read) }
+    case .workload:
+      let read = reader.workload(shown, spec, at: node.location)
+      if name != nil { workloads.append(read) }
+    case .defaults:
+      let read = reader.defaults(spec, at: node.location)
+      if let first = defaults {
+        reader.fail(node.location, "", "the defaults are already given at \(first.source)", "keep one of the documents")
+      } else {
+        defaults = read
+      }
+    }
+  }
+
+  private mutating func metadata(
+    _ metadata: DocumentNode?, _ document: DocumentNode, _ kind: Kind
+  ) -> (name: String?, labels: LabelSet) {
+    guard let metadata else {
+      reader.fail(document.location, "metadata", "is missing", "write `metadata: {name: …}`")
+      return (nil, .empty)
+    }
+    let known = kind == .network ? ["name", "labels"] : ["name"]
+    guard let fields = reader.fields(metadata, "metadata", known: known) else { return (nil, .empty) }
+    let labels = fields["labels"].flatMap { reader.labels($0, "metadata.labels") } ?? .empty
+    guard let node = fields["name"] else {
+      reader.fail(metadata.location, "metadata.name", "is missing", "give the document a name")
+      return (nil, labels)
+    }
+    return (reader.name(node, "metadata.name"), labels)
   }
 }

@@ -12,6 +12,7 @@ extension PolicySet {
     errors += PolicySet.repeated("external network", networks.map { ($0.name, $0.source) })
     errors += PolicySet.repeated("workload", workloads.map { ($0.name, $0.source) })
     errors += PolicySet.unknownNetworks(ruleSets, Set(networks.map(\.name)))
+    errors += PolicySet.sharedAddresses(workloads)
     guard errors.isEmpty else { throw PolicyErrors(errors: errors, warnings: []) }
     self.init(
       sortedRuleSets: ruleSets.sorted { $0.name < $1.name }, networks: networks.sorted { $0.name < $1.name },
@@ -28,6 +29,24 @@ extension PolicySet {
             location, "metadata.name", "\(kind) \(name.shown) is already defined at \(before)", "rename one of them"))
       } else {
         first[name] = location
+      }
+    }
+    return errors
+  }
+
+  /// An address stands for one workload, or the identity of what it sends would be a matter of chance.
+  private static func sharedAddresses(_ workloads: [WorkloadRule]) -> [PolicyError] {
+    var owners: [IPAddress: WorkloadRule] = [:]
+    var errors: [PolicyError] = []
+    for workload in workloads {
+      for (index, address) in workload.addresses.enumerated() {
+        if let owner = owners.updateValue(workload, forKey: address) {
+          errors.append(
+            PolicyError(
+              workload.source, "spec.addresses[\(index)]",
+              "\(address) already belongs to workload \(owner.name.shown) at \(owner.source)",
+              "give each address to one workload, once"))
+        }
       }
     }
     return errors

@@ -39,8 +39,14 @@ extension PolicySet {
     matching.first { $0.rule.action == .reject } ?? matching.first
   }
 
-  private func matches(_ rule: Rule, _ flow: Flow) -> Bool {
-    rule.peers.contains { matches($0, flow.peer) } && rule.ports.contains { $0.contains(flow.protocol, flow.port) }
+  private func matches(_ rule: Rule, _ flow: Flow) -> Bool { matchesPeer(rule, flow) && matchesPort(rule, flow) }
+
+  /// Whether one of the rule's peers matches; an empty list matches nothing.
+  func matchesPeer(_ rule: Rule, _ flow: Flow) -> Bool { rule.peers.contains { matches($0, flow.peer) } }
+
+  /// Whether one of the rule's ports matches; an empty list matches nothing.
+  func matchesPort(_ rule: Rule, _ flow: Flow) -> Bool {
+    rule.ports.contains { $0.contains(flow.protocol, flow.port) }
   }
 
   private func matches(_ peer: Peer, _ endpoint: Endpoint) -> Bool {

@@ -26,7 +26,7 @@ extension LabelSet {
   /// The first `=` ends the key, so values may hold more of them; a value with a comma stands in double quotes.
   public init(parsing text: String) throws(LabelError) {
     var labels: [Label] = []
-    var rest = Substring(text)
+    var rest = Scalars(text.unicodeScalars)
     while !rest.isEmpty {
       guard let equals = rest.firstIndex(of: "=") else {
         throw LabelError(subject: "label \(String(rest).shown)", problem: "has no `=`")
@@ -38,23 +38,29 @@ extension LabelSet {
         value = quoted
         rest = rest.drop { $0 == " " }
       } else {
+        // `app==web` is a selector; as a label it would quietly be the value `=web`.
+        if rest.first == "=" {
+          throw LabelError(subject: "label \(key)", problem: "is given with `==`; write one `=`, or quote the value")
+        }
         let end = rest.firstIndex(of: ",") ?? rest.endIndex
         value = rest[..<end].trimmed
         rest = rest[end...]
       }
       labels.append(try Label(key, value))
-      guard let comma = rest.first else { break }
+      guard let comma = rest.popFirst() else { break }
       guard comma == "," else {
-        throw LabelError(subject: "label \(key)", problem: "is followed by \(String(rest).shown) in place of `,`")
+        throw LabelError(subject: "label \(key)", problem: "is followed by `\(comma)` in place of `,`")
       }
-      rest = rest.dropFirst()
       if rest.isEmpty { throw LabelError(subject: "labels \(text.shown)", problem: "end in a comma") }
     }
     try self.init(labels)
   }
 }
 
-extension Substring {
+/// Text is read by scalars: a character may be a comma with an accent on it.
+private typealias Scalars = Substring.UnicodeScalarView
+
+extension Scalars {
   fileprivate var trimmed: String {
     var part = self.drop { $0 == " " || $0 == "\t" }
     while part.last == " " || part.last == "\t" { part.removeLast() }
@@ -63,24 +69,22 @@ extension Substring {
 }
 
 /// Text in double quotes.
-enum QuotedText {
-  /// Takes `"…"` from the front, nil if there is none; `\` keeps the character after it.
-  static func read(_ rest: inout Substring) throws(LabelError) -> String? {
+private enum QuotedText {
+  /// Takes `"…"` from the front, nil if there is none; `\` keeps the scalar after it.
+  static func read(_ rest: inout Scalars) throws(LabelError) -> String? {
     guard rest.first == "\"" else { return nil }
-    var scalars = rest.unicodeScalars.dropFirst()
+    let whole = rest
+    rest.removeFirst()
     var out = String.UnicodeScalarView()
-    while let scalar = scalars.popFirst() {
-      switch scalar {
-      case "\"":
-        rest = Substring(scalars)
-        return String(out)
-      case "\\":
-        guard let next = scalars.popFirst() else { break }
+    while let scalar = rest.popFirst() {
+      if scalar == "\"" { return String(out) }
+      if scalar != "\\" {
+        out.append(scalar)
+      } else if let next = rest.popFirst() {
         out.append(next)
-      default: out.append(scalar)
       }
     }
-    throw LabelError(subject: "value \(String(rest).shown)", problem: "has no closing quote")
+    throw LabelError(subject: "value \(String(whole).shown)", problem: "has no closing quote")
   }
 }
 
@@ -93,17 +97,17 @@ private struct SelectorReader {
     case end
   }
 
-  let text: String
-  var rest: Substring
-  var token = Token.end
+  private let text: String
+  private var rest: Scalars
+  private(set) var token = Token.end
 
   init(_ text: String) {
     self.text = text
-    rest = Substring(text)
+    rest = Scalars(text.unicodeScalars)
   }
 
   mutating func advance() throws(LabelError) {
-    rest = rest.drop { $0 == " " || $0 == "\t" || $0 == "\n" || $0 == "\r" || $0 == "\r\n" }
+    rest = rest.drop { SelectorReader.blanks.contains($0) }
     if let quoted = try QuotedText.read(&rest) {
       token = .quoted(quoted)
       return
@@ -112,17 +116,20 @@ private struct SelectorReader {
       token = .end
       return
     }
-    for symbol in ["==", "!=", "=", "!", "(", ")", ",", "<", ">"] where rest.hasPrefix(symbol) {
-      rest = rest.dropFirst(symbol.count)
-      token = .symbol(symbol)
+    if SelectorReader.symbols.contains(first) {
+      rest.removeFirst()
+      let isDouble = (first == "=" || first == "!") && rest.first == "="
+      if isDouble { rest.removeFirst() }
+      token = .symbol(isDouble ? "\(first)=" : String(first))
       return
     }
-    let word = rest.prefix { !" \t\r\n\"=!(),<>".contains($0) && $0 != "\r\n" }
-    // A character that no rule above takes (a quote with a combining mark, say) is a word of its own.
-    let taken = word.isEmpty ? Substring(String(first)) : word
-    rest = rest.dropFirst(taken.count)
-    token = .word(String(taken))
+    let word = rest.prefix { !SelectorReader.blanks.contains($0) && !SelectorReader.symbols.contains($0) && $0 != "\"" }
+    rest = rest[word.endIndex...]
+    token = .word(String(word))
   }
+
+  private static let blanks: [Unicode.Scalar] = [" ", "\t", "\n", "\r"]
+  private static let symbols: [Unicode.Scalar] = ["=", "!", "(", ")", ",", "<", ">"]
 
   func unexpected(_ expected: String) -> LabelError {
     let found =

@@ -51,18 +51,18 @@ enum sp_decided_by {
 
 /* How the other end's identity is known. */
 enum sp_assurance {
-	SP_ASSURED_NOT = 0,     /* unknown */
+	SP_ASSURED_NOT = 0,	/* unknown */
 	SP_ASSURED_ADDRESS = 1, /* from its address alone */
-	SP_ASSURED_SOCKET = 2,  /* its socket was found in this network namespace */
+	SP_ASSURED_SOCKET = 2,	/* its socket was found in this network namespace */
 	SP_ASSURED_HANDOFF = 3, /* its own egress hook on this host told us, for this very packet or conversation */
 };
 
 enum sp_record_kind {
 	SP_RECORD_ATTEMPT = 1, /* connect() passed; the process is known */
 	SP_RECORD_REFUSED = 2,
-	SP_RECORD_OPEN = 3,    /* a TCP connection is established, or the first packet of a conversation passed */
-	SP_RECORD_CLOSE = 4,   /* a TCP connection ended, with its counts */
-	SP_RECORD_BIND = 5,    /* a process bound a socket to a port */
+	SP_RECORD_OPEN = 3,  /* a TCP connection is established, or the first packet of a conversation passed */
+	SP_RECORD_CLOSE = 4, /* a TCP connection ended, with its counts */
+	SP_RECORD_BIND = 5,  /* a process bound a socket to a port */
 };
 
 /* Flags of struct sp_record. */
@@ -84,11 +84,11 @@ enum sp_record_kind {
 
 /* Counters of the datapath itself (struct sp_stats). */
 enum sp_stat {
-	SP_STAT_RECORDS = 0,            /* records written */
-	SP_STAT_RECORDS_LOST = 1,       /* the ring was full */
+	SP_STAT_RECORDS = 0,		/* records written */
+	SP_STAT_RECORDS_LOST = 1,	/* the ring was full */
 	SP_STAT_RECORDS_SUPPRESSED = 2, /* same refusal again within a second */
 	SP_STAT_CONVERSATIONS_FULL = 3, /* judged as new because no state could be kept */
-	SP_STAT_SENDERS_FAILED = 4,     /* the sender could not be told to the receiver */
+	SP_STAT_SENDERS_FAILED = 4,	/* the sender could not be told to the receiver */
 	SP_STAT_SENDERS_AMBIGUOUS = 5,
 	SP_STAT_TABLE_MISSING = 6,
 	SP_STAT_COUNT = 8,
@@ -102,8 +102,8 @@ enum sp_stat {
 
 struct sp_config {
 	__u32 abi_version; /* SP_ABI_VERSION; the loader refuses another */
-	__u32 features;    /* SP_FEATURE_… */
-	__u64 udp_idle;    /* ns after which a UDP or other conversation is over */
+	__u32 features;	   /* SP_FEATURE_… */
+	__u64 udp_idle;	   /* ns after which a UDP or other conversation is over */
 	__u64 icmp_idle;   /* ns, likewise for ICMP */
 };
 _Static_assert(sizeof(struct sp_config) == 24, "sp_config");
@@ -127,7 +127,7 @@ _Static_assert(sizeof(struct sp_control) == 8, "sp_control");
 
 struct sp_workload {
 	__u32 identity; /* number */
-	__u32 flags;    /* SP_WORKLOAD_… */
+	__u32 flags;	/* SP_WORKLOAD_… */
 };
 _Static_assert(sizeof(struct sp_workload) == 8, "sp_workload");
 
@@ -137,12 +137,12 @@ _Static_assert(sizeof(struct sp_workload) == 8, "sp_workload");
 #define SP_PROBE_PEER_PORT 1u /* (p, t) */
 #define SP_PROBE_PEER 2u      /* (p, any) */
 #define SP_PROBE_PORT 4u      /* (any, t) */
-#define SP_PROBE_ANY 8u       /* (any, any) */
+#define SP_PROBE_ANY 8u	      /* (any, any) */
 
 struct sp_classes {
 	__u32 subject[2]; /* by direction; 0 = no rule set applies: the default */
-	__u32 peer;       /* 0 = no narrow peer matches */
-	__u8 probes[2];   /* by direction, SP_PROBE_… */
+	__u32 peer;	  /* 0 = no narrow peer matches */
+	__u8 probes[2];	  /* by direction, SP_PROBE_… */
 	__u8 fallback[2]; /* by direction: the default action, enum sp_action */
 };
 _Static_assert(sizeof(struct sp_classes) == 16, "sp_classes");
@@ -169,9 +169,9 @@ struct sp_cell_key {
 _Static_assert(sizeof(struct sp_cell_key) == 12, "sp_cell_key");
 
 struct sp_cell {
-	__u32 rule;          /* number of the winning rule, 0 = none */
+	__u32 rule;	     /* number of the winning rule, 0 = none */
 	__u32 observed_rule; /* number of the observed rule that would win, 0 = none */
-	__u8 action;         /* enum sp_action; SP_NONE = the default applies */
+	__u8 action;	     /* enum sp_action; SP_NONE = the default applies */
 	__u8 observed_action;
 	__u8 log; /* 1 = the winning rule asks for a log */
 	__u8 pad;
@@ -182,7 +182,7 @@ _Static_assert(sizeof(struct sp_cell) == 12, "sp_cell");
 
 struct sp_network_key {
 	__u32 prefix_length; /* bits: 32 for the slot, then those of the address */
-	__u32 slot;          /* host order; compared as four bytes */
+	__u32 slot;	     /* host order; compared as four bytes */
 	__u8 address[16];    /* network order; IPv4 as ::ffff:a.b.c.d, so that /8 is /104 */
 };
 _Static_assert(sizeof(struct sp_network_key) == 24, "sp_network_key");
@@ -217,7 +217,7 @@ _Static_assert(sizeof(struct sp_sender_key) == 56, "sp_sender_key");
 
 struct sp_sender {
 	__u64 workload; /* cgroup id, 0 = host */
-	__u64 time;     /* ns, when it was last written */
+	__u64 time;	/* ns, when it was last written */
 	__u32 identity;
 	__u32 flags; /* SP_SENDER_… */
 };
@@ -238,14 +238,14 @@ struct sp_talk_key {
 _Static_assert(sizeof(struct sp_talk_key) == 48, "sp_talk_key");
 
 struct sp_talk {
-	__u64 opened;    /* ns, CLOCK_MONOTONIC */
-	__u64 last_seen; /* ns, CLOCK_MONOTONIC (coarse) */
+	__u64 opened;	  /* ns, CLOCK_MONOTONIC */
+	__u64 last_seen;  /* ns, CLOCK_MONOTONIC (coarse) */
 	__u64 packets[2]; /* by direction of the packet, enum sp_direction */
-	__u64 bytes[2];   /* IP bytes, likewise */
-	__u64 workload;  /* of the socket: cgroup id of its labelled ancestor, 0 = host */
+	__u64 bytes[2];	  /* IP bytes, likewise */
+	__u64 workload;	  /* of the socket: cgroup id of its labelled ancestor, 0 = host */
 	__u64 peer_workload;
 	__u64 handoff_time; /* ns, when the receiver was last told the sender */
-	__u32 peer;         /* identity number */
+	__u32 peer;	    /* identity number */
 	__u32 generation;   /* that last judged it */
 	__u32 rule;
 	__u32 uid;
@@ -273,17 +273,17 @@ _Static_assert(sizeof(struct sp_stats) == 64, "sp_stats");
 /* ---- sp_records: ring buffer ------------------------------------------------------------------------------------------ */
 
 struct sp_record {
-	__u64 time;          /* ns, CLOCK_MONOTONIC */
-	__u64 socket;        /* cookie of the socket the record is about */
-	__u64 listener;      /* OPEN of an accepted connection: cookie of the listening socket */
-	__u64 workload;      /* subject: cgroup id of its labelled ancestor, 0 = host */
+	__u64 time;	     /* ns, CLOCK_MONOTONIC */
+	__u64 socket;	     /* cookie of the socket the record is about */
+	__u64 listener;	     /* OPEN of an accepted connection: cookie of the listening socket */
+	__u64 workload;	     /* subject: cgroup id of its labelled ancestor, 0 = host */
 	__u64 peer_workload; /* when known, else 0 */
-	__u64 cgroup;        /* ATTEMPT, BIND: cgroup id of the task */
+	__u64 cgroup;	     /* ATTEMPT, BIND: cgroup id of the task */
 	__u64 bytes_sent;    /* CLOSE: acknowledged payload bytes */
 	__u64 bytes_received;
 	__u32 packets_sent; /* CLOSE: segments */
 	__u32 packets_received;
-	__u32 rtt; /* OPEN, CLOSE: smoothed round-trip time in µs */
+	__u32 rtt;     /* OPEN, CLOSE: smoothed round-trip time in µs */
 	__u32 subject; /* identity numbers */
 	__u32 peer;
 	__u32 rule;
@@ -292,11 +292,11 @@ struct sp_record {
 	__u32 pid; /* thread group; 0 = not known here */
 	__u32 uid;
 	__u32 tid;
-	__u16 local_port; /* host order; ICMP: identifier or type */
+	__u16 local_port;  /* host order; ICMP: identifier or type */
 	__u16 remote_port; /* host order; ICMP: type */
 	__u8 local[16];
 	__u8 remote[16];
-	__u8 kind;      /* enum sp_record_kind */
+	__u8 kind;	/* enum sp_record_kind */
 	__u8 direction; /* enum sp_direction */
 	__u8 protocol;
 	__u8 action; /* what was done, enum sp_action */

@@ -1,0 +1,125 @@
+// The cells of one subject class: as few as make the first cell that a lookup finds the right one.
+
+/// The winning rules among some rules: one if only enforced rules count, one if all do.
+///
+/// A rank is smaller the stronger the rule: rejects before allows, then by rule number, which follows rule-set name and
+/// position. Merging is taking the smaller.
+struct Winners: Equatable {
+  static let noRule = UInt32.max
+  private static let allow: UInt32 = 1 << 31
+
+  var enforced = Winners.noRule
+  var overall = Winners.noRule
+
+  static let none = Winners()
+
+  init() {}
+
+  init(rule number: UInt32, action: Action, mode: Mode) {
+    overall = action == .reject ? number : number | Winners.allow
+    if mode == .enforce { enforced = overall }
+  }
+
+  mutating func merge(_ other: Winners) {
+    enforced = min(enforced, other.enforced)
+    overall = min(overall, other.overall)
+  }
+
+  func merged(_ other: Winners) -> Winners {
+    var out = self
+    out.merge(other)
+    return out
+  }
+
+  static func number(of rank: UInt32) -> UInt32 { rank == noRule ? 0 : rank & ~allow }
+}
+
+/// A rule with its peers and ports resolved to classes.
+struct ResolvedRule {
+  let winners: Winners
+  let anyPeer: Bool
+  let peers: [UInt32]
+  let anyPort: Bool
+  let ports: [UInt16]
+}
+
+/// Collects what the rules of one subject class and direction say, then writes the cells.
+///
+/// A lookup tries (peer, port), (peer, any), (any, port), (any, any) and stops at the first cell there is. So every
+/// cell also says what the wider cells say that it hides; a cell that says no more than the lookup would find without
+/// it is not written; and where a (peer, any) cell would hide a stronger (any, port) cell, the (peer, port) cell is
+/// written that says so:
+///
+///     allow app=lb any port        (lb, any): allow        reject any peer tcp/22       (any, 22): reject
+///     a flow lb → tcp/22 would find (lb, any) first, so    (lb, 22): reject             is written as well
+struct CellBuilder {
+  private var base = Winners.none
+  private var byPeer: [UInt32: Winners] = [:]
+  private var byPort: [UInt16: Winners] = [:]
+  private var byBoth: [UInt64: Winners] = [:]
+
+  mutating func add(_ rule: ResolvedRule) {
+    switch (rule.anyPeer, rule.anyPort) {
+    case (true, true): base.merge(rule.winners)
+    case (true, false): for port in rule.ports { byPort[port, default: .none].merge(rule.winners) }
+    case (false, true): for peer in rule.peers { byPeer[peer, default: .none].merge(rule.winners) }
+    case (false, false):
+      for peer in rule.peers {
+        for port in rule.ports { byBoth[UInt64(peer) << 16 | UInt64(port), default: .none].merge(rule.winners) }
+      }
+    }
+  }
+
+  /// Calls `emit` with each cell and returns the kinds that there are.
+  consuming func write(_ emit: (_ peer: UInt32, _ port: UInt16, Winners) throws(CompileError) -> Void)
+    throws(CompileError) -> Probes
+  {
+    var probes: Probes = []
+    if base != .none {
+      try emit(0, 0, base)
+      probes.insert(.any)
+    }
+    byPeer = settle(byPeer)
+    byPort = settle(byPort)
+    for (peer, winners) in byPeer { try emit(peer, 0, winners) }
+    for (port, winners) in byPort { try emit(0, port, winners) }
+    if !byPeer.isEmpty { probes.insert(.peer) }
+    if !byPort.isEmpty { probes.insert(.port) }
+    addOverlaps()
+    for (key, own) in byBoth {
+      let peer = UInt32(truncatingIfNeeded: key >> 16)
+      let port = UInt16(truncatingIfNeeded: key)
+      let wholePeer = byPeer[peer]
+      let wholePort = byPort[port]
+      let found = wholePeer ?? wholePort ?? base
+      let right = own.merged(wholePeer ?? .none).merged(wholePort ?? .none).merged(base)
+      if right == found { continue }
+      try emit(peer, port, right)
+      probes.insert(.peerAndPort)
+    }
+    return probes
+  }
+
+  /// Lets each cell say what the widest cell says as well, and drops those that then say no more than it.
+  private func settle<Key>(_ cells: [Key: Winners]) -> [Key: Winners] {
+    cells.mapValues { $0.merged(base) }.filter { $0.value != base }
+  }
+
+  /// Adds an empty entry for each pair where the port's cell is stronger than the peer's, which would hide it.
+  ///
+  /// Ports come strongest first, so that the work is in proportion to the pairs found.
+  private mutating func addOverlaps() {
+    if byPeer.isEmpty || byPort.isEmpty { return }
+    for strength in [\Winners.enforced, \Winners.overall] {
+      let strongest = byPort.map { ($0.key, $0.value[keyPath: strength]) }.sorted { $0.1 < $1.1 }
+      for (peer, winners) in byPeer {
+        let own = winners[keyPath: strength]
+        for (port, rank) in strongest {
+          if rank >= own { break }
+          // The entry says nothing of its own; what it merges is what matters.
+          byBoth[UInt64(peer) << 16 | UInt64(port), default: .none].merge(.none)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,117 @@
+// The rules of a policy, resolved to classes and written as cells.
+
+/// Turns rules into cells, one subject class after the other.
+struct RuleTable {
+  private let policy: PolicySet
+  private let classifier: Classifier
+  private let ports: PortClasses
+  private var rules: [RuleReference] = []
+  private var logs: [Bool] = []
+  /// The resolved rules of each rule set, by direction.
+  private var outgoing: [[ResolvedRule]] = []
+  private var incoming: [[ResolvedRule]] = []
+
+  typealias Result = (portClasses: [UInt16], cells: [CellKey: Cell], rules: [RuleReference], probes: SubjectProbes)
+
+  /// Numbers all rules by rule-set name, direction and position, and resolves them.
+  init(_ policy: PolicySet, _ classifier: Classifier) throws(CompileError) {
+    self.policy = policy
+    self.classifier = classifier
+    var specs: Set<PortSpec> = []
+    for ruleSet in policy.ruleSets {
+      for rule in ruleSet.outgoing + ruleSet.incoming where !rule.ports.contains(.any) { specs.formUnion(rule.ports) }
+    }
+    ports = try PortClasses(specs)
+    let resolver = PeerResolver(policy, classifier)
+    for ruleSet in policy.ruleSets {
+      outgoing.append(resolve(ruleSet, .outgoing, resolver))
+      incoming.append(resolve(ruleSet, .incoming, resolver))
+    }
+  }
+
+  private mutating func resolve(
+    _ ruleSet: RuleSet, _ direction: Direction, _ resolver: PeerResolver
+  ) -> [ResolvedRule] {
+    var out: [ResolvedRule] = []
+    for (position, rule) in ruleSet.rules(direction).enumerated() {
+      rules.append(ruleSet.reference(direction, position))
+      logs.append(rule.log)
+      let anyPort = rule.ports.contains(.any)
+      let narrow = anyPort ? [] : Set(rule.ports.flatMap { ports.classesOfSpec[$0] ?? [] }).sorted()
+      let anyPeer = rule.peers.contains(.any)
+      out.append(
+        ResolvedRule(
+          winners: Winners(rule: UInt32(rules.count), action: rule.action, mode: rule.mode), anyPeer: anyPeer,
+          peers: anyPeer ? [] : resolver.classes(of: rule.peers), anyPort: anyPort, ports: narrow))
+    }
+    return out
+  }
+
+  /// Writes everything.
+  func build() throws(CompileError) -> Result {
+    var cells: [CellKey: Cell] = [:]
+    let probes = SubjectProbes(
+      outgoing: try write(.outgoing, classifier.outgoing, outgoing, &cells),
+      incoming: try write(.incoming, classifier.incoming, incoming, &cells))
+    return (ports.classes, cells, rules, probes)
+  }
+
+  private func write(
+    _ direction: Direction, _ subjects: ClassNumbers, _ resolved: [[ResolvedRule]], _ cells: inout [CellKey: Cell]
+  ) throws(CompileError) -> [Probes] {
+    var bySubject: [[Int]] = Array(repeating: [], count: classifier.selectors.count)
+    let positions = Dictionary(uniqueKeysWithValues: classifier.selectors.enumerated().map { ($1, $0) })
+    for (index, ruleSet) in policy.ruleSets.enumerated() {
+      if let position = positions[ruleSet.subject] { bySubject[position].append(index) }
+    }
+    var probes: [Probes] = []
+    for (subject, selectors) in subjects.members.enumerated() {
+      var builder = CellBuilder()
+      for selector in selectors {
+        for ruleSet in bySubject[Int(selector)] {
+          for rule in resolved[ruleSet] { builder.add(rule) }
+        }
+      }
+      probes.append(
+        try builder.write { (peer, port, winners) throws(CompileError) in
+          guard cells.count < Compiler.maximumCells else {
+            throw CompileError(
+              problem: "the rules need more than \(Compiler.maximumCells) table entries",
+              remedy: "use fewer peers and port ranges per rule, or split subjects into fewer groups")
+          }
+          let key = CellKey(direction: direction, subject: UInt32(subject), peer: peer, portClass: port)
+          cells[key] = cell(winners)
+        })
+    }
+    return probes
+  }
+
+  private func cell(_ winners: Winners) -> Cell {
+    let enforced = Winners.number(of: winners.enforced)
+    let overall = Winners.number(of: winners.overall)
+    let observed = overall != 0 && rules[Int(overall) - 1].mode == .observe ? overall : 0
+    func isLogged(_ number: UInt32) -> Bool { number != 0 && logs[Int(number) - 1] }
+    return Cell(
+      action: enforced == 0 ? nil : rules[Int(enforced) - 1].action, rule: enforced,
+      observedAction: observed == 0 ? nil : rules[Int(observed) - 1].action, observedRule: observed,
+      log: isLogged(enforced) || isLogged(observed))
+  }
+}
+
+/// Finds the peer classes of narrow peers.
+private struct PeerResolver {
+  private var classesOfPeer: [Peer: [UInt32]] = [:]
+
+  init(_ policy: PolicySet, _ classifier: Classifier) {
+    var peers = classifier.selectors.map(Peer.selector)
+    peers += policy.networks.map { .network($0.name) }
+    for (number, members) in classifier.peers.members.enumerated() {
+      for member in members { classesOfPeer[peers[Int(member)], default: []].append(UInt32(number)) }
+    }
+  }
+
+  func classes(of peers: [Peer]) -> [UInt32] {
+    if peers.count == 1, let only = peers.first { return classesOfPeer[only] ?? [] }
+    return Set(peers.flatMap { classesOfPeer[$0] ?? [] }).sorted()
+  }
+}

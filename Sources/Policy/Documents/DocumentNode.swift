@@ -1,0 +1,38 @@
+// The tree of a document: only text, lists and mappings, each with its place.
+
+/// One value of a document.
+struct DocumentNode {
+  /// What the value is.
+  enum Content {
+    /// The text as written, whatever type YAML would give it; `isPlain` if it stood without quotes.
+    case text(String, isPlain: Bool)
+    case list([DocumentNode])
+    case mapping([Entry])
+  }
+
+  /// One field of a mapping.
+  struct Entry {
+    let key: String
+    let location: SourceLocation
+    let value: DocumentNode
+  }
+
+  let location: SourceLocation
+  let content: Content
+
+  /// Whether nothing was written: `field:`, `field: ~` or `field: null`.
+  var isNothing: Bool {
+    guard case .text(let text, isPlain: true) = content else { return false }
+    return ["", "~", "null", "Null", "NULL"].contains(text)
+  }
+
+  /// What messages call it.
+  var kind: String {
+    switch content {
+    case _ where isNothing: "nothing"
+    case .text(let text, _): text.utf8.count <= 40 ? text.shown : "a text"
+    case .list: "a list"
+    case .mapping: "a mapping"
+    }
+  }
+}

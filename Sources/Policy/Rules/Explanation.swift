@@ -1,0 +1,124 @@
+// Why a flow gets its verdict, and what would give it the other one.
+
+/// All that bears on the verdict of one flow.
+public struct Explanation: Sendable, Equatable, CustomStringConvertible {
+  /// One rule that matches the flow.
+  public struct Match: Sendable, Equatable {
+    /// The rule.
+    public let rule: RuleReference
+    /// Whether it decides, or would decide if it is observed.
+    public let wins: Bool
+  }
+
+  /// The flow.
+  public let flow: Flow
+  /// What policy says to it.
+  public let verdict: Verdict
+  /// The rule sets that have rules for this subject and direction, by name.
+  public let ruleSets: [String]
+  /// All rules that match, by rule-set name and position.
+  public let matches: [Match]
+  /// What would turn the verdict around; each line is enough alone unless it says otherwise.
+  public let flips: [String]
+
+  /// Several lines for people.
+  public var description: String {
+    var lines = ["\(verdict.action): \(reason)"]
+    if let observed = verdict.observed {
+      lines.append("observed: \(observed.rule) would \(observed.action) it")
+    }
+    lines += matches.map { match in
+      let mode = match.rule.mode == .observe ? ", observed only" : ""
+      return "\(match.wins ? "*" : " ") \(match.rule.action) by \(match.rule)\(mode)"
+    }
+    return (lines + flips.map { "to change it: \($0)" }).joined(separator: "\n")
+  }
+
+  private var reason: String {
+    switch verdict.decidedBy {
+    case .rule(let rule): "rule \(rule)"
+    case .default: "default, because no enforced rule matches"
+    case .local: "both ends are the same workload"
+    }
+  }
+}
+
+extension PolicySet {
+  /// Explains the verdict of a flow.
+  public func explain(_ flow: Flow) -> Explanation {
+    let verdict = verdict(for: flow)
+    let applicable = ruleSets.filter { !$0.rules(flow.direction).isEmpty && matches($0.subject, flow.subject) }
+    let matching = flow.sameWorkload ? [] : matchingRules(for: flow)
+    let matches = matching.map { match in
+      Explanation.Match(
+        rule: match.reference,
+        wins: verdict.decidedBy == .rule(match.reference) || verdict.observed?.rule == match.reference)
+    }
+    return Explanation(
+      flow: flow, verdict: verdict, ruleSets: applicable.map(\.name), matches: matches,
+      flips: flips(flow, verdict, applicable, matching))
+  }
+
+  private func flips(_ flow: Flow, _ verdict: Verdict, _ applicable: [RuleSet], _ matching: [Match]) -> [String] {
+    let wanted: Action = verdict.action == .allow ? .reject : .allow
+    let enforced = matching.filter { $0.rule.mode == .enforce }
+    let rule = "{action: \(wanted), peers: \(suggestedPeer(flow.peer)), ports: [\(suggestedPort(flow))]}"
+    switch verdict.decidedBy {
+    case .local: return []
+    case .rule(let winner) where winner.action == .reject:
+      // Reject beats allow: no rule can be added that helps.
+      let rejects = enforced.filter { $0.rule.action == .reject }.map(\.reference.description)
+      let remains =
+        enforced.contains { $0.rule.action == .allow } || defaults.actions(for: flow.subject)[flow.direction] == .allow
+      let also = remains ? "" : ", and add \(rule)"
+      return ["remove or narrow \(rejects.joined(separator: " and "))\(also)"]
+    default: break
+    }
+    var out = matching.filter { $0.rule.mode == .observe && $0.rule.action == wanted }
+      .map { "set `mode: enforce` on \($0.reference)" }
+    if wanted == .allow { out += nearMisses(flow, applicable) }
+    if let ruleSet = applicable.first {
+      let missing = matching.isEmpty ? "no \(flow.direction) rule of rule set \(ruleSet.name) matches: " : ""
+      out.append("\(missing)add \(rule) to \(flow.direction) of \(ruleSet.name)")
+    } else {
+      let subject = suggestedSelector(flow.subject)
+      out.append(
+        "no rule set has \(flow.direction) rules for this subject: add one with subject \(subject) "
+          + "and \(flow.direction) [\(rule)]")
+    }
+    return out
+  }
+
+  /// Rules that would allow the flow but for its peer or its port.
+  private func nearMisses(_ flow: Flow, _ applicable: [RuleSet]) -> [String] {
+    var out: [String] = []
+    for ruleSet in applicable {
+      for (position, rule) in ruleSet.rules(flow.direction).enumerated()
+      where rule.action == .allow && rule.mode == .enforce {
+        let reference = ruleSet.reference(flow.direction, position)
+        switch (matchesPeer(rule, flow), matchesPort(rule, flow)) {
+        case (true, false): out.append("\(reference) allows this peer on other ports: add \(suggestedPort(flow)) to it")
+        case (false, true):
+          out.append("\(reference) allows this port to other peers: add \(suggestedPeer(flow.peer)) to it")
+        default: break
+        }
+      }
+    }
+    return out
+  }
+
+  private func suggestedPort(_ flow: Flow) -> String {
+    PortSpec.ports(flow.protocol, PortRange(flow.port, flow.port)).description
+  }
+
+  private func suggestedPeer(_ endpoint: Endpoint) -> String {
+    if let network = endpoint.networks.first { return "[{network: \(network)}]" }
+    return "[{selector: \(suggestedSelector(endpoint))}]"
+  }
+
+  private func suggestedSelector(_ endpoint: Endpoint) -> String {
+    let own = endpoint.labels.labels.filter { !Label.isReserved($0.key) }
+    let labels = own.isEmpty ? endpoint.labels.labels : own
+    return LabelSet(sorted: labels).description.shown
+  }
+}

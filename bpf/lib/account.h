@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Evidence: counters by reason and workload, and records of flows; every lost record is counted. */
+#pragma once
+#include "../maps.h"
+#include "identity.h"
+#include "policy.h"
+
+static __always_inline void sp_stat_add(__u32 which)
+{
+	__u32 key = 0;
+	struct sp_stats *stats = bpf_map_lookup_elem(&sp_stats, &key);
+
+	if (stats && which < SP_STAT_COUNT)
+		stats->n[which]++;
+}
+
+/* Counts a verdict on the subject's row; a workload without a row (just labelled) is counted nowhere. Returns 0. */
+__noinline int sp_count(struct sp_flow *flow)
+{
+	struct sp_counts *counts;
+	__u32 reason, direction;
+	__u64 key;
+
+	if (!flow)
+		return 0;
+	key = flow->subject.workload;
+	direction = flow->direction & 1;
+	reason = (flow->decided_by & 7) << 1 | (flow->action == SP_REJECT);
+	if (flow->decided_by == SP_BY_ERROR)
+		sp_stat_add(SP_STAT_TABLE_MISSING);
+	counts = bpf_map_lookup_elem(&sp_counts, &key);
+	if (!counts || reason >= SP_COUNT_OBSERVED)
+		return 0;
+	counts->n[direction][reason & 15]++;
+	if (flow->observed_action && flow->observed_action != flow->action)
+		counts->n[direction][SP_COUNT_OBSERVED]++;
+	return 0;
+}
+
+static __always_inline void sp_count_revoked(struct sp_flow *flow)
+{
+	__u64 key = flow->subject.workload;
+	struct sp_counts *counts = bpf_map_lookup_elem(&sp_counts, &key);
+
+	if (counts)
+		counts->n[flow->direction & 1][SP_COUNT_REVOKED]++;
+}
+
+/* True if the same refusal was recorded less than a second ago on this CPU. */
+static __always_inline int sp_is_repeated(const struct sp_flow *flow, __u32 remote_word)
+{
+	__u64 who = flow->subject.workload * 0x9E3779B97F4A7C15ull ^ ((__u64)flow->peer.identity << 32 | remote_word) ^
+		    ((__u64)flow->port_index << 20) ^ ((__u64)flow->direction << 62);
+	__u32 index;
+	__u64 *last, now;
+
+	who ^= who >> 29;
+	who *= 0xBF58476D1CE4E5B9ull;
+	index = (who >> 40) & 1023;
+	last = bpf_map_lookup_elem(&sp_suppress, &index);
+	if (!last)
+		return 0;
+	now = sp_now();
+	if (last[0] == who && now - last[1] < 1000000000ull)
+		return 1;
+	last[0] = who;
+	last[1] = now;
+	return 0;
+}
+
+/* A record to fill, or null (counted). */
+static __always_inline struct sp_record *sp_record_begin(void)
+{
+	struct sp_record *record = bpf_ringbuf_reserve(&sp_records, sizeof(*record), 0);
+
+	if (!record) {
+		sp_stat_add(SP_STAT_RECORDS_LOST);
+		return 0;
+	}
+	__builtin_memset(record, 0, sizeof(*record));
+	record->time = bpf_ktime_get_ns();
+	return record;
+}
+
+static __always_inline void sp_record_flow(struct sp_record *record, const struct sp_flow *flow)
+{
+	record->socket = flow->cookie;
+	record->direction = flow->direction;
+	record->generation = flow->generation;
+	record->workload = flow->subject.workload;
+	record->subject = flow->subject.identity;
+	record->peer_workload = flow->peer.workload;
+	record->peer = flow->peer.identity;
+	record->assurance = flow->peer.assurance;
+	record->action = flow->action;
+	record->observed_action = flow->observed_action;
+	record->rule = flow->rule;
+	record->observed_rule = flow->observed_rule;
+	record->decided_by = flow->decided_by;
+	record->flags = flow->log ? SP_RECORD_LOG : 0;
+}
+
+/* `wakeup` is BPF_RB_NO_WAKEUP for most records: the reader reads on a timer, and a wake-up costs more than the rest of a
+ * record; it is woken when a quarter of the ring is full. 0 wakes a reader that has caught up: while the process that
+ * the record names can still be looked at.
+ */
+static __always_inline void sp_record_end(struct sp_record *record, __u64 wakeup)
+{
+	if (bpf_ringbuf_query(&sp_records, BPF_RB_AVAIL_DATA) > 1024 * 1024)
+		wakeup = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(record, wakeup);
+	sp_stat_add(SP_STAT_RECORDS);
+}
+
+/* What of the packet a record tells, from the view of the end whose hook runs. */
+static __always_inline void sp_record_packet(struct sp_record *record, const struct sp_packet *packet, __u32 direction)
+{
+	int out = direction == SP_OUTGOING;
+
+	record->protocol = packet->protocol;
+	sp_copy_address(record->local, out ? packet->source : packet->destination);
+	sp_copy_address(record->remote, out ? packet->destination : packet->source);
+	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+		record->local_port = bpf_ntohs(packet->icmp_id);
+		record->remote_port = packet->icmp_type;
+	} else {
+		record->local_port = bpf_ntohs(out ? packet->source_port : packet->destination_port);
+		record->remote_port = bpf_ntohs(out ? packet->destination_port : packet->source_port);
+	}
+}
+
+/* The record of a packet that was judged: refused (`flags` say more), or the first of a conversation. `direction` is the
+ * packet's. Returns 0.
+ */
+__noinline int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					__u32 direction, __u32 flags)
+{
+	struct sp_record *record;
+	int refused;
+
+	if (!packet || !flow)
+		return 0;
+	refused = flow->action == SP_REJECT;
+	if (refused &&
+	    sp_is_repeated(flow, *(__u32 *)((direction == SP_OUTGOING ? packet->destination : packet->source) + 12))) {
+		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
+		return 0;
+	}
+	record = sp_record_begin();
+	if (!record)
+		return 0;
+	record->kind = refused ? SP_RECORD_REFUSED : SP_RECORD_OPEN;
+	record->uid = bpf_get_socket_uid(skb);
+	sp_record_packet(record, packet, direction);
+	sp_record_flow(record, flow);
+	record->flags |= flags;
+	sp_record_end(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* A packet whose headers cannot be read, or a fragment without its transport header: refused, with the reason told. */
+static __always_inline int sp_unreadable(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	sp_party_of_skb(skb, &flow->subject);
+	sp_party_unknown(&flow->peer);
+	flow->action = SP_REJECT;
+	flow->decided_by = SP_BY_INVALID;
+	if (flow->subject.flags & SP_WORKLOAD_OBSERVE) {
+		flow->action = SP_ALLOW;
+		flow->observed_action = SP_REJECT;
+	}
+	sp_count(flow);
+	sp_record_packet_verdict(skb, packet, flow, flow->direction, 0);
+	return flow->action == SP_ALLOW;
+}

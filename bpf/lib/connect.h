@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Where the caller waits: connect(), sendto() and bind() are judged and recorded with the process that asks. The packet
+ * hooks judge the socket's creator; here it is the task, so that a passed socket must satisfy both.
+ */
+#pragma once
+#include "account.h"
+#include "identity.h"
+#include "socket.h"
+
+#define SP_MPTCP 262
+
+/* The unspecified address means the loopback one (ip_route_connect, tcp_v6_connect). */
+static __always_inline void sp_normalize(__u8 remote[16])
+{
+	__u32 *words = (__u32 *)remote;
+
+	if (words[0] || words[1] || words[3])
+		return;
+	if (words[2] == bpf_htonl(0xffff))
+		words[3] = bpf_htonl(0x7f000001);
+	else if (!words[2])
+		words[3] = bpf_htonl(1);
+}
+
+/* The kernel's own view of a socket that was looked up; null where the kernel is too old to give it. */
+static __always_inline const struct sock *sp_kernel_socket(struct bpf_sock *sk, int is_tcp)
+{
+	if (is_tcp)
+		return (const struct sock *)bpf_skc_to_tcp_sock(sk);
+	if (config.features & SP_FEATURE_SOCKET_CAST)
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	return 0;
+}
+
+static __always_inline void sp_record_task(struct sp_record *record)
+{
+	__u64 pid = bpf_get_current_pid_tgid();
+
+	record->pid = pid >> 32;
+	record->tid = pid;
+	record->uid = bpf_get_current_uid_gid();
+	record->cgroup = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
+/* What a hook is asked: a destination, in 16-byte form. */
+struct sp_asked {
+	__u8 remote[16];
+	__u32 is_tcp;
+	__u32 record_allowed;
+};
+
+static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+{
+	__u32 *words = (__u32 *)asked->remote;
+
+	words[0] = ctx->user_ip6[0];
+	words[1] = ctx->user_ip6[1];
+	words[2] = ctx->user_ip6[2];
+	words[3] = ctx->user_ip6[3];
+}
+
+/* Fills flow->peer: the party at an address as a caller in this namespace reaches it. Returns 0 if the packet hook alone
+ * can tell.
+ */
+__noinline int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+{
+	struct bpf_sock_tuple tuple = {};
+	const struct sock *kernel_socket;
+	__u8 any[16] __attribute__((aligned(8))) = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!asked || !flow)
+		return 0;
+	size = sp_tuple(&tuple, asked->remote, (__be16)ctx->user_port, any, 0);
+	if (asked->is_tcp)
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (sk) {
+		kernel_socket = sp_kernel_socket(sk, asked->is_tcp);
+		if (kernel_socket)
+			sp_party_of_kernel_socket(&flow->peer, kernel_socket);
+		bpf_sk_release(sk);
+		return kernel_socket != 0;
+	}
+	if (sp_is_loopback(asked->remote))
+		sp_party_unknown(&flow->peer);
+	else
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), asked->remote);
+	return 1;
+}
+
+/* Records the verdict with the process that asks. `flow->direction` says whose side it is. Returns 0. */
+__noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+{
+	struct sp_record *record;
+	__u16 port;
+
+	if (!asked || !flow)
+		return 0;
+	record = sp_record_begin();
+	if (!record)
+		return 0;
+	port = bpf_ntohs((__be16)ctx->user_port);
+	record->kind = flow->action == SP_REJECT ? SP_RECORD_REFUSED : SP_RECORD_ATTEMPT;
+	record->protocol = asked->is_tcp ? SP_TCP : SP_UDP;
+	sp_record_flow(record, flow);
+	if (flow->direction == SP_OUTGOING) {
+		sp_copy_address(record->remote, asked->remote);
+		record->remote_port = port;
+	} else {
+		sp_copy_address(record->local, asked->remote);
+		record->local_port = port;
+		record->flags |= SP_RECORD_PEER_SIDE;
+	}
+	sp_record_task(record);
+	sp_record_end(record, 0);
+	return 0;
+}
+
+/* Judges the calling task's side, then, when the other end is here, the other's: a refusal by either is an errno now
+ * instead of a SYN that nobody answers. Returns 1 to go on, 0 for EPERM.
+ */
+static __always_inline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+{
+	struct sp_flow flow = {}, other = {};
+
+	flow.generation = sp_generation();
+	flow.direction = SP_OUTGOING;
+	flow.cookie = bpf_get_socket_cookie(ctx);
+	flow.port_index = sp_port_index(asked->is_tcp ? SP_TCP : SP_UDP, bpf_ntohs((__be16)ctx->user_port));
+	sp_party_of_task(&flow.subject);
+	if (!sp_find_remote(ctx, asked, &flow))
+		return 1;
+	sp_judge(&flow);
+	if (flow.action != SP_ALLOW) {
+		sp_count(&flow);
+		sp_record_asked(ctx, asked, &flow);
+		return 0;
+	}
+	if (asked->record_allowed)
+		sp_record_asked(ctx, asked, &flow);
+	if (flow.peer.assurance != SP_ASSURED_SOCKET || !asked->is_tcp)
+		return 1;
+	other.generation = flow.generation;
+	other.direction = SP_INCOMING;
+	other.cookie = flow.cookie;
+	other.port_index = flow.port_index;
+	other.subject = flow.peer;
+	other.peer = flow.subject;
+	sp_judge(&other);
+	if (other.action == SP_ALLOW)
+		return 1;
+	sp_count(&other);
+	sp_record_asked(ctx, asked, &other);
+	return 0;
+}
+
+static __always_inline int sp_connect(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+{
+	__u32 protocol = ctx->protocol;
+
+	asked->is_tcp = ctx->type == SP_SOCK_STREAM && (protocol == SP_TCP || protocol == SP_MPTCP);
+	if (!asked->is_tcp && protocol != SP_UDP)
+		return 1; /* raw, ping and others: the packet hook refuses with an errno too */
+	asked->record_allowed = 1;
+	sp_normalize(asked->remote);
+	return sp_ask(ctx, asked);
+}
+
+/* Unconnected UDP. The packet hook judges the socket's creator; only a task of another cgroup needs a verdict here. */
+static __always_inline int sp_sendmsg(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if ((config.features & SP_FEATURE_SOCKET_CAST) && sk) {
+		const struct sock *mine = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+
+		if (mine->sk_cgrp_data.cgroup->kn->id == bpf_get_current_cgroup_id())
+			return 1;
+	}
+	sp_normalize(asked->remote);
+	return sp_ask(ctx, asked);
+}
+
+/* Tells which process serves a port: packets arrive where there is no process to name. */
+static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
+{
+	struct sp_record *record;
+
+	if (!sk->src_port || (sk->protocol != SP_TCP && sk->protocol != SP_UDP && sk->protocol != SP_SCTP))
+		return 1;
+	record = sp_record_begin();
+	if (!record)
+		return 1;
+	record->kind = SP_RECORD_BIND;
+	record->direction = SP_INCOMING;
+	record->action = SP_ALLOW;
+	record->protocol = sk->protocol;
+	record->socket = bpf_get_socket_cookie(sk);
+	sp_copy_address(record->local, local);
+	record->local_port = sk->src_port;
+	sp_record_task(record);
+	sp_record_end(record, 0);
+	return 1;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Reads a packet's headers: addresses, protocol, ports. A packet that cannot be read is said to be so, never guessed. */
+#pragma once
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "datapath/abi.h"
+
+#define SP_TCP 6
+#define SP_UDP 17
+#define SP_ICMP 1
+#define SP_ICMP6 58
+#define SP_SCTP 132
+
+#define SP_ETH_IPV4 0x0800
+#define SP_ETH_IPV6 0x86DD
+
+#define SP_TCP_SYN 0x02
+#define SP_TCP_RST 0x04
+#define SP_TCP_ACK 0x10
+
+/* Extension headers are followed this far; a longer chain is refused as invalid (attack 20). */
+#define SP_MAX_EXTENSIONS 8
+
+enum sp_readable {
+	SP_READABLE = 0,
+	SP_UNREADABLE, /* truncated, an unknown IP version, too many extension headers */
+	SP_FRAGMENT,   /* a fragment that does not hold the transport header */
+	SP_ALWAYS,     /* neighbour discovery, MLD, path MTU, time exceeded: never policed */
+};
+
+struct sp_packet {
+	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 sequence; /* TCP, network order as a number */
+	__u32 length;	/* IP bytes */
+	__u8 protocol;
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__be16 icmp_id;
+	__u8 is_ipv4;
+	__u8 pad;
+};
+
+/* ::ffff:0:0/96 in front of an IPv4 address. */
+static __always_inline void sp_map_ipv4(__u8 out[16], __be32 address)
+{
+	__u32 *words = (__u32 *)out;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = address;
+}
+
+static __always_inline void sp_copy_address(__u8 out[16], const void *from)
+{
+	__builtin_memcpy(out, from, 16);
+}
+
+/* True if the address is ::ffff:0:0/96. */
+static __always_inline int sp_is_mapped(const __u8 address[16])
+{
+	const __u32 *words = (const __u32 *)address;
+
+	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline int sp_same_address(const __u8 a[16], const __u8 b[16])
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* Messages without which IP itself does not work (product semantics 7). */
+static __always_inline int sp_icmp_always(int is_ipv4, __u8 type, __u8 code)
+{
+	if (is_ipv4)
+		return type == 11 || (type == 3 && code == 4);
+	/* 2 packet too big, 3 time exceeded; 130-132, 143 MLD; 133-137 neighbour discovery (RFC 4443, 2710, 3810, 4861) */
+	return type == 2 || type == 3 || (type >= 130 && type <= 137) || type == 143;
+}
+
+static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb, struct sp_packet *packet, __u32 offset)
+{
+	__u8 header[14] __attribute__((aligned(8)));
+
+	switch (packet->protocol) {
+	case SP_TCP:
+		if (bpf_skb_load_bytes(skb, offset, header, 14))
+			return SP_UNREADABLE;
+		packet->source_port = *(__be16 *)header;
+		packet->destination_port = *(__be16 *)(header + 2);
+		packet->sequence = *(__u32 *)(header + 4);
+		packet->tcp_flags = header[13];
+		return SP_READABLE;
+	case SP_UDP:
+	case SP_SCTP:
+		if (bpf_skb_load_bytes(skb, offset, header, 4))
+			return SP_UNREADABLE;
+		packet->source_port = *(__be16 *)header;
+		packet->destination_port = *(__be16 *)(header + 2);
+		return SP_READABLE;
+	case SP_ICMP:
+	case SP_ICMP6:
+		if (bpf_skb_load_bytes(skb, offset, header, 8))
+			return SP_UNREADABLE;
+		packet->icmp_type = header[0];
+		packet->icmp_code = header[1];
+		packet->icmp_id = *(__be16 *)(header + 4);
+		/* ICMP in IPv6 and ICMPv6 in IPv4 mean nothing: policed as the protocols that they claim to be */
+		if (packet->is_ipv4 == (packet->protocol == SP_ICMP) &&
+		    sp_icmp_always(packet->is_ipv4, header[0], header[1]))
+			return SP_ALWAYS;
+		return SP_READABLE;
+	}
+	return SP_READABLE;
+}
+
+static __always_inline enum sp_readable sp_read_ipv4(struct __sk_buff *skb, struct sp_packet *packet)
+{
+	__u8 header[20] __attribute__((aligned(8)));
+	__u32 length;
+
+	if (bpf_skb_load_bytes(skb, 0, header, 20))
+		return SP_UNREADABLE;
+	length = (header[0] & 0x0f) * 4;
+	if ((header[0] >> 4) != 4 || length < 20)
+		return SP_UNREADABLE;
+	packet->is_ipv4 = 1;
+	packet->protocol = header[9];
+	packet->length = skb->len;
+	sp_map_ipv4(packet->source, *(__be32 *)(header + 12));
+	sp_map_ipv4(packet->destination, *(__be32 *)(header + 16));
+	if (*(__be16 *)(header + 6) & bpf_htons(0x1fff))
+		return SP_FRAGMENT;
+	return sp_read_transport(skb, packet, length);
+}
+
+static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, struct sp_packet *packet)
+{
+	__u8 header[40] __attribute__((aligned(8))), extension[4] __attribute__((aligned(8)));
+	__u32 offset = 40;
+	__u8 next;
+	int i;
+
+	if (bpf_skb_load_bytes(skb, 0, header, 40))
+		return SP_UNREADABLE;
+	if ((header[0] >> 4) != 6)
+		return SP_UNREADABLE;
+	packet->is_ipv4 = 0;
+	packet->length = skb->len;
+	sp_copy_address(packet->source, header + 8);
+	sp_copy_address(packet->destination, header + 24);
+	next = header[6];
+	for (i = 0; i <= SP_MAX_EXTENSIONS; i++) {
+		switch (next) {
+		case 0:	  /* hop-by-hop options */
+		case 43:  /* routing */
+		case 60:  /* destination options */
+		case 135: /* mobility */
+			if (bpf_skb_load_bytes(skb, offset, extension, 2))
+				return SP_UNREADABLE;
+			offset += (extension[1] + 1) * 8;
+			break;
+		case 51: /* authentication: length in 4-byte units less two (RFC 4302) */
+			if (bpf_skb_load_bytes(skb, offset, extension, 2))
+				return SP_UNREADABLE;
+			offset += (extension[1] + 2) * 4;
+			break;
+		case 44: /* fragment */
+			if (bpf_skb_load_bytes(skb, offset, extension, 4))
+				return SP_UNREADABLE;
+			if (*(__be16 *)(extension + 2) & bpf_htons(0xfff8)) {
+				packet->protocol = extension[0];
+				return SP_FRAGMENT;
+			}
+			offset += 8;
+			break;
+		default:
+			packet->protocol = next;
+			return sp_read_transport(skb, packet, offset);
+		}
+		next = extension[0];
+	}
+	return SP_UNREADABLE;
+}
+
+/* Fills *packet (which the caller zeroes); returns an enum sp_readable. A function of its own, verified once: what a
+ * caller must not assume, it cannot (global functions since 5.6, their pointers since 5.12).
+ */
+__noinline int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
+{
+	if (!packet)
+		return SP_UNREADABLE;
+	if (skb->protocol == bpf_htons(SP_ETH_IPV4))
+		return sp_read_ipv4(skb, packet);
+	if (skb->protocol == bpf_htons(SP_ETH_IPV6))
+		return sp_read_ipv6(skb, packet);
+	return SP_UNREADABLE;
+}
+
+/* The index of a destination in the port table. */
+static __always_inline __u32 sp_port_index(__u8 protocol, __u16 port)
+{
+	switch (protocol) {
+	case SP_TCP:
+		return SP_PORT_TCP + port;
+	case SP_UDP:
+		return SP_PORT_UDP + port;
+	case SP_SCTP:
+		return SP_PORT_SCTP + port;
+	case SP_ICMP:
+		return SP_PORT_ICMP + (port & 0xff);
+	case SP_ICMP6:
+		return SP_PORT_ICMP6 + (port & 0xff);
+	}
+	return SP_PORT_OTHER + protocol;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Who is calling, on the same host: by the sender's socket in this namespace, by what its egress hook handed over from
+ * another, else by address. What cannot be told is unknown, never a guess.
+ */
+#pragma once
+#include "account.h"
+#include "identity.h"
+
+/* A clash of two workloads on one tuple is forgotten after this long without another packet of it. */
+#define SP_SENDER_FORGET 10000000000ull /* ns */
+/* A long conversation tells its sender again after this long, because the map is an LRU. */
+#define SP_SENDER_REFRESH 1000000000ull /* ns */
+
+static __always_inline void sp_sender_fill(struct sp_sender_key *key, const struct sp_packet *packet)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	sp_copy_address(key->source, packet->source);
+	sp_copy_address(key->destination, packet->destination);
+	key->protocol = packet->protocol;
+	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+		key->source_port = packet->icmp_id;
+		key->destination_port = packet->icmp_type;
+	} else {
+		key->source_port = packet->source_port;
+		key->destination_port = packet->destination_port;
+	}
+}
+
+/* Egress: tells the receiver, wherever on this host it is, who sends this SYN or this conversation. Returns 0. */
+__noinline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *subject)
+{
+	struct sp_sender sender = {};
+	struct sp_sender *known;
+	struct sp_sender_key key;
+
+	if (!packet || !subject)
+		return 0;
+	sender.workload = subject->workload;
+	sender.identity = subject->identity;
+	sender.time = sp_now();
+	sp_sender_fill(&key, packet);
+	if (packet->protocol == SP_TCP) {
+		key.sequence = packet->sequence;
+		key.tag = skb->hash;
+	} else {
+		known = bpf_map_lookup_elem(&sp_senders, &key);
+		if (known && known->workload != sender.workload && sender.time - known->time < SP_SENDER_FORGET) {
+			known->flags |= SP_SENDER_AMBIGUOUS;
+			known->time = sender.time;
+			sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
+			return 0;
+		}
+		if (known && (known->flags & SP_SENDER_AMBIGUOUS) && sender.time - known->time < SP_SENDER_FORGET)
+			return 0;
+	}
+	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
+		sp_stat_add(SP_STAT_SENDERS_FAILED);
+	return 0;
+}
+
+static __always_inline int sp_party_of_sender(struct sp_party *party, const struct sp_sender *sender)
+{
+	if (!sender || (sender->flags & SP_SENDER_AMBIGUOUS))
+		return 0;
+	party->workload = sender->workload;
+	party->identity = sender->identity;
+	party->flags = 0;
+	party->assurance = SP_ASSURED_HANDOFF;
+	return 1;
+}
+
+/* The sender's own socket, when it is in this namespace: found by the tuple turned round. For TCP it must be the one
+ * that sent this very packet: connecting, and waiting for the acknowledgement of this sequence number, so that a frame
+ * written to a packet socket under its addresses is not taken for its own. Returns 0.
+ */
+__noinline int sp_find_here(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!packet || !party)
+		return 0;
+	size = sp_tuple(&tuple, packet->source, packet->source_port, packet->destination, packet->destination_port);
+
+	if (packet->protocol == SP_TCP) {
+		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		if (!sk)
+			return 0;
+		if (sk->state != SP_STATE_LISTEN) {
+			struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+			if (tcp && tcp->snd_una == bpf_ntohl(packet->sequence))
+				sp_party_of_socket(party, sk);
+		}
+		bpf_sk_release(sk);
+		return 0;
+	}
+	sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	sp_party_of_socket(party, sk);
+	bpf_sk_release(sk);
+	return 0;
+}
+
+/* Ingress: fills flow->peer with the party that sent the packet. Returns 0. */
+__noinline int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	struct sp_sender_key key;
+	int completes;
+
+	if (!packet || !flow)
+		return 0;
+	completes = packet->protocol == SP_TCP && !(packet->tcp_flags & SP_TCP_SYN);
+	sp_party_unknown(&flow->peer);
+	if (skb->ifindex == SP_LOOPBACK_IFINDEX && (packet->protocol == SP_TCP || packet->protocol == SP_UDP))
+		return sp_find_here(skb, packet, &flow->peer);
+	sp_sender_fill(&key, packet);
+	if (packet->protocol == SP_TCP) {
+		key.sequence = packet->sequence;
+		key.tag = skb->hash;
+		if (completes) {
+			key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
+			key.tag = SP_TAG_LISTENER | flow->cookie;
+		}
+	}
+	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key)))
+		return 0;
+	if (skb->ifindex == SP_LOOPBACK_IFINDEX)
+		return 0;
+	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
+	/* a workload of this host that did not pass its egress hook with this packet: not the one it says it is */
+	if (flow->peer.workload)
+		sp_party_unknown(&flow->peer);
+	return 0;
+}
+
+/* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. */
+static __always_inline void sp_sender_confirm(const struct sp_packet *packet, const struct sp_flow *flow)
+{
+	struct sp_sender sender = { .workload = flow->peer.workload,
+				    .identity = flow->peer.identity,
+				    .time = sp_now() };
+	struct sp_sender_key key;
+
+	sp_sender_fill(&key, packet);
+	key.sequence = packet->sequence;
+	key.tag = SP_TAG_LISTENER | flow->cookie;
+	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
+		sp_stat_add(SP_STAT_SENDERS_FAILED);
+}
+
+/* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
+ * is its address. Returns 0.
+ */
+__noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!packet || !flow)
+		return 0;
+	if (skb->ifindex != SP_LOOPBACK_IFINDEX || sp_is_multicast(packet->destination)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
+		return 0;
+	}
+	sp_party_unknown(&flow->peer);
+	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
+		flow->peer = flow->subject;
+		flow->peer.assurance = SP_ASSURED_SOCKET;
+		return 0;
+	}
+	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
+	if (packet->protocol == SP_TCP)
+		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else if (packet->protocol == SP_UDP)
+		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		return 0;
+	if (!sk)
+		return 0;
+	sp_party_of_socket(&flow->peer, sk);
+	bpf_sk_release(sk);
+	return 0;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Conversations of everything but TCP: replies of an allowed one pass, nothing else rides on that, and a change of
+ * policy is felt by the next packet.
+ */
+#pragma once
+#include "account.h"
+#include "identity.h"
+#include "sender.h"
+
+/* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
+static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 direction)
+{
+	__u8 type = packet->icmp_type;
+
+	if ((packet->protocol == SP_ICMP && type == 0) || (packet->protocol == SP_ICMP6 && type == 129))
+		return !direction;
+	return direction;
+}
+
+static __always_inline int sp_is_icmp(const struct sp_packet *packet)
+{
+	return packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6;
+}
+
+static __always_inline int sp_is_echo(const struct sp_packet *packet)
+{
+	__u8 type = packet->icmp_type;
+
+	return packet->protocol == SP_ICMP ? type == 8 || type == 0 : type == 128 || type == 129;
+}
+
+static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
+					 __u64 cookie)
+{
+	int out = direction == SP_OUTGOING;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	key->socket = cookie;
+	key->protocol = packet->protocol;
+	sp_copy_address(key->local, out ? packet->source : packet->destination);
+	sp_copy_address(key->remote, out ? packet->destination : packet->source);
+	if (sp_is_icmp(packet)) {
+		key->initiator = sp_initiator(packet, direction);
+		if (sp_is_echo(packet)) {
+			key->local_port = packet->icmp_id;
+		} else {
+			key->local_port = bpf_htons((__u16)packet->icmp_type << 8 | packet->icmp_code);
+			key->remote_port = 1; /* not an echo, whatever its identifier */
+		}
+		return;
+	}
+	key->local_port = out ? packet->source_port : packet->destination_port;
+	key->remote_port = out ? packet->destination_port : packet->source_port;
+}
+
+static __always_inline __u64 sp_idle_limit(__u8 protocol)
+{
+	return protocol == SP_ICMP || protocol == SP_ICMP6 ? config.icmp_idle : config.udp_idle;
+}
+
+/* The destination of a conversation, seen from the end that began it. */
+static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, __u32 direction, __u32 initiator)
+{
+	__u16 port;
+
+	if (packet->protocol == SP_ICMP)
+		return sp_port_index(SP_ICMP, packet->icmp_type == 0 && direction != initiator ? 8 : packet->icmp_type);
+	if (packet->protocol == SP_ICMP6)
+		return sp_port_index(SP_ICMP6,
+				     packet->icmp_type == 129 && direction != initiator ? 128 : packet->icmp_type);
+	port = direction == initiator ? packet->destination_port : packet->source_port;
+	return sp_port_index(packet->protocol, bpf_ntohs(port));
+}
+
+/* The other end of a conversation as it is now: a workload by its cgroup, an address by its networks. */
+static __always_inline void sp_talk_peer(const struct sp_talk *talk, __u32 slot, const __u8 remote[16],
+					 struct sp_party *peer)
+{
+	if (talk->assurance == SP_ASSURED_ADDRESS) {
+		sp_party_of_address(peer, slot, remote);
+		return;
+	}
+	sp_party_unknown(peer);
+	peer->identity = talk->peer;
+	peer->assurance = talk->assurance;
+	if (talk->peer_workload && !sp_party_of_cgroup(peer, talk->peer_workload))
+		sp_party_unknown(peer); /* the label is gone: judged as nobody until it speaks again */
+}
+
+static __always_inline void sp_talk_touch(struct sp_talk *talk, const struct sp_packet *packet, __u32 direction,
+					  __u64 now)
+{
+	direction &= 1;
+	talk->last_seen = now;
+	__sync_fetch_and_add(&talk->packets[direction], 1);
+	__sync_fetch_and_add(&talk->bytes[direction], packet->length);
+}
+
+/* A live conversation under a newer generation: returns 1 if it still may go on, and stamps it so; else tells, returns 0. */
+__noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_talk *talk,
+				     __u32 direction, __u32 generation)
+{
+	struct sp_flow flow = {};
+
+	if (!packet || !talk)
+		return 0;
+	flow.direction = talk->direction & 1;
+	flow.generation = generation;
+	flow.cookie = bpf_get_socket_cookie(skb);
+	flow.port_index = sp_talk_port_index(packet, direction, flow.direction);
+	sp_party_of_skb(skb, &flow.subject);
+	sp_talk_peer(talk, SP_SLOT(generation), direction == SP_OUTGOING ? packet->destination : packet->source,
+		     &flow.peer);
+	sp_judge(&flow);
+	sp_count(&flow);
+	if (flow.action == SP_ALLOW) {
+		talk->generation = generation;
+		talk->rule = flow.rule;
+		talk->workload = flow.subject.workload;
+		talk->peer = flow.peer.identity;
+		return 1;
+	}
+	sp_count_revoked(&flow);
+	sp_record_packet_verdict(skb, packet, &flow, direction, SP_RECORD_REVOKED);
+	return 0;
+}
+
+/* Keeps an allowed conversation. Returns 0. */
+__noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+			     struct sp_talk_key *key)
+{
+	struct sp_talk talk = {};
+
+	if (!packet || !flow || !key)
+		return 0;
+	talk.opened = bpf_ktime_get_ns();
+	talk.last_seen = sp_now();
+	talk.handoff_time = talk.last_seen;
+	talk.workload = flow->subject.workload;
+	talk.peer_workload = flow->peer.workload;
+	talk.peer = flow->peer.identity;
+	talk.generation = flow->generation;
+	talk.rule = flow->rule;
+	talk.uid = bpf_get_socket_uid(skb);
+	talk.direction = flow->direction;
+	talk.assurance = flow->peer.assurance;
+	talk.decided_by = flow->decided_by;
+	talk.packets[flow->direction & 1] = 1;
+	talk.bytes[flow->direction & 1] = packet->length;
+	if (bpf_map_update_elem(&sp_talks, key, &talk, BPF_ANY))
+		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
+	return 0;
+}
+
+/* True if the packet's receiver cannot find the sender's socket by itself. */
+static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	return skb->ifindex != SP_LOOPBACK_IFINDEX || (packet->protocol != SP_TCP && packet->protocol != SP_UDP);
+}
+
+/* A packet of anything but a TCP stream. Returns 1 to pass, 0 to drop. */
+static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	__u32 direction = flow->direction;
+	__u64 now = sp_now();
+	struct sp_talk_key key;
+	struct sp_talk *talk;
+
+	sp_talk_fill(&key, packet, direction, flow->cookie);
+	talk = bpf_map_lookup_elem(&sp_talks, &key);
+	if (talk && (__s64)(now - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol)) {
+		if (talk->generation != flow->generation &&
+		    !sp_talk_still_allowed(skb, packet, talk, direction, flow->generation)) {
+			bpf_map_delete_elem(&sp_talks, &key);
+			return 0;
+		}
+		if (direction == SP_OUTGOING && (__s64)(now - talk->handoff_time) > (__s64)SP_SENDER_REFRESH &&
+		    sp_must_tell(skb, packet)) {
+			talk->handoff_time = now;
+			sp_party_of_skb(skb, &flow->subject);
+			sp_sender_tell(skb, packet, &flow->subject);
+		}
+		sp_talk_touch(talk, packet, direction, now);
+		return 1;
+	}
+
+	flow->port_index = sp_talk_port_index(packet, direction, direction);
+	sp_party_of_skb(skb, &flow->subject);
+	if (direction == SP_OUTGOING)
+		sp_find_destination(skb, packet, flow);
+	else
+		sp_find_caller(skb, packet, flow);
+	sp_judge(flow);
+	sp_count(flow);
+	sp_record_packet_verdict(skb, packet, flow, direction, 0);
+	if (flow->action != SP_ALLOW)
+		return 0;
+	if (direction == SP_OUTGOING && sp_must_tell(skb, packet))
+		sp_sender_tell(skb, packet, &flow->subject);
+	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
+	if (sp_initiator(packet, direction) == direction)
+		sp_talk_begin(skb, packet, flow, &key);
+	return 1;
+}
