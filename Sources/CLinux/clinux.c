@@ -1,2 +1,192 @@
 #define _GNU_SOURCE
 #include "clinux.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef CLONE_NEWNET
+#define CLONE_NEWNET 0x40000000
+#endif
+
+static int result(long rc) { return rc < 0 ? -errno : (int)rc; }
+
+int sp_clone_newnet(void) { return CLONE_NEWNET; }
+int sp_setns(int fd, int nstype) { return result(setns(fd, nstype)); }
+int sp_unshare(int flags) { return result(unshare(flags)); }
+int sp_gettid(void) { return (int)syscall(SYS_gettid); }
+
+int sp_pidfd_open(pid_t pid, unsigned flags) { return result(syscall(SYS_pidfd_open, pid, flags)); }
+
+int sp_pidfd_send_signal(int pidfd, int signal) {
+  return result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+}
+
+int sp_wait_pidfd(int pidfd, int *status) {
+  siginfo_t info;
+  memset(&info, 0, sizeof info);
+  int rc;
+  do rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+  while (rc < 0 && errno == EINTR);
+  if (rc < 0) return -errno;
+  *status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  return 0;
+}
+
+int sp_membarrier_global(void) { return result(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0)); }
+
+int sp_openat(int dirfd, const char *path, int flags, unsigned mode) {
+  return result(openat(dirfd, path, flags, mode));
+}
+int sp_o_path(void) { return O_PATH; }
+int sp_pipe_cloexec(int fds[2]) { return result(pipe2(fds, O_CLOEXEC)); }
+
+ssize_t sp_fgetxattr(int fd, const char *name, void *value, size_t size) {
+  ssize_t n = fgetxattr(fd, name, value, size);
+  return n < 0 ? -errno : n;
+}
+int sp_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags) {
+  return result(fsetxattr(fd, name, value, size, flags));
+}
+int sp_fremovexattr(int fd, const char *name) { return result(fremovexattr(fd, name)); }
+
+int sp_statfs_magic(const char *path, uint64_t *magic) {
+  struct statfs s;
+  if (statfs(path, &s) < 0) return -errno;
+  *magic = (uint64_t)(unsigned long)s.f_type;
+  return 0;
+}
+int sp_mount(const char *source, const char *target, const char *type, unsigned long flags) {
+  return result(mount(source, target, type, flags, NULL));
+}
+int sp_umount_detach(const char *target) { return result(umount2(target, MNT_DETACH)); }
+
+int sp_file_handle_id(int dirfd, const char *path, uint64_t *id) {
+  struct {
+    struct file_handle head;
+    uint64_t value;
+  } handle = {.head = {.handle_bytes = sizeof(uint64_t)}};
+  int mount_id;
+  int flags = path[0] == 0 ? AT_EMPTY_PATH : 0;
+  if (name_to_handle_at(dirfd, path, &handle.head, &mount_id, flags) < 0) return -errno;
+  memcpy(id, handle.head.f_handle, sizeof *id);
+  return 0;
+}
+
+int sp_capget(uint64_t *effective, uint64_t *permitted) {
+  struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct data[2];
+  memset(data, 0, sizeof data);
+  if (syscall(SYS_capget, &head, data) < 0) return -errno;
+  *effective = data[0].effective | (uint64_t)data[1].effective << 32;
+  *permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+  return 0;
+}
+
+int sp_capset_effective(uint64_t effective) {
+  struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &head, data) < 0) return -errno;
+  data[0].effective = (uint32_t)effective;
+  data[1].effective = (uint32_t)(effective >> 32);
+  return result(syscall(SYS_capset, &head, data));
+}
+
+static int socket_u64(int fd, int option, uint64_t *value) {
+  socklen_t size = sizeof *value;
+  return result(getsockopt(fd, SOL_SOCKET, option, value, &size));
+}
+int sp_socket_cookie(int fd, uint64_t *cookie) { return socket_u64(fd, SO_COOKIE, cookie); }
+int sp_netns_cookie(int fd, uint64_t *cookie) { return socket_u64(fd, SO_NETNS_COOKIE, cookie); }
+
+void sp_name_thread(const char *name) {
+  char cut[16];
+  strncpy(cut, name, 15);
+  cut[15] = 0;
+  pthread_setname_np(pthread_self(), cut);
+}
+
+// What the child tells its parent when it could not become the program: static text and errno.
+struct failure {
+  const char *step;
+  int error;
+};
+
+// Runs in the child between clone and exec: only async-signal-safe calls, no allocation.
+static void become(const struct sp_spawn *r, int report, const sigset_t *mask) {
+  struct failure f = {.step = "setns", .error = 0};
+  if (r->netns_fd >= 0 && setns(r->netns_fd, CLONE_NEWNET) < 0) goto fail;
+  f.step = "dup2";
+  for (int i = 0; i < 3; i++)
+    if (r->stdio[i] >= 0 && (r->stdio[i] == i ? fcntl(i, F_SETFD, 0) : dup2(r->stdio[i], i)) < 0) goto fail;
+  if (r->keep_fd >= 0 && fcntl(r->keep_fd, F_SETFD, 0) < 0) goto fail;
+  // Ignored signals survive exec: the child starts with the defaults, as under any shell.
+  for (int s = 1; s < 32; s++)
+    if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
+  sigprocmask(SIG_SETMASK, mask, NULL);
+  f.step = "execve";
+  execve(r->path, r->argv, r->envp);
+fail:
+  f.error = errno;
+  ssize_t ignored = write(report, &f, sizeof f);
+  (void)ignored;
+  _exit(127);
+}
+
+int sp_spawn(const struct sp_spawn *r, int *pidfd, const char **step) {
+  int report[2];
+  *step = "pipe2";
+  if (pipe2(report, O_CLOEXEC) < 0) return -errno;
+  int fd = -1;
+  struct clone_args args = {
+      .flags = CLONE_PIDFD | (r->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+      .pidfd = (uint64_t)(uintptr_t)&fd,
+      .exit_signal = SIGCHLD,
+      .cgroup = r->cgroup_fd >= 0 ? (uint64_t)r->cgroup_fd : 0,
+  };
+  // No handler of the parent may run in the child: it shares nothing but a copy of the parent's state.
+  sigset_t all, old, none;
+  sigfillset(&all);
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  *step = "clone3";
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  if (pid == 0) become(r, report[1], &none);
+  int error = errno;
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  close(report[1]);
+  if (pid < 0) {
+    close(report[0]);
+    return -error;
+  }
+  struct failure f;
+  ssize_t n;
+  do n = read(report[0], &f, sizeof f);
+  while (n < 0 && errno == EINTR);
+  close(report[0]);
+  if (n == (ssize_t)sizeof f) {
+    int status;
+    sp_wait_pidfd(fd, &status);
+    close(fd);
+    *step = f.step;
+    return -f.error;
+  }
+  *pidfd = fd;
+  return (int)pid;
+}
+
+char *const *sp_environment(void) { return environ; }

@@ -1,2 +1,77 @@
 // What Linux offers and the Glibc module does not show to Swift: GNU-only calls and missing headers.
+// Every sp_ function returns what the call returned, or -errno: nothing can change errno between call and read.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <linux/capability.h>
+#include <linux/inet_diag.h>
+#include <linux/magic.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+
+// CLONE_* and setns/unshare exist only under _GNU_SOURCE, which Swift's Glibc module is built without.
+int sp_clone_newnet(void);
+int sp_setns(int fd, int nstype);
+int sp_unshare(int flags);
+int sp_gettid(void);
+
+// glibc 2.36 declares pidfd_open in a header the module lacks; a pidfd cannot come to mean another process.
+int sp_pidfd_open(pid_t pid, unsigned flags);
+int sp_pidfd_send_signal(int pidfd, int signal);
+// Waits for the child behind a pidfd; `status` gets the exit code, or 128 + the signal's number.
+int sp_wait_pidfd(int pidfd, int *status);
+
+// Waits until every CPU has passed a quiescent state: what read a map slot before has finished.
+int sp_membarrier_global(void);
+
+// open(2) is variadic; mode is ignored unless O_CREAT.
+int sp_openat(int dirfd, const char *path, int flags, unsigned mode);
+int sp_o_path(void);
+int sp_pipe_cloexec(int fds[2]);
+
+// Extended attributes of a directory held by descriptor.
+ssize_t sp_fgetxattr(int fd, const char *name, void *value, size_t size);
+int sp_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags);
+int sp_fremovexattr(int fd, const char *name);
+
+// The magic number of the filesystem that holds `path`, in *magic.
+int sp_statfs_magic(const char *path, uint64_t *magic);
+int sp_mount(const char *source, const char *target, const char *type, unsigned long flags);
+int sp_umount_detach(const char *target);
+
+// 64 bits of the kernel's file handle: on cgroupfs, the cgroup's id.
+int sp_file_handle_id(int dirfd, const char *path, uint64_t *id);
+
+// glibc has no wrapper for the capability calls.
+int sp_capget(uint64_t *effective, uint64_t *permitted);
+int sp_capset_effective(uint64_t effective);
+
+// A socket's own namespace and socket cookies; SO_NETNS_COOKIE is missing from older headers.
+int sp_socket_cookie(int fd, uint64_t *cookie);
+int sp_netns_cookie(int fd, uint64_t *cookie);
+
+// pthread_setname_np is GNU-only; the name is cut to 15 bytes.
+void sp_name_thread(const char *name);
+
+// clone3(CLONE_INTO_CGROUP | CLONE_PIDFD): the child is in its cgroup before its first instruction.
+struct sp_spawn {
+  const char *path;
+  char *const *argv;
+  char *const *envp;
+  int cgroup_fd;     // -1 = the caller's
+  int netns_fd;      // -1 = the caller's
+  int stdio[3];      // -1 = the caller's
+  int keep_fd;       // passed on to the child although it is close-on-exec; -1 = none
+  int pad;
+};
+// Returns the child's pid, or -errno of the step that failed, named in *step (static storage).
+int sp_spawn(const struct sp_spawn *request, int *pidfd, const char **step);
+// The environment of this process: `environ` is a global that Swift cannot read safely.
+char *const *sp_environment(void);

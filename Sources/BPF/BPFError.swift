@@ -1,0 +1,66 @@
+// What every failed BPF operation becomes, with the verifier's log where there is one.
+public import Kernel
+public import SystemPackage
+
+/// A BPF operation that failed.
+public struct BPFError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// What was attempted, such as `load object`.
+  public let operation: String
+  /// On what: a program, a map, a pin.
+  public let subject: String
+  /// Why the kernel refused; 524 is its internal ENOTSUPP.
+  public let errno: Errno
+  /// What the verifier said, if it spoke.
+  public let verifierLog: String?
+  /// What the reader can do about it, if we know.
+  public let remedy: String?
+
+  /// States a failure; EPERM gets the remedy that names the capabilities.
+  public init(
+    _ operation: String, _ subject: String, _ errno: Errno, verifierLog: String? = nil, remedy: String? = nil
+  ) {
+    self.operation = operation
+    self.subject = subject
+    self.errno = errno
+    self.verifierLog = verifierLog.flatMap { $0.isEmpty ? nil : $0 }
+    self.remedy = remedy ?? Self.usualRemedy(errno)
+  }
+
+  /// Rewords an error of the layer below.
+  public init(_ error: KernelError) {
+    self.init(error.operation, error.subject, error.errno, remedy: error.remedy)
+  }
+
+  /// One line; the verifier's log is left to those who ask for it.
+  public var description: String {
+    let line = "\(operation) \(subject): \(KernelError.describe(errno))"
+    guard let remedy else { return line }
+    return "\(line) (\(remedy))"
+  }
+
+  /// Whether the kernel said that it lacks the feature: ENOTSUPP, EOPNOTSUPP or ENOSYS.
+  public var isUnsupported: Bool {
+    errno.rawValue == 524 || errno == .notSupported || errno == .noFunction
+  }
+
+  private static func usualRemedy(_ errno: Errno) -> String? {
+    guard errno == .notPermitted else { return nil }
+    return "run with CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN before kernel 5.8"
+  }
+}
+
+/// Turns a return value of -errno into a thrown error; anything else is the result.
+@discardableResult
+func checkBPF(
+  _ rc: Int32, _ operation: @autoclosure () -> String, _ subject: @autoclosure () -> String
+) throws(BPFError) -> Int32 {
+  guard rc < 0 else { return rc }
+  throw BPFError(operation(), subject(), Errno(rawValue: -rc))
+}
+
+extension OwnedDescriptor {
+  /// A second descriptor, with this module's error.
+  borrowing func duplicated() throws(BPFError) -> OwnedDescriptor {
+    do { return try duplicate() } catch { throw BPFError(error) }
+  }
+}

@@ -1,0 +1,46 @@
+// What every failed system call becomes: operation, subject, errno and what to do about it.
+public import SystemPackage
+
+/// A system call, or a read of a kernel file, that failed.
+public struct KernelError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// What was attempted, such as `open cgroup`.
+  public let operation: String
+  /// On what: a path, a process id, a name.
+  public let subject: String
+  /// Why the kernel refused.
+  public let errno: Errno
+  /// What the reader can do about it, if we know.
+  public let remedy: String?
+
+  /// States a failure.
+  public init(_ operation: String, _ subject: String, _ errno: Errno, remedy: String? = nil) {
+    self.operation = operation
+    self.subject = subject
+    self.errno = errno
+    self.remedy = remedy
+  }
+
+  /// One line: operation, subject, reason, remedy.
+  public var description: String {
+    let line = "\(operation) \(subject): \(Self.describe(errno))"
+    guard let remedy else { return line }
+    return "\(line) (\(remedy))"
+  }
+
+  /// The reason in words; the C library has none for 524, which is the kernel's internal ENOTSUPP.
+  public static func describe(_ errno: Errno) -> String {
+    errno.rawValue == 524 ? "not supported by this kernel (ENOTSUPP)" : errno.description
+  }
+}
+
+/// Turns a return value of -errno into a thrown error; anything else is the result.
+///
+/// The shims of CLinux and libbpf both return -errno, so errno itself is never read late.
+@discardableResult
+public func check(
+  _ rc: Int32, _ operation: @autoclosure () -> String, _ subject: @autoclosure () -> String,
+  remedy: @autoclosure () -> String? = nil
+) throws(KernelError) -> Int32 {
+  guard rc < 0 else { return rc }
+  throw KernelError(operation(), subject(), Errno(rawValue: -rc), remedy: remedy())
+}

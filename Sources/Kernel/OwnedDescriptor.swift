@@ -1,0 +1,44 @@
+// A file descriptor with exactly one owner, closed when the owner goes.
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// A file descriptor that closes itself.
+public struct OwnedDescriptor: ~Copyable, Sendable {
+  /// The number, valid as long as this value lives.
+  public let raw: Int32
+
+  /// Takes ownership of an open descriptor.
+  public init(adopting raw: Int32) {
+    self.raw = raw
+  }
+
+  deinit {
+    // A failed close leaves nothing to do: Linux frees the number in every case.
+    _ = close(raw)
+  }
+
+  /// Opens `path`, always close-on-exec.
+  ///
+  /// `flags` are the O_ flags of open(2); a relative path starts at `directory`, or where the process is.
+  public static func open(
+    _ path: FilePath, flags: Int32, mode: UInt32 = 0, at directory: Int32? = nil
+  ) throws(KernelError) -> OwnedDescriptor {
+    let rc = unsafe path.withPlatformString { unsafe sp_openat(directory ?? AT_FDCWD, $0, flags | O_CLOEXEC, mode) }
+    return OwnedDescriptor(adopting: try check(rc, "open", path.description))
+  }
+
+  /// A second descriptor for the same open file.
+  public borrowing func duplicate() throws(KernelError) -> OwnedDescriptor {
+    let copy = fcntl(raw, F_DUPFD_CLOEXEC, 3)
+    let rc = copy < 0 ? -errno : copy
+    return OwnedDescriptor(adopting: try check(rc, "duplicate", "descriptor \(raw)"))
+  }
+
+  /// Gives the number away: the caller closes it from now on.
+  public consuming func release() -> Int32 {
+    let number = raw
+    discard self
+    return number
+  }
+}
