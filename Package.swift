@@ -108,6 +108,10 @@ let package = Package(
     .testTarget(
       name: "WorkloadsTests", dependencies: ["Workloads", "Enforcement", "Policy", "Kernel"], swiftSettings: house),
     .testTarget(
+      name: "EvidenceTests",
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
+      swiftSettings: house),
+    .testTarget(
       name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],

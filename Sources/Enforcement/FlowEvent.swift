@@ -1,0 +1,296 @@
+// What the kernel programs tell of one flow, as Swift values: the reading side of `struct sp_record`.
+
+package import CDatapath
+public import Policy
+
+/// One record of the kernel programs: an attempt, an opening, a refusal, a close or a bind.
+///
+/// Plain bits without references, so that a million a second can be copied and queued. Local and remote are seen from
+/// the subject, the end whose hook wrote the record.
+public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
+  /// What happened.
+  public enum Kind: UInt8, BitwiseCopyable, Sendable {
+    /// A connect() passed its hook; the process is known, the local port is not.
+    case attempt = 1
+    /// A verdict refused it.
+    case refused = 2
+    /// A TCP connection is established, or the first packet of another conversation passed.
+    case open = 3
+    /// A connection or conversation ended, with its counts.
+    case close = 4
+    /// A process bound a socket to a local address and port.
+    case bind = 5
+  }
+
+  /// What decided a verdict.
+  public enum DecidedBy: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+    /// No verdict was made here.
+    case nothing = 0
+    /// The rule of the record.
+    case rule = 1
+    /// No rule matched.
+    case `default` = 2
+    /// Both ends are the same workload.
+    case local = 3
+    /// Neighbour discovery, MLD, packet-too-big, time-exceeded.
+    case excluded = 4
+    /// The headers cannot be read, or a fragment came without its transport header.
+    case invalid = 5
+    /// A table that must be there is not.
+    case error = 6
+  }
+
+  /// How the identity of the other end is known.
+  public enum Assurance: UInt8, BitwiseCopyable, Sendable {
+    /// It is not.
+    case unknown = 0
+    /// From its address alone.
+    case address = 1
+    /// Its socket was found in the same network namespace.
+    case socket = 2
+    /// Its own egress hook on this host told, for this very packet or conversation.
+    case handoff = 3
+  }
+
+  /// Further facts of a record; the bits are those of the kernel's header.
+  public struct Flags: OptionSet, BitwiseCopyable, Sendable {
+    /// The bits as the kernel writes them.
+    public let rawValue: UInt8
+
+    /// Takes the bits as the kernel writes them.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The rule asks for a log line.
+    public static let log = Flags(rawValue: 1)
+    /// The flow had been allowed before.
+    public static let revoked = Flags(rawValue: 2)
+    /// Refused at connect() for the incoming side of the other workload.
+    public static let peerSide = Flags(rawValue: 4)
+    /// The close of a connection that never was established.
+    public static let failed = Flags(rawValue: 8)
+  }
+
+  /// When, in nanoseconds of CLOCK_MONOTONIC.
+  public var time: UInt64 = 0
+  /// The cookie of the socket that the record is about.
+  public var socket: UInt64 = 0
+  /// The cookie of the listening socket, in the `open` of an accepted connection; else 0.
+  public var listener: UInt64 = 0
+  /// The cgroup id of the subject's labelled ancestor; 0 = the host.
+  public var workload: UInt64 = 0
+  /// The cgroup id of the peer's workload when it is on this host and known; else 0.
+  public var peerWorkload: UInt64 = 0
+  /// The cgroup id of the task, in `attempt` and `bind`; else 0.
+  public var cgroup: UInt64 = 0
+  /// Payload bytes that were sent and acknowledged (TCP), or IP bytes (all else).
+  public var bytesSent: UInt64 = 0
+  /// Payload bytes that came in (TCP), or IP bytes (all else).
+  public var bytesReceived: UInt64 = 0
+  /// Segments or packets sent.
+  public var packetsSent: UInt64 = 0
+  /// Segments or packets received.
+  public var packetsReceived: UInt64 = 0
+  /// How long the flow lived, in nanoseconds, where the writer of the event knows it; else 0.
+  public var duration: UInt64 = 0
+  private var localHigh: UInt64 = 0
+  private var localLow: UInt64 = 0
+  private var remoteHigh: UInt64 = 0
+  private var remoteLow: UInt64 = 0
+  /// The name of the task, where a process is known.
+  public var command = CommandName()
+  /// The smoothed round-trip time in microseconds; 0 = not measured.
+  public var rtt: UInt32 = 0
+  private var subjectNumber: UInt32 = 0
+  private var peerNumber: UInt32 = 0
+  /// The number of the winning rule in the tables of `generation`; 0 = none.
+  public var rule: UInt32 = 0
+  /// The number of the observed rule that would have won; 0 = none.
+  public var observedRule: UInt32 = 0
+  /// The generation of the tables that decided.
+  public var generation: UInt32 = 0
+  /// The process (thread group); 0 = not known here.
+  public var pid: UInt32 = 0
+  /// The user of the process.
+  public var uid: UInt32 = 0
+  /// The thread.
+  public var tid: UInt32 = 0
+  /// The subject's port in host byte order; the identifier of an ICMP echo.
+  public var localPort: UInt16 = 0
+  /// The other port in host byte order; the type of an ICMP message.
+  public var remotePort: UInt16 = 0
+  /// What happened.
+  public var kind: Kind
+  private var directionByte: UInt8 = 0
+  private var protocolByte: UInt8 = 0
+  private var actionByte: UInt8 = 0
+  private var observedActionByte: UInt8 = 0
+  /// What decided.
+  public var decidedBy: DecidedBy = .nothing
+  /// How the peer's identity is known.
+  public var assurance: Assurance = .unknown
+  /// Further facts.
+  public var flags: Flags = []
+
+  /// An event with nothing but its kind, time and socket; the rest is set by property.
+  public init(kind: Kind, time: UInt64, socket: UInt64) {
+    self.kind = kind
+    self.time = time
+    self.socket = socket
+  }
+
+  /// Reads a record of the kernel; nil if its kind is not one that this version knows.
+  package init?(_ record: sp_record) {
+    guard let kind = Kind(rawValue: record.kind) else { return nil }
+    self.kind = kind
+    time = record.time
+    socket = record.socket
+    listener = record.listener
+    workload = record.workload
+    peerWorkload = record.peer_workload
+    cgroup = record.cgroup
+    bytesSent = record.bytes_sent
+    bytesReceived = record.bytes_received
+    packetsSent = UInt64(record.packets_sent)
+    packetsReceived = UInt64(record.packets_received)
+    (localHigh, localLow) = Self.halves(record.local)
+    (remoteHigh, remoteLow) = Self.halves(record.remote)
+    // Same size, no references: the bytes of the name in the order in which they lie in memory.
+    let name = unsafe unsafeBitCast(record.comm, to: (UInt64, UInt64).self)
+    command = CommandName(first: name.0.bigEndian, second: name.1.bigEndian)
+    rtt = record.rtt
+    subjectNumber = record.subject
+    peerNumber = record.peer
+    rule = record.rule
+    observedRule = record.observed_rule
+    generation = record.generation
+    pid = record.pid
+    uid = record.uid
+    tid = record.tid
+    localPort = record.local_port
+    remotePort = record.remote_port
+    directionByte = record.direction
+    protocolByte = record.protocol
+    actionByte = record.action
+    observedActionByte = record.observed_action
+    decidedBy = DecidedBy(rawValue: record.decided_by) ?? .error
+    assurance = Assurance(rawValue: record.assurance) ?? .unknown
+    flags = Flags(rawValue: record.flags)
+  }
+
+  /// Reads a batch of records and says how many could not be read.
+  package static func events(from records: [sp_record]) -> (events: [FlowEvent], malformed: Int) {
+    var events: [FlowEvent] = []
+    events.reserveCapacity(records.count)
+    for record in records {
+      if let event = FlowEvent(record) { events.append(event) }
+    }
+    return (events, records.count - events.count)
+  }
+
+  /// The two halves, in host byte order, of 16 bytes in network order.
+  static func halves<Bytes: BitwiseCopyable>(_ bytes: Bytes) -> (UInt64, UInt64) {
+    // The C array of 16 bytes arrives as a tuple; loading it as two words is what makes a million a second cheap.
+    let words = unsafe unsafeBitCast(bytes, to: (UInt64, UInt64).self)
+    return (UInt64(bigEndian: words.0), UInt64(bigEndian: words.1))
+  }
+}
+
+extension FlowEvent {
+  /// The subject's address; `::` where it is not known yet.
+  public var local: IPAddress {
+    get { IPAddress(high: localHigh, low: localLow) }
+    set { (localHigh, localLow) = (newValue.high, newValue.low) }
+  }
+
+  /// The other end's address.
+  public var remote: IPAddress {
+    get { IPAddress(high: remoteHigh, low: remoteLow) }
+    set { (remoteHigh, remoteLow) = (newValue.high, newValue.low) }
+  }
+
+  /// The subject's identity in this host's tables.
+  public var subject: IdentityNumber {
+    get { IdentityNumber(rawValue: subjectNumber) }
+    set { subjectNumber = newValue.rawValue }
+  }
+
+  /// The peer's identity in this host's tables.
+  public var peer: IdentityNumber {
+    get { IdentityNumber(rawValue: peerNumber) }
+    set { peerNumber = newValue.rawValue }
+  }
+
+  /// Who began: outgoing = the subject.
+  public var direction: Direction {
+    get { directionByte == Direction.incoming.rawValue ? .incoming : .outgoing }
+    set { directionByte = newValue.rawValue }
+  }
+
+  /// The IP protocol.
+  public var `protocol`: IPProtocol {
+    get { IPProtocol(rawValue: protocolByte) }
+    set { protocolByte = newValue.rawValue }
+  }
+
+  /// What was done; nil where no verdict was made.
+  public var action: Action? {
+    get { Action(rawValue: actionByte) }
+    set { actionByte = newValue?.rawValue ?? 0 }
+  }
+
+  /// What the observed rule, or policy for an observed workload, would have done; nil if nothing else.
+  public var observedAction: Action? {
+    get { Action(rawValue: observedActionByte) }
+    set { observedActionByte = newValue?.rawValue ?? 0 }
+  }
+
+  /// The port that policy looks at, in host byte order: that of the destination, or the ICMP type.
+  public var destinationPort: UInt16 {
+    if self.protocol.hasTypes { return remotePort }
+    return direction == .outgoing ? remotePort : localPort
+  }
+}
+
+/// The name of a task as the kernel holds it: at most 15 bytes of anything but NUL.
+public struct CommandName: BitwiseCopyable, Sendable, Hashable {
+  /// The first eight bytes, the first one highest.
+  public let first: UInt64
+  /// The other eight bytes.
+  public let second: UInt64
+
+  /// Takes both halves, the first byte highest.
+  public init(first: UInt64 = 0, second: UInt64 = 0) {
+    self.first = first
+    self.second = second
+  }
+
+  /// The first 15 bytes of a text.
+  public init(_ text: String) {
+    var halves: (UInt64, UInt64) = (0, 0)
+    for (index, byte) in text.utf8.prefix(15).enumerated() {
+      let shift = UInt64(56 - index % 8 * 8)
+      if index < 8 { halves.0 |= UInt64(byte) << shift } else { halves.1 |= UInt64(byte) << shift }
+    }
+    self.init(first: halves.0, second: halves.1)
+  }
+
+  /// Whether no name is known.
+  public var isEmpty: Bool { first >> 56 == 0 }
+
+  /// Calls `body` with each byte before the first NUL.
+  public func forEachByte(_ body: (UInt8) -> Void) {
+    for index in 0..<16 {
+      let half = index < 8 ? first : second
+      let byte = UInt8(truncatingIfNeeded: half >> UInt64(56 - index % 8 * 8))
+      if byte == 0 { return }
+      body(byte)
+    }
+  }
+
+  /// The name as text; what is not UTF-8 becomes U+FFFD.
+  public var text: String {
+    var bytes: [UInt8] = []
+    forEachByte { bytes.append($0) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -1,0 +1,141 @@
+// The flows that live now, by socket: who began them and who is at the other end, for re-evaluation after a change.
+
+public import Policy
+internal import Synchronization
+
+/// The live connections, by socket cookie, fed from flow events.
+///
+/// Bounded: what does not fit is dropped and counted, and the revoker then judges that socket by what sock_diag and
+/// addresses tell. Lost records do the same; entries whose close was lost go with `forget(missingFrom:before:)`.
+public final class LiveFlows: Sendable {
+  /// What is remembered of a flow.
+  public struct Flow: Sendable, Equatable {
+    /// When it was first seen, in nanoseconds of CLOCK_MONOTONIC.
+    public var time: UInt64
+    /// The cgroup id of the subject's workload; 0 = the host.
+    public var workload: UInt64
+    /// The cgroup id of the peer's workload on this host; 0 = none known.
+    public var peerWorkload: UInt64
+    /// The address at the other end.
+    public var remote: IPAddress
+    /// The subject's identity when it was judged.
+    public var subject: IdentityNumber
+    /// The peer's identity when it was judged; meaningful if `isJudged`.
+    public var peer: IdentityNumber
+    /// The subject's port; 0 = not known yet.
+    public var localPort: UInt16
+    /// The other port.
+    public var remotePort: UInt16
+    /// Who began.
+    public var direction: Direction
+    /// The IP protocol.
+    public var `protocol`: IPProtocol
+    /// How the peer is known.
+    public var assurance: FlowEvent.Assurance
+    /// Whether the record that carries the identities was seen.
+    public var isJudged: Bool
+
+    init(_ event: FlowEvent) {
+      time = event.time
+      workload = event.workload
+      peerWorkload = event.peerWorkload
+      remote = event.remote
+      subject = event.subject
+      peer = event.peer
+      localPort = event.localPort
+      remotePort = event.remotePort
+      direction = event.direction
+      `protocol` = event.protocol
+      assurance = event.assurance
+      isJudged = event.kind == .attempt || event.action != nil
+    }
+  }
+
+  private struct State {
+    var flows: [UInt64: Flow] = [:]
+    var dropped: UInt64 = 0
+  }
+
+  private let state = Mutex(State())
+  /// How many flows are remembered at most.
+  public let limit: Int
+
+  /// An empty table for at most `limit` flows.
+  public init(limit: Int = 262_144) { self.limit = max(limit, 1) }
+
+  /// How many flows are remembered.
+  public var count: Int { state.withLock { $0.flows.count } }
+
+  /// How many flows were not remembered because the table was full.
+  public var dropped: UInt64 { state.withLock { $0.dropped } }
+
+  /// What is remembered of the flow of a socket.
+  public subscript(cookie: UInt64) -> Flow? { state.withLock { $0.flows[cookie] } }
+
+  /// What is remembered of many sockets, under one lock.
+  public func flows(of cookies: [UInt64]) -> [Flow?] {
+    state.withLock { state in cookies.map { state.flows[$0] } }
+  }
+
+  /// Learns from a batch of events, in the order in which they came.
+  public func note(_ events: [FlowEvent]) {
+    state.withLock { state in
+      for event in events { note(event, in: &state) }
+    }
+  }
+
+  /// Forgets flows whose close record was lost, and says how many.
+  ///
+  /// Those are the flows older than `time` (nanoseconds of CLOCK_MONOTONIC) whose socket is not among `cookies`.
+  @discardableResult
+  public func forget(missingFrom cookies: Set<UInt64>, before time: UInt64) -> Int {
+    state.withLock { state in
+      let before = state.flows.count
+      state.flows = state.flows.filter { $0.value.time >= time || cookies.contains($0.key) }
+      return before - state.flows.count
+    }
+  }
+
+  private func note(_ event: FlowEvent, in state: inout State) {
+    // ICMP and other protocols have no connected sockets that could be destroyed.
+    guard event.protocol == .tcp || event.protocol == .udp, event.socket != 0 else { return }
+    switch event.kind {
+    case .attempt:
+      insert(Flow(event), for: event.socket, in: &state)
+    case .open:
+      guard var known = state.flows[event.socket], event.direction == .outgoing, event.protocol == .tcp else {
+        insert(Flow(event), for: event.socket, in: &state)
+        return
+      }
+      // Outgoing: the identities came with the attempt, the ports come now.
+      known.localPort = event.localPort
+      known.remotePort = event.remotePort
+      known.remote = event.remote
+      state.flows[event.socket] = known
+    case .close:
+      remove(event, in: &state)
+    case .refused:
+      if event.flags.contains(.revoked) { remove(event, in: &state) }
+    case .bind:
+      break
+    }
+  }
+
+  private func insert(_ flow: Flow, for cookie: UInt64, in state: inout State) {
+    if state.flows.count >= limit && state.flows[cookie] == nil {
+      state.dropped += 1
+    } else {
+      state.flows[cookie] = flow
+    }
+  }
+
+  private func remove(_ event: FlowEvent, in state: inout State) {
+    // One UDP socket has many conversations; only the end of the remembered one counts.
+    if event.protocol == .udp, let known = state.flows[event.socket],
+      known.remote != event.remote || known.remotePort != event.remotePort
+    {
+      return
+    }
+    state.flows[event.socket] = nil
+  }
+}

@@ -1,0 +1,102 @@
+// One line of evidence: what happened to one flow, with every number that is known about it and its names.
+
+public import Enforcement
+internal import Policy
+
+/// What is reported of a flow when it opens, is refused or closes.
+public struct FlowRecord: Sendable {
+  /// What is reported.
+  public enum Event: UInt8, Sendable {
+    /// It was let through and has begun.
+    case open
+    /// It was not let through, or was cut.
+    case refused
+    /// It is over; the counts are final.
+    case close
+
+    /// As written in the log.
+    public var name: StaticString {
+      switch self {
+      case .open: "open"
+      case .refused: "refused"
+      case .close: "close"
+      }
+    }
+  }
+
+  /// What is reported.
+  public var event: Event
+  /// When, by the clock on the wall.
+  public var time: WallTime
+  /// All numbers, joined from every record about the flow.
+  public var flow: FlowEvent
+  /// The names of these numbers.
+  public var names: Names
+  /// How long it lived, in nanoseconds; only in `close`.
+  public var duration: UInt64?
+  /// Whether the record with the identities and the verdict never came.
+  public var isIncomplete: Bool
+
+  /// The names of a flow's numbers, resolved when it was judged.
+  public struct Names: Sendable {
+    /// The subject's identity.
+    public var subject: IdentityName?
+    /// The peer's identity.
+    public var peer: IdentityName?
+    /// The subject's workload; nil = the host.
+    public var subjectWorkload: WorkloadName?
+    /// The peer's workload, when it is on this host.
+    public var peerWorkload: WorkloadName?
+    /// The rule that decided.
+    public var rule: RuleName?
+    /// The observed rule that would have.
+    public var observedRule: RuleName?
+    /// The process at the subject's end.
+    public var process: ProcessName?
+
+    /// No names.
+    public init() {}
+
+    /// The names of an event's numbers.
+    public init(of event: FlowEvent, in names: FlowNames, process: ProcessName?) {
+      subject = names.identity(event.subject)
+      peer = names.identity(event.peer)
+      subjectWorkload = names.workload(event.workload)
+      peerWorkload = names.workload(event.peerWorkload)
+      rule = names.rule(event.rule)
+      observedRule = names.rule(event.observedRule)
+      self.process = process
+    }
+  }
+}
+
+extension FlowEvent.DecidedBy {
+  /// As written in the log.
+  public var name: StaticString {
+    switch self {
+    case .nothing: "nothing"
+    case .rule: "rule"
+    case .default: "default"
+    case .local: "local"
+    case .excluded: "excluded"
+    case .invalid: "invalid"
+    case .error: "error"
+    }
+  }
+}
+
+extension FlowEvent.Assurance {
+  /// As written in the log.
+  public var name: StaticString {
+    switch self {
+    case .unknown: "unknown"
+    case .address: "address"
+    case .socket: "socket"
+    case .handoff: "handoff"
+    }
+  }
+}
+
+extension Action {
+  var name: StaticString { self == .allow ? "allow" : "reject" }
+}
