@@ -39,10 +39,10 @@ public enum ConnectionProbe {
     let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     let rc = socket(isIPv4 ? AF_INET : AF_INET6, type, 0)
     let made = OwnedDescriptor(adopting: try check(rc < 0 ? -errno : rc, "open socket", "tcp"))
-    let begin = nanoseconds()
+    let begin = Clock.monotonicNanoseconds()
     var reason = isIPv4 ? start4(made.raw, address, port) : start6(made.raw, address, port)
     if reason == EINPROGRESS { reason = wait(made.raw, timeoutMilliseconds) }
-    let microseconds = (nanoseconds() - begin) / 1000
+    let microseconds = (Clock.monotonicNanoseconds() - begin) / 1000
     return Outcome(errno: reason == 0 ? nil : Errno(rawValue: reason), microseconds: microseconds)
   }
 
@@ -84,11 +84,5 @@ public enum ConnectionProbe {
     var length = socklen_t(MemoryLayout<Int32>.size)
     let rc = unsafe getsockopt(socket, SOL_SOCKET, SO_ERROR, &reason, &length)
     return rc == 0 ? reason : errno
-  }
-
-  private static func nanoseconds() -> UInt64 {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 }

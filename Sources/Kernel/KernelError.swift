@@ -33,6 +33,11 @@ public struct KernelError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 }
 
+extension Errno {
+  /// ENODEV, which the system package does not name.
+  static var missingDevice: Errno { Errno(rawValue: 19) }
+}
+
 /// Turns a return value of -errno into a thrown error; anything else is the result.
 ///
 /// The shims of CLinux and libbpf both return -errno, so errno itself is never read late.

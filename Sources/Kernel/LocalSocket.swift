@@ -29,7 +29,7 @@ public struct LocalSocket: ~Copyable, Sendable {
     unsafe path.withPlatformString { _ = unsafe unlink($0) }
     // The permission bits of a socket are those of its creation: nobody may connect in between.
     let before = umask(0o177)
-    let bound = try made.address(path) { fd, address, length in unsafe bind(fd, address, length) }
+    let bound = unsafe try made.address(path) { fd, address, length in unsafe bind(fd, address, length) }
     umask(before)
     try check(bound, "bind", path.description)
     try check(LocalSocket.result(Glibc.listen(made.raw, 16)), "listen at", path.description)
@@ -39,14 +39,16 @@ public struct LocalSocket: ~Copyable, Sendable {
   /// Connects to the listener at a path.
   public static func connect(to path: FilePath) throws(KernelError) -> LocalSocket {
     let made = try LocalSocket.make(path)
-    let rc = try made.address(path) { fd, address, length in unsafe Glibc.connect(fd, address, length) }
+    let rc = unsafe try made.address(path) { fd, address, length in
+      unsafe Glibc.connect(fd, address, length)
+    }
     try check(rc, "connect to", path.description)
     return made
   }
 
   /// Waits for the next connection.
   public borrowing func accept() throws(KernelError) -> LocalSocket {
-    let rc = LocalSocket.result(unsafe Glibc.accept(raw, nil, nil))
+    let rc = LocalSocket.result(Glibc.accept(raw, nil, nil))
     let connection = OwnedDescriptor(adopting: try check(rc, "accept on", "control socket"))
     _ = fcntl(connection.raw, F_SETFD, FD_CLOEXEC)
     return LocalSocket(adopting: connection)
@@ -76,8 +78,8 @@ public struct LocalSocket: ~Copyable, Sendable {
     while sent < bytes.count {
       let start = sent
       let count = unsafe bytes.withUnsafeBytes { buffer in
-        LocalSocket.result(
-          unsafe Glibc.send(raw, buffer.baseAddress?.advanced(by: start), buffer.count - start, Int32(MSG_NOSIGNAL.rawValue)))
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[start...])
+        return LocalSocket.result(unsafe Glibc.send(raw, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL)))
       }
       if count == -EINTR { continue }
       sent += Int(try check(count, "send to", "control socket"))

@@ -1,6 +1,6 @@
 // Replacing this process by another program.
 internal import Glibc
-public import SystemPackage
+internal import SystemPackage
 
 /// This process, seen as something that another program can take over.
 public enum ProcessImage {
@@ -10,13 +10,17 @@ public enum ProcessImage {
   /// throwing. The corresponding function is `execvp`.
   public static func replace(with command: [String]) throws(KernelError) -> Never {
     guard let name = command.first else { throw KernelError("run", "command", .invalidArgument, remedy: "name one") }
-    var arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) }
-    unsafe arguments.append(nil)
+    let arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
     // The Swift runtime and the parent may have left SIGPIPE ignored, and that is inherited by what is run.
-    unsafe signal(SIGPIPE, SIG_DFL)
-    unsafe execvp(arguments[0], arguments)
-    let reason = Errno(rawValue: errno)
-    for argument in unsafe arguments { unsafe free(argument) }
+    _ = signal(SIGPIPE, SIG_DFL)
+    let reason: Errno
+    if let file = unsafe arguments[0] {
+      unsafe execvp(file, arguments)
+      reason = Errno(rawValue: errno)
+    } else {
+      reason = .noMemory
+    }
+    unsafe arguments.forEach { unsafe free($0) }
     throw KernelError(
       "run", name, reason, remedy: reason == .noSuchFileOrDirectory ? "check the name and PATH" : nil)
   }
