@@ -48,7 +48,9 @@ public struct BPFLink: ~Copyable, Sendable {
     return BPFLink(descriptor: OwnedDescriptor(adopting: raw))
   }
 
-  /// Pins the link: from now on the attachment outlives this process. On failure it ends here.
+  /// Pins the link: from now on the attachment outlives this process.
+  ///
+  /// On failure the attachment ends here.
   public consuming func pin(at path: String) throws(BPFError) -> PinnedLink {
     try descriptor.pin(at: path)
     return PinnedLink(descriptor: descriptor, path: path)

@@ -7,13 +7,16 @@ internal import SystemPackage
 let batchSize = 4096
 
 extension BPFMap {
-  /// Writes all entries. On failure some may have been written: the subject says how many.
+  /// Writes all entries.
+  ///
+  /// On failure some may have been written: the subject says how many.
   public borrowing func setAll(_ entries: [(Key, Value)]) throws(BPFError) {
     try setAll(keys: entries.map { $0.0 }, values: entries.map { $0.1 })
   }
 
-  /// Writes `values[i]` for `keys[i]`; the two have the same length. Failure as in `setAll(_:)`.
+  /// Writes `values[i]` for `keys[i]`; the two have the same length.
   ///
+  /// On failure some may have been written: the subject says how many.
   /// The corresponding function is `bpf_map_update_batch`; kernel 5.6.
   public borrowing func setAll(
     keys: [Key], values: [Value], flags: UpdateFlags = .any

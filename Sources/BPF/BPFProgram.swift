@@ -27,7 +27,9 @@ public struct BPFProgram: ~Copyable, Sendable {
     name = text(of: info.name)
     type = ProgramType(rawValue: info.type)
     verifiedInstructions = info.verified_insns
-    tag = unsafe withUnsafeBytes(of: info.tag) { unsafe $0.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+    tag = unsafe withUnsafeBytes(of: info.tag) { bytes in
+      unsafe bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
     self.descriptor = descriptor
   }
 

@@ -32,7 +32,9 @@ extension OwnedDescriptor {
   }
 }
 
-/// Removes a pin; what is pinned lives on as long as something else holds it. A missing pin is success.
+/// Removes a pin; what is pinned lives on as long as something else holds it.
+///
+/// A missing pin is success.
 public func removePin(at path: String) throws(BPFError) {
   let rc = unsafe unlink(path)
   guard rc < 0, errno != ENOENT else { return }

@@ -20,7 +20,9 @@ public struct DedicatedThread: ~Copyable, Sendable {
   private init(thread: pthread_t) { self.thread = thread }
 
   /// Starts a thread that runs `body` once; `name` is shown by ps, cut to 15 bytes.
-  public static func start(_ name: String, _ body: sending @escaping () -> Void) throws(KernelError) -> DedicatedThread {
+  public static func start(
+    _ name: String, _ body: sending @escaping () -> Void
+  ) throws(KernelError) -> DedicatedThread {
     let entry = unsafe Unmanaged.passRetained(Entry(name: name, body: body))
     var thread = pthread_t()
     let run: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in

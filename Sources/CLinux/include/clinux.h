@@ -75,3 +75,7 @@ struct sp_spawn {
 int sp_spawn(const struct sp_spawn *request, int *pidfd, const char **step);
 // The environment of this process: `environ` is a global that Swift cannot read safely.
 char *const *sp_environment(void);
+// Runs the calling thread once on every CPU it may use, then restores its affinity.
+int sp_visit_every_cpu(void);
+// Opens what a file handle id (a cgroup's) stands for, through any descriptor on the same filesystem.
+int sp_open_by_id(int mount_fd, uint64_t id);

@@ -1,0 +1,81 @@
+// Which capabilities this thread has, and errors that name those it lacks.
+internal import CLinux
+internal import SystemPackage
+
+/// A capability, by the kernel's number.
+public struct Capability: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+  /// The kernel's number, which is the bit in the sets.
+  public let rawValue: UInt8
+
+  /// Wraps the kernel's number.
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// Bypasses read permission checks, and opens files by handle.
+  public static let dacReadSearch = Capability(rawValue: 2)
+  /// Interfaces, routes, iptables, attaching network programs, destroying sockets.
+  public static let netAdmin = Capability(rawValue: 12)
+  /// Raw and packet sockets.
+  public static let netRaw = Capability(rawValue: 13)
+  /// Loads kernel modules.
+  public static let sysModule = Capability(rawValue: 16)
+  /// Reads other processes' /proc entries.
+  public static let sysPtrace = Capability(rawValue: 19)
+  /// Mounts, namespaces, trusted attributes; everything BPF before kernel 5.8.
+  public static let sysAdmin = Capability(rawValue: 21)
+  /// Raises resource limits.
+  public static let sysResource = Capability(rawValue: 24)
+  /// BPF programs that read kernel memory.
+  public static let perfmon = Capability(rawValue: 38)
+  /// Makes maps and loads programs.
+  public static let bpf = Capability(rawValue: 39)
+
+  private static let names: [UInt8: String] = [
+    2: "CAP_DAC_READ_SEARCH", 12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 16: "CAP_SYS_MODULE", 19: "CAP_SYS_PTRACE",
+    21: "CAP_SYS_ADMIN", 24: "CAP_SYS_RESOURCE", 38: "CAP_PERFMON", 39: "CAP_BPF",
+  ]
+
+  /// The name in capitals, or the number.
+  public var description: String { Self.names[rawValue] ?? "capability \(rawValue)" }
+}
+
+/// The sets of capabilities of the calling thread.
+public struct Capabilities: Equatable, Sendable {
+  /// What it may do now, a bit for each capability.
+  public let effective: UInt64
+
+  /// States a set.
+  public init(effective: UInt64) { self.effective = effective }
+
+  /// Asks the kernel.
+  public static func current() throws(KernelError) -> Capabilities {
+    var effective: UInt64 = 0
+    var permitted: UInt64 = 0
+    try check(unsafe sp_capget(&effective, &permitted), "read", "capabilities")
+    return Capabilities(effective: effective)
+  }
+
+  /// Whether it may do what `capability` stands for; CAP_SYS_ADMIN counts for CAP_BPF and CAP_PERFMON.
+  public func contains(_ capability: Capability) -> Bool {
+    if effective >> capability.rawValue & 1 == 1 { return true }
+    return [.bpf, .perfmon].contains(capability) && effective >> Capability.sysAdmin.rawValue & 1 == 1
+  }
+
+  /// Those of `wanted` that are lacking, in that order.
+  public func missing(_ wanted: [Capability]) -> [Capability] {
+    wanted.filter { !contains($0) }
+  }
+
+  /// Throws EPERM that names everything that is lacking.
+  public func require(_ wanted: [Capability]) throws(KernelError) {
+    let missing = missing(wanted)
+    guard !missing.isEmpty else { return }
+    let names = missing.map(\.description).joined(separator: ", ")
+    throw KernelError(
+      "require", names, .notPermitted, remedy: "run as root, or add them to AmbientCapabilities= of the unit")
+  }
+
+  /// The same, for the calling thread.
+  public static func require(_ wanted: [Capability]) throws(KernelError) {
+    try current().require(wanted)
+  }
+}

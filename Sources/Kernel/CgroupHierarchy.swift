@@ -1,0 +1,139 @@
+// Where the cgroup v2 hierarchy is mounted, and the way from names and processes to its directories.
+internal import Glibc
+public import SystemPackage
+
+/// One cgroup v2 mount, as /proc/self/mountinfo tells it.
+public struct CgroupMount: Equatable, Sendable {
+  /// Where it is mounted.
+  public let mountPoint: FilePath
+  /// Which directory of the hierarchy the mount shows: `/` for all of it.
+  public let root: FilePath
+
+  /// States a mount.
+  public init(mountPoint: FilePath, root: FilePath) {
+    self.mountPoint = mountPoint
+    self.root = root
+  }
+
+  /// The cgroup v2 mounts in a mountinfo text (proc_pid_mountinfo(5)), in its order; other lines are ignored.
+  public static func parse(mountinfo bytes: [UInt8]) -> [CgroupMount] {
+    bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+      let fields = line.split(separator: UInt8(ascii: " "))
+      // Optional fields end with a lone hyphen; the type follows it.
+      guard let hyphen = fields.firstIndex(where: { $0.elementsEqual("-".utf8) }), hyphen >= 6,
+        fields.indices.contains(hyphen + 1), fields[hyphen + 1].elementsEqual("cgroup2".utf8)
+      else { return nil }
+      return CgroupMount(
+        mountPoint: FilePath(bytes: unescape(fields[4])), root: FilePath(bytes: unescape(fields[3])))
+    }
+  }
+
+  /// Undoes the kernel's `\ooo` for blank, tab, newline and backslash.
+  private static func unescape(_ field: ArraySlice<UInt8>) -> [UInt8] {
+    var plain: [UInt8] = []
+    var rest = field
+    while let byte = rest.popFirst() {
+      let digits = rest.prefix(3)
+      guard byte == UInt8(ascii: "\\"), digits.count == 3, digits.allSatisfy({ (48...55).contains($0) }) else {
+        plain.append(byte)
+        continue
+      }
+      plain.append(UInt8(truncatingIfNeeded: digits.reduce(0) { $0 << 3 | Int($1 - 48) }))
+      rest = rest.dropFirst(3)
+    }
+    return plain
+  }
+}
+
+/// The cgroup v2 hierarchy of this host, through one of its mounts.
+public struct CgroupHierarchy: Equatable, Sendable {
+  /// The mount that is used.
+  public let mount: CgroupMount
+
+  /// Uses a mount that is known.
+  public init(mount: CgroupMount) { self.mount = mount }
+
+  /// Finds the mount; ENODEV if there is none.
+  public static func find() throws(KernelError) -> CgroupHierarchy {
+    try find(mountinfo: try readKernelBytes("/proc/self/mountinfo"))
+  }
+
+  /// The same, for a given mountinfo text.
+  ///
+  /// A mount of the whole hierarchy is preferred to one of a part, then the shortest mount point: bind mounts
+  /// inside containers' file systems show the same hierarchy.
+  public static func find(mountinfo: [UInt8]) throws(KernelError) -> CgroupHierarchy {
+    let best = CgroupMount.parse(mountinfo: mountinfo).min { first, second in
+      let keys = [first, second].map { ($0.root.components.count, $0.mountPoint.components.count) }
+      return keys[0] < keys[1]
+    }
+    guard let best else {
+      throw KernelError(
+        "find", "cgroup v2 hierarchy", .missingDevice,
+        remedy: "mount -t cgroup2 none /sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1")
+    }
+    return CgroupHierarchy(mount: best)
+  }
+
+  /// The directory at the top of the mount.
+  public func root() throws(KernelError) -> CgroupDirectory {
+    try CgroupDirectory.open(in: self, path: mount.root)
+  }
+
+  /// The directory with a path as /proc/PID/cgroup shows it, such as `/system.slice/ssh.service`.
+  public func directory(at path: FilePath) throws(KernelError) -> CgroupDirectory {
+    try CgroupDirectory.open(in: self, path: path)
+  }
+
+  /// The path in the file system of a path in the hierarchy; nil if the mount does not show it.
+  public func location(of path: FilePath) -> FilePath? {
+    var below = path
+    guard below.removePrefix(mount.root) else { return nil }
+    return mount.mountPoint.appending(below.components)
+  }
+
+  /// Where a process is in the hierarchy.
+  public static func membership(of process: ProcessID) throws(KernelError) -> CgroupMembership {
+    let file = FilePath("/proc/\(process.rawValue)/cgroup")
+    guard let found = CgroupMembership.parse(try readKernelBytes(file)) else {
+      throw KernelError("read", file.description, .noData, remedy: "the kernel has no cgroup v2 hierarchy")
+    }
+    return found
+  }
+}
+
+/// A process's place in the cgroup v2 hierarchy.
+public struct CgroupMembership: Equatable, Sendable {
+  /// The path below the hierarchy's root, or below the reader's cgroup namespace's.
+  public let path: FilePath
+  /// Whether the directory is gone already; the process is then a zombie or dying.
+  public let isDeleted: Bool
+
+  /// The `0::` line of /proc/PID/cgroup, which may come after lines of cgroup v1; nil if there is none.
+  public static func parse(_ bytes: [UInt8]) -> CgroupMembership? {
+    let prefix = Array("0::".utf8)
+    let suffix = Array(" (deleted)".utf8)
+    let lines = bytes.split(separator: UInt8(ascii: "\n"))
+    guard let line = lines.first(where: { $0.starts(with: prefix) }) else { return nil }
+    let path = line.dropFirst(prefix.count)
+    guard path.suffix(suffix.count).elementsEqual(suffix) else {
+      return CgroupMembership(path: FilePath(bytes: Array(path)), isDeleted: false)
+    }
+    return CgroupMembership(path: FilePath(bytes: Array(path.dropLast(suffix.count))), isDeleted: true)
+  }
+}
+
+extension FilePath {
+  /// A path of any bytes, which need not be UTF-8; a NUL ends it.
+  public init(bytes: [UInt8]) {
+    let characters = bytes.prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
+    self.init(platformString: characters)
+  }
+
+  /// The path's bytes, without a NUL.
+  public var bytes: [UInt8] {
+    unsafe withPlatformString { start in
+      unsafe UnsafeBufferPointer(start: start, count: strlen(start)).map { UInt8(bitPattern: $0) }
+    }
+  }
+}

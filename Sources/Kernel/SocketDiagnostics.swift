@@ -1,0 +1,204 @@
+// Lists and destroys the sockets of a network namespace: sock_diag(7) over netlink.
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// A netlink socket that sees the TCP and UDP sockets of the namespace it was made in.
+///
+/// One user at a time: answers are matched by order.
+public struct SocketDiagnostics: ~Copyable, Sendable {
+  /// What became of the sockets that were to be destroyed.
+  public struct Outcome: Equatable, Sendable {
+    /// Destroyed by us.
+    public var destroyed = 0
+    /// Gone before.
+    public var gone = 0
+    /// Refused by the kernel, with its reason.
+    public var failed: [Failure] = []
+  }
+
+  /// A socket that lives on.
+  public struct Failure: Equatable, Sendable {
+    /// The socket.
+    public let socket: SocketEntry
+    /// The kernel's error number.
+    public let error: Int32
+  }
+
+  private let netlink: OwnedDescriptor
+
+  private init(netlink: consuming OwnedDescriptor) { self.netlink = netlink }
+
+  /// Opens it for a namespace, or for the calling thread's. Needs CAP_NET_ADMIN there to destroy.
+  public static func open(in namespace: NetworkNamespace? = nil) throws(KernelError) -> SocketDiagnostics {
+    let raw: Int32
+    if let namespace {
+      let entered = namespace.descriptor.raw
+      raw = try runOnFreshThread("sock-diag") { () throws(KernelError) in
+        try check(sp_setns(entered, sp_clone_newnet()), "enter", "network namespace")
+        return try openNetlink()
+      }
+    } else {
+      raw = try openNetlink()
+    }
+    return SocketDiagnostics(netlink: OwnedDescriptor(adopting: raw))
+  }
+
+  private static func openNetlink() throws(KernelError) -> Int32 {
+    let socket = try OwnedDescriptor.socket(AF_NETLINK, Int32(SOCK_RAW.rawValue), NETLINK_SOCK_DIAG)
+    // Room for the answers to one batch of requests, beyond the system's limit if we may.
+    var size: Int32 = 4 << 20
+    _ = unsafe setsockopt(socket.raw, SOL_SOCKET, SO_RCVBUFFORCE, &size, 4)
+    return socket.release()
+  }
+
+  // MARK: Listing
+
+  /// All TCP sockets in every state and all UDP sockets, for IPv4 and IPv6.
+  ///
+  /// The list is not one instant: sockets that come or go meanwhile may be in it or not.
+  public borrowing func list() throws(KernelError) -> [SocketEntry] {
+    var found: [SocketEntry] = []
+    for family in [UInt8(AF_INET), UInt8(AF_INET6)] {
+      for `protocol` in [UInt8(IPPROTO_TCP), UInt8(IPPROTO_UDP)] {
+        try list(family: family, protocol: `protocol`, into: &found)
+      }
+    }
+    return found
+  }
+
+  private borrowing func list(
+    family: UInt8, protocol: UInt8, into found: inout [SocketEntry]
+  ) throws(KernelError) {
+    var request = inet_diag_req_v2()
+    request.sdiag_family = family
+    request.sdiag_protocol = `protocol`
+    request.idiag_states = .max
+    let dump = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_ROOT) | UInt16(NLM_F_MATCH)
+    try send(Self.message(kind: UInt16(SOCK_DIAG_BY_FAMILY), flags: dump, sequence: 0, request))
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    var isDone = false
+    var failure: Int32 = 0
+    while !isDone {
+      let count = try receive(into: &buffer, flags: 0)
+      unsafe Self.forEachMessage(buffer.span.bytes, count) { head, body in
+        switch Int32(head.nlmsg_type) {
+        case Int32(NLMSG_DONE): isDone = true
+        case Int32(NLMSG_ERROR):
+          isDone = true
+          failure = unsafe body.unsafeLoadUnaligned(as: Int32.self)
+        default: if let entry = SocketEntry(message: body, protocol: `protocol`) { found.append(entry) }
+        }
+      }
+    }
+    let remedy = failure == -ENOENT ? "modprobe \(`protocol` == UInt8(IPPROTO_TCP) ? "tcp_diag" : "udp_diag")" : nil
+    try check(failure, "list", "sockets of protocol \(`protocol`)", remedy: remedy)
+  }
+
+  // MARK: Destroying
+
+  /// Destroys one socket; false if it was gone before.
+  ///
+  /// Its owner sees ECONNABORTED, its TCP peer a reset. The cookie makes sure that it is that very socket.
+  @discardableResult
+  public borrowing func destroy(_ socket: SocketEntry) throws(KernelError) -> Bool {
+    let outcome = try destroy([socket])
+    if let failure = outcome.failed.first {
+      throw KernelError("destroy", "socket \(socket.inode)", Errno(rawValue: failure.error))
+    }
+    return outcome.destroyed == 1
+  }
+
+  /// Destroys sockets, many to a system call; throws only if the kernel cannot destroy sockets at all.
+  public borrowing func destroy(_ sockets: [SocketEntry]) throws(KernelError) -> Outcome {
+    var outcome = Outcome()
+    // The kernel answers only failures, each with a copy of the request: a batch's must fit the receive buffer.
+    let batchSize = 128
+    var start = 0
+    while start < sockets.count {
+      let batch = sockets[start..<min(start + batchSize, sockets.count)]
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(batch.count * 72)
+      for (sequence, socket) in zip(UInt32(0)..., batch) {
+        // A dump's answer is told by its type; a failure's by the sequence number, which is its place in the batch.
+        bytes += Self.message(
+          kind: UInt16(SOCK_DESTROY), flags: UInt16(NLM_F_REQUEST), sequence: sequence, socket.request)
+      }
+      // The kernel has handled all requests when send returns.
+      try send(bytes)
+      let failures = try readFailures()
+      outcome.destroyed += batch.count - failures.count
+      for (place, error) in failures {
+        let socket = batch[start + place]
+        if error == ENOENT {
+          outcome.gone += 1
+        } else if error == EOPNOTSUPP {
+          throw KernelError(
+            "destroy", "sockets", .notSupported, remedy: "a kernel with CONFIG_INET_DIAG_DESTROY is needed")
+        } else {
+          outcome.failed.append(Failure(socket: socket, error: error))
+        }
+      }
+      start += batch.count
+    }
+    return outcome
+  }
+
+  /// The failures that wait in the socket: place in the batch, error number.
+  private borrowing func readFailures() throws(KernelError) -> [(Int, Int32)] {
+    var failures: [(Int, Int32)] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 14)
+    while true {
+      let count: Int
+      do throws(KernelError) {
+        count = try receive(into: &buffer, flags: Int32(MSG_DONTWAIT))
+      } catch {
+        if error.errno == .resourceTemporarilyUnavailable { return failures }
+        throw error
+      }
+      unsafe Self.forEachMessage(buffer.span.bytes, count) { head, body in
+        guard Int32(head.nlmsg_type) == Int32(NLMSG_ERROR), body.byteCount >= 4 else { return }
+        let error = unsafe body.unsafeLoadUnaligned(as: Int32.self)
+        if error != 0 { failures.append((Int(head.nlmsg_seq), -error)) }
+      }
+    }
+  }
+
+  // MARK: Netlink
+
+  private static func message(
+    kind: UInt16, flags: UInt16, sequence: UInt32, _ request: inet_diag_req_v2
+  ) -> [UInt8] {
+    let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size
+    let head = nlmsghdr(
+      nlmsg_len: UInt32(length), nlmsg_type: kind, nlmsg_flags: flags, nlmsg_seq: sequence, nlmsg_pid: 0)
+    return unsafe withUnsafeBytes(of: head) { unsafe Array($0) } + withUnsafeBytes(of: request) { unsafe Array($0) }
+  }
+
+  private borrowing func send(_ bytes: [UInt8]) throws(KernelError) {
+    let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.send(netlink.raw, $0.baseAddress, $0.count, 0) }
+    try check(count < 0 ? -errno : 0, "ask", "sock_diag")
+  }
+
+  private borrowing func receive(into buffer: inout [UInt8], flags: Int32) throws(KernelError) -> Int {
+    while true {
+      let count = unsafe buffer.withUnsafeMutableBytes { unsafe recv(netlink.raw, $0.baseAddress, $0.count, flags) }
+      let error = errno
+      if count < 0, error == EINTR { continue }
+      try check(count < 0 ? -error : 0, "read answer of", "sock_diag")
+      return count
+    }
+  }
+
+  private static func forEachMessage(_ bytes: RawSpan, _ count: Int, _ body: (nlmsghdr, RawSpan) -> Void) {
+    let headSize = MemoryLayout<nlmsghdr>.size
+    var offset = 0
+    while offset + headSize <= count {
+      let head = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: nlmsghdr.self)
+      let length = Int(head.nlmsg_len)
+      guard length >= headSize, offset + length <= count else { return }
+      body(head, bytes.extracting(offset + headSize..<offset + length))
+      offset += (length + 3) & ~3
+    }
+  }
+}
