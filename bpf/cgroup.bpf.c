@@ -17,6 +17,13 @@ char sp_license[] SEC("license") = "Dual BSD/GPL";
 #define SP_PASS 1
 #define SP_DROP 0
 
+/* The verifier must see that a program returns 0 or 1; the compiler, which knows it, would drop the test. */
+static __always_inline int sp_bounded(int passes)
+{
+	asm volatile("" : "+r"(passes));
+	return passes ? SP_PASS : SP_DROP;
+}
+
 /* One packet that no fast path let through. Returns SP_PASS or SP_DROP. */
 static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direction, const struct sp_tcp_socket *tcp)
 {
@@ -65,7 +72,7 @@ int sp_egress(struct __sk_buff *skb)
 
 	if (sp_fast(skb, &tcp))
 		return SP_PASS;
-	return sp_packet_verdict(skb, SP_OUTGOING, &tcp) == SP_DROP ? SP_DROP : SP_PASS;
+	return sp_bounded(sp_packet_verdict(skb, SP_OUTGOING, &tcp));
 }
 
 SEC("cgroup_skb/ingress")
@@ -75,7 +82,7 @@ int sp_ingress(struct __sk_buff *skb)
 
 	if (sp_fast(skb, &tcp))
 		return SP_PASS;
-	return sp_packet_verdict(skb, SP_INCOMING, &tcp) == SP_DROP ? SP_DROP : SP_PASS;
+	return sp_bounded(sp_packet_verdict(skb, SP_INCOMING, &tcp));
 }
 
 SEC("cgroup/connect4")
@@ -84,7 +91,7 @@ int sp_connect4(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_map_ipv4(asked.remote, ctx->user_ip4);
-	return sp_connect(ctx, &asked);
+	return sp_bounded(sp_connect(ctx, &asked));
 }
 
 SEC("cgroup/connect6")
@@ -93,7 +100,7 @@ int sp_connect6(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_asked_ipv6(ctx, &asked);
-	return sp_connect(ctx, &asked);
+	return sp_bounded(sp_connect(ctx, &asked));
 }
 
 SEC("cgroup/sendmsg4")
@@ -102,7 +109,7 @@ int sp_sendmsg4(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_map_ipv4(asked.remote, ctx->user_ip4);
-	return sp_sendmsg(ctx, &asked);
+	return sp_bounded(sp_sendmsg(ctx, &asked));
 }
 
 SEC("cgroup/sendmsg6")
@@ -111,7 +118,7 @@ int sp_sendmsg6(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_asked_ipv6(ctx, &asked);
-	return sp_sendmsg(ctx, &asked);
+	return sp_bounded(sp_sendmsg(ctx, &asked));
 }
 
 SEC("cgroup/post_bind4")

@@ -8,7 +8,7 @@
 /* Written by the loader between open and load; the verifier deletes the branches that it rules out. */
 const volatile struct sp_config config SEC(".rodata.config") = {
 	.abi_version = SP_ABI_VERSION,
-	.features = SP_FEATURE_COARSE_CLOCK | SP_FEATURE_SOCKET_CAST,
+	.features = SP_FEATURE_COARSE_CLOCK | SP_FEATURE_SOCKET_CAST | SP_FEATURE_SKB_TASK,
 	.udp_idle = 120ull * 1000000000,
 	.icmp_idle = 30ull * 1000000000,
 };

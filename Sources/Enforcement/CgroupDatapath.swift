@@ -1,7 +1,5 @@
 // The main datapath: BPF programs on a cgroup, their maps and links pinned.
 
-public import Kernel
-public import Policy
 
 /// BPF programs attached to one cgroup directory.
 ///

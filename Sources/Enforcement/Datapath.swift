@@ -1,7 +1,6 @@
 // What can enforce: the verbs that the enforcer needs, whatever is behind them.
 
 public import Kernel
-public import Policy
 
 /// What a datapath held when it was opened.
 public struct Holdings: Sendable, Equatable {

@@ -48,3 +48,20 @@ public enum TableChange: Sendable, Equatable {
     }
   }
 }
+
+extension TableChange {
+  /// The name of the table, in C, bpffs and messages alike.
+  public var tableName: String {
+    switch self {
+    case .classes: "sp_classes"
+    case .ports: "sp_ports"
+    case .setCells, .removeCells: "sp_policy"
+    case .setNetworks, .removeNetworks: "sp_networks"
+    case .levels: "sp_control"
+    case .addCounts, .removeCounts: "sp_counts"
+    case .setWorkloads, .removeWorkloads: "sp_workload"
+    case .gracePeriod: "no table (grace period)"
+    case .activate: "sp_active"
+    }
+  }
+}

@@ -129,6 +129,37 @@ static __always_inline void sp_record_packet(struct sp_record *record, const str
 	}
 }
 
+/* The calling task. */
+static __always_inline void sp_record_task(struct sp_record *record)
+{
+	__u64 pid = bpf_get_current_pid_tgid();
+
+	record->pid = pid >> 32;
+	record->tid = pid;
+	record->uid = bpf_get_current_uid_gid();
+	record->cgroup = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
+/* The task that sends a packet, when it is the caller that runs the egress hook and not a softirq in somebody else's
+ * time: its cgroup is the socket's.
+ */
+static __always_inline void sp_record_sender_task(struct sp_record *record, struct __sk_buff *skb)
+{
+	__u64 pid, cgroup;
+
+	if (!(config.features & SP_FEATURE_SKB_TASK))
+		return;
+	cgroup = bpf_get_current_cgroup_id();
+	if (cgroup != bpf_skb_cgroup_id(skb))
+		return;
+	pid = bpf_get_current_pid_tgid();
+	record->pid = pid >> 32;
+	record->tid = pid;
+	record->cgroup = cgroup;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
 /* The record of a packet that was judged: refused (`flags` say more), or the first of a conversation. `direction` is the
  * packet's. Returns 0.
  */
@@ -151,6 +182,8 @@ __noinline int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet 
 		return 0;
 	record->kind = refused ? SP_RECORD_REFUSED : SP_RECORD_OPEN;
 	record->uid = bpf_get_socket_uid(skb);
+	if (direction == SP_OUTGOING)
+		sp_record_sender_task(record, skb);
 	sp_record_packet(record, packet, direction);
 	sp_record_flow(record, flow);
 	record->flags |= flags;

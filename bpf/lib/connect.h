@@ -32,22 +32,10 @@ static __always_inline const struct sock *sp_kernel_socket(struct bpf_sock *sk, 
 	return 0;
 }
 
-static __always_inline void sp_record_task(struct sp_record *record)
-{
-	__u64 pid = bpf_get_current_pid_tgid();
-
-	record->pid = pid >> 32;
-	record->tid = pid;
-	record->uid = bpf_get_current_uid_gid();
-	record->cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(record->comm, sizeof(record->comm));
-}
-
 /* What a hook is asked: a destination, in 16-byte form. */
 struct sp_asked {
 	__u8 remote[16];
-	__u32 is_tcp;
-	__u32 record_allowed;
+	__u64 is_tcp;
 };
 
 static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_asked *asked)
@@ -120,36 +108,31 @@ __noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked
 	return 0;
 }
 
-/* Judges the calling task's side, then, when the other end is here, the other's: a refusal by either is an errno now
- * instead of a SYN that nobody answers. Returns 1 to go on, 0 for EPERM.
+/* Judges one party's side, then, when the other end is here, the other's: a refusal by either is an errno now instead of
+ * a SYN that nobody answers. `flow` comes with its subject. Returns 1 to go on, 0 for EPERM.
  */
-static __always_inline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+__noinline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
-	struct sp_flow flow = {}, other = {};
+	struct sp_flow other = {};
 
-	flow.generation = sp_generation();
-	flow.direction = SP_OUTGOING;
-	flow.cookie = bpf_get_socket_cookie(ctx);
-	flow.port_index = sp_port_index(asked->is_tcp ? SP_TCP : SP_UDP, bpf_ntohs((__be16)ctx->user_port));
-	sp_party_of_task(&flow.subject);
-	if (!sp_find_remote(ctx, asked, &flow))
+	if (!asked || !flow)
+		return 0;
+	if (!sp_find_remote(ctx, asked, flow))
 		return 1;
-	sp_judge(&flow);
-	if (flow.action != SP_ALLOW) {
-		sp_count(&flow);
-		sp_record_asked(ctx, asked, &flow);
+	sp_judge(flow);
+	if (flow->action != SP_ALLOW) {
+		sp_count(flow);
+		sp_record_asked(ctx, asked, flow);
 		return 0;
 	}
-	if (asked->record_allowed)
-		sp_record_asked(ctx, asked, &flow);
-	if (flow.peer.assurance != SP_ASSURED_SOCKET || !asked->is_tcp)
+	if (flow->peer.assurance != SP_ASSURED_SOCKET || !asked->is_tcp)
 		return 1;
-	other.generation = flow.generation;
+	other.generation = flow->generation;
 	other.direction = SP_INCOMING;
-	other.cookie = flow.cookie;
-	other.port_index = flow.port_index;
-	other.subject = flow.peer;
-	other.peer = flow.subject;
+	other.cookie = flow->cookie;
+	other.port_index = flow->port_index;
+	other.subject = flow->peer;
+	other.peer = flow->subject;
 	sp_judge(&other);
 	if (other.action == SP_ALLOW)
 		return 1;
@@ -158,31 +141,89 @@ static __always_inline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *as
 	return 0;
 }
 
+static __always_inline void sp_flow_asked(struct bpf_sock_addr *ctx, const struct sp_asked *asked, struct sp_flow *flow)
+{
+	flow->generation = sp_generation();
+	flow->direction = SP_OUTGOING;
+	flow->cookie = bpf_get_socket_cookie(ctx);
+	flow->port_index = sp_port_index(asked->is_tcp ? SP_TCP : SP_UDP, bpf_ntohs((__be16)ctx->user_port));
+}
+
+/* The socket's creator when it is of another cgroup than the calling task (a socket that was passed, or kept over a
+ * move): null when they are the same, or when this kernel cannot tell.
+ */
+static __always_inline const struct sock *sp_foreign_socket(struct bpf_sock_addr *ctx, int is_tcp)
+{
+	struct bpf_sock *sk = ctx->sk;
+	const struct sock *mine;
+
+	if (!sk)
+		return 0;
+	mine = sp_kernel_socket(sk, is_tcp);
+	if (!mine || mine->sk_cgrp_data.cgroup->kn->id == bpf_get_current_cgroup_id())
+		return 0;
+	return mine;
+}
+
+/* TCP: the task that connects, and the socket's creator if that is another, must both be allowed. */
+static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+{
+	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == SP_TCP);
+	struct sp_flow flow = {};
+
+	sp_flow_asked(ctx, asked, &flow);
+	sp_party_of_task(&flow.subject);
+	if (!sp_ask(ctx, asked, &flow))
+		return 0;
+	if (foreign) {
+		sp_party_of_kernel_socket(&flow.subject, foreign);
+		if (!sp_ask(ctx, asked, &flow))
+			return 0;
+	}
+	sp_record_asked(ctx, asked, &flow);
+	return 1;
+}
+
+/* UDP. No packet leaves at connect(), and libraries connect only to learn a route (getaddrinfo, ping): the packet hook
+ * judges the creator and refuses with an errno too. It cannot see the task, so a task of another cgroup is judged here.
+ */
+static __always_inline int sp_ask_udp(struct bpf_sock_addr *ctx, struct sp_asked *asked, int connects)
+{
+	int can_tell = config.features & SP_FEATURE_SOCKET_CAST;
+	const struct sock *foreign = can_tell ? sp_foreign_socket(ctx, 0) : 0;
+	struct sp_flow flow = {};
+
+	if (can_tell && !foreign && !connects)
+		return 1;
+	sp_flow_asked(ctx, asked, &flow);
+	sp_party_of_task(&flow.subject);
+	if (foreign && !sp_ask(ctx, asked, &flow))
+		return 0;
+	if (connects) {
+		flow.action = SP_ALLOW;
+		flow.decided_by = SP_BY_NOTHING;
+		sp_record_asked(ctx, asked, &flow);
+	}
+	return 1;
+}
+
 static __always_inline int sp_connect(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
 	__u32 protocol = ctx->protocol;
 
 	asked->is_tcp = ctx->type == SP_SOCK_STREAM && (protocol == SP_TCP || protocol == SP_MPTCP);
-	if (!asked->is_tcp && protocol != SP_UDP)
-		return 1; /* raw, ping and others: the packet hook refuses with an errno too */
-	asked->record_allowed = 1;
 	sp_normalize(asked->remote);
-	return sp_ask(ctx, asked);
+	if (asked->is_tcp)
+		return sp_connect_tcp(ctx, asked);
+	if (protocol == SP_UDP)
+		return sp_ask_udp(ctx, asked, 1);
+	return 1; /* raw, ping and others: the packet hook refuses with an errno too */
 }
 
-/* Unconnected UDP. The packet hook judges the socket's creator; only a task of another cgroup needs a verdict here. */
 static __always_inline int sp_sendmsg(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
-	struct bpf_sock *sk = ctx->sk;
-
-	if ((config.features & SP_FEATURE_SOCKET_CAST) && sk) {
-		const struct sock *mine = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
-
-		if (mine->sk_cgrp_data.cgroup->kn->id == bpf_get_current_cgroup_id())
-			return 1;
-	}
 	sp_normalize(asked->remote);
-	return sp_ask(ctx, asked);
+	return sp_ask_udp(ctx, asked, 0);
 }
 
 /* Tells which process serves a port: packets arrive where there is no process to name. */

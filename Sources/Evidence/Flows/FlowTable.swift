@@ -6,7 +6,7 @@ public struct FlowTable: Sendable {
     ("TIME", 12), ("EVENT", 7), ("VERDICT", 7), ("DIR", 3),
   ]
   private static let shares: [(title: String, least: Int, share: Int)] = [
-    ("FROM", 14, 3), ("TO", 14, 3), ("PORT", 9, 1), ("DECIDED BY", 12, 3), ("PROCESS", 8, 1), ("DETAIL", 10, 2),
+    ("FROM", 14, 3), ("TO", 14, 3), ("PORT", 8, 0), ("DECIDED BY", 12, 2), ("PROCESS", 10, 1), ("DETAIL", 20, 3),
   ]
 
   private let columns: [Table.Column]

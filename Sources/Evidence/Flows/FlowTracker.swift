@@ -180,7 +180,12 @@ public struct FlowTracker: Sendable {
       let tracked = Tracked(flow: event, names: names, isJudged: event.action != nil, isOpen: false)
       return record(.close, tracked, at: event.time, duration: event.duration > 0 ? event.duration : nil)
     }
-    if event.protocol == .tcp { owners.remove(event.socket) }
+    if event.protocol == .tcp {
+      owners.remove(event.socket)
+      // Whatever is still to come about this flow must not bring it back.
+      let isWhole = known.isJudged && (known.isOpen || event.flags.contains(.failed))
+      if !isWhole { early.set(event.time, for: event.socket) }
+    }
     var tracked = known
     let began = known.flow.time
     tracked.flow = Self.merge(open: known.flow, close: event)

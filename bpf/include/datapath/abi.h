@@ -58,7 +58,8 @@ enum sp_assurance {
 };
 
 enum sp_record_kind {
-	SP_RECORD_ATTEMPT = 1, /* connect() passed; the process is known */
+	SP_RECORD_ATTEMPT =
+		1, /* connect() passed; the process is known. UDP: not judged yet, decided_by is SP_BY_NOTHING */
 	SP_RECORD_REFUSED = 2,
 	SP_RECORD_OPEN = 3,  /* a TCP connection is established, or the first packet of a conversation passed */
 	SP_RECORD_CLOSE = 4, /* a TCP connection ended, with its counts */
@@ -99,6 +100,7 @@ enum sp_stat {
 /* Kernel features, found by trying (bits of sp_config.features). */
 #define SP_FEATURE_COARSE_CLOCK 1u /* bpf_ktime_get_coarse_ns, 5.11 */
 #define SP_FEATURE_SOCKET_CAST 2u  /* bpf_rdonly_cast, 6.2 */
+#define SP_FEATURE_SKB_TASK 4u	   /* bpf_get_current_{pid_tgid,comm,cgroup_id} in cgroup_skb programs, 6.12 */
 
 struct sp_config {
 	__u32 abi_version; /* SP_ABI_VERSION; the loader refuses another */

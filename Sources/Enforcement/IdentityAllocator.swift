@@ -1,0 +1,121 @@
+// Which number stands for which set of labels on this host; numbers come back last, and late.
+
+public import Policy
+
+/// A set of labels that cannot get a number.
+public struct IdentityError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The labels.
+  public let labels: LabelSet
+  /// Why they cannot.
+  public let problem: String
+  /// What to do about it.
+  public let remedy: String
+
+  /// One line.
+  public var description: String { "identity of \(labels): \(problem); \(remedy)" }
+}
+
+/// Allots numbers to sets of labels, counted by how many workloads have them.
+///
+/// A number that nobody uses any more keeps its labels for `quarantine` generations, because records and conversations
+/// may still name it; then it may be given away, after all numbers that never were.
+public struct IdentityAllocator: Sendable {
+  private struct Entry {
+    var labels: LabelSet
+    var uses: Int
+  }
+
+  /// For how many generations an unused number stays its last user's.
+  public let quarantine: UInt32
+  private let hash: @Sendable (LabelSet) -> Identity
+  private var entries: [IdentityNumber: Entry] = [:]
+  private var numbers: [Identity: IdentityNumber] = [:]
+  /// Numbers without users, in the order in which they lost the last one.
+  private var resting: [(number: IdentityNumber, since: UInt32)] = []
+  private var next: UInt32 = IdentityNumber.firstAllotted.rawValue
+  private let end: UInt32
+
+  /// Starts with nothing allotted. `hash` and `end` (the first number that is not allotted) are given by tests only.
+  public init(
+    quarantine: UInt32 = 1024, end: IdentityNumber = .firstExternal,
+    hash: @escaping @Sendable (LabelSet) -> Identity = { $0.identity }
+  ) {
+    self.quarantine = quarantine
+    self.end = end.rawValue
+    self.hash = hash
+  }
+
+  /// The labels of all numbers that somebody uses.
+  public var identities: [IdentityNumber: LabelSet] { entries.filter { $0.value.uses > 0 }.mapValues(\.labels) }
+
+  /// The labels of all numbers that records may still name.
+  public var named: [IdentityNumber: LabelSet] { entries.mapValues(\.labels) }
+
+  /// The number that a set of labels has, in use or resting.
+  public func number(of labels: LabelSet) -> IdentityNumber? { numbers[hash(labels)] }
+
+  /// Counts one more user of a set of labels; gives it a number if it has none.
+  public mutating func retain(_ labels: LabelSet, generation: UInt32) throws(IdentityError) -> IdentityNumber {
+    let identity = hash(labels)
+    if let number = numbers[identity], var entry = entries[number] {
+      guard entry.labels == labels else {
+        throw IdentityError(
+          labels: labels, problem: "has the hash \(identity), which is that of \(entry.labels)",
+          remedy: "change one label of either")
+      }
+      if entry.uses == 0 { resting.removeAll { $0.number == number } }
+      entry.uses += 1
+      entries[number] = entry
+      return number
+    }
+    if let name = labels["sallyport.identity"] {
+      throw IdentityError(
+        labels: labels, problem: "sallyport.identity=\(name) is reserved", remedy: "remove that label")
+    }
+    let number = try freeNumber(for: labels, generation)
+    entries[number] = Entry(labels: labels, uses: 1)
+    numbers[identity] = number
+    return number
+  }
+
+  /// Counts one user less; a number that has none is not used, and rests.
+  public mutating func release(_ number: IdentityNumber, generation: UInt32) {
+    guard let uses = entries[number]?.uses, uses > 0 else { return }
+    entries[number]?.uses = uses - 1
+    if uses == 1 { resting.append((number, generation)) }
+  }
+
+  /// Takes over a number from before a restart, without users yet: `retain` finds it again.
+  public mutating func adopt(_ number: IdentityNumber, _ labels: LabelSet, generation: UInt32) {
+    guard number >= .firstAllotted, number.rawValue < end, entries[number] == nil else { return }
+    let identity = hash(labels)
+    guard numbers[identity] == nil else { return }
+    entries[number] = Entry(labels: labels, uses: 0)
+    numbers[identity] = number
+    resting.append((number, generation))
+    next = max(next, number.rawValue + 1)
+  }
+
+  /// Keeps a number from being allotted whose labels nobody knows: a row of the kernel's still has it.
+  public mutating func reserve(_ number: IdentityNumber) {
+    guard number.rawValue < end else { return }
+    next = max(next, number.rawValue + 1)
+  }
+
+  private mutating func freeNumber(
+    for labels: LabelSet, _ generation: UInt32
+  ) throws(IdentityError) -> IdentityNumber {
+    if next < end {
+      defer { next += 1 }
+      return IdentityNumber(rawValue: next)
+    }
+    guard let oldest = resting.first, generation &- oldest.since >= quarantine else {
+      throw IdentityError(
+        labels: labels, problem: "all \(end - IdentityNumber.firstAllotted.rawValue) numbers are in use or at rest",
+        remedy: "use fewer distinct sets of labels: leave out those that no selector names")
+    }
+    resting.removeFirst()
+    if let former = entries.removeValue(forKey: oldest.number) { numbers[hash(former.labels)] = nil }
+    return oldest.number
+  }
+}

@@ -1,0 +1,175 @@
+// A datapath in memory: it keeps rows as the kernel would, answers verdicts from them, and fails when told to.
+
+public import Kernel
+public import Policy
+internal import Synchronization
+
+/// For tests, and for asking "what if". It refuses what the kernel would refuse.
+public final class ModelDatapath: Datapath {
+  struct State: Sendable {
+    var generation: UInt32 = 0
+    var slots: [Slot: SlotContents] = [.even: .empty, .odd: .empty]
+    var workloads: [CgroupID: WorkloadRow] = [:]
+    var levels: UInt32 = 0
+    var counted: Set<CgroupID> = []
+    var attached = false
+    var detached = false
+    var log: [TableChange] = []
+    /// The step (counted from 0 over the model's life) that is to fail, and after how many of its rows.
+    var failure: (step: Int, rows: Int)?
+    var failsForever = false
+    var steps = 0
+    var failsToAttach = false
+  }
+
+  private let state: Mutex<State>
+  /// What it held when it was made.
+  public let holdings: Holdings
+  /// How much fits.
+  public let limits: DatapathLimits
+
+  /// An empty one.
+  public init(limits: DatapathLimits = DatapathLimits(cells: 262_144, networks: 131_072, workloads: 65_536)) {
+    self.limits = limits
+    holdings = Holdings(isNew: true)
+    state = Mutex(State())
+  }
+
+  /// What a restarted agent finds: the same rows, taken over.
+  public init(adopting former: ModelDatapath) {
+    limits = former.limits
+    var held = former.state.withLock { $0 }
+    held.log = []
+    held.failure = nil
+    held.failsForever = false
+    held.steps = 0
+    holdings = Holdings(
+      isNew: !held.attached, generation: held.generation, workloads: held.workloads, levels: held.levels,
+      counted: held.counted)
+    state = Mutex(held)
+  }
+
+  /// Every step that succeeded, in order.
+  public var log: [TableChange] { state.withLock { $0.log } }
+  /// The generation in force.
+  public var generation: UInt32 { state.withLock { $0.generation } }
+  /// The workloads it has.
+  public var workloads: [CgroupID: WorkloadRow] { state.withLock { $0.workloads } }
+  /// The levels it looks at.
+  public var levels: UInt32 { state.withLock { $0.levels } }
+  /// The workloads with counters.
+  public var counted: Set<CgroupID> { state.withLock { $0.counted } }
+  /// Whether it enforces.
+  public var isAttached: Bool { state.withLock { $0.attached } }
+  /// Whether it was told to leave nothing behind.
+  public var isDetached: Bool { state.withLock { $0.detached } }
+  /// The contents in force.
+  public var active: SlotContents { state.withLock { $0.slots[Slot(generation: $0.generation)] ?? .empty } }
+  /// How many steps were tried.
+  public var steps: Int { state.withLock { $0.steps } }
+
+  /// Forgets the log.
+  public func clearLog() { state.withLock { $0.log = [] } }
+
+  /// Makes a step fail after some of its rows: the `step`-th from now, 0 = the next. With `forever` all later ones too.
+  public func fail(step: Int, afterRows rows: Int = 0, forever: Bool = false) {
+    state.withLock {
+      $0.failure = ($0.steps + step, rows)
+      $0.failsForever = forever
+    }
+  }
+
+  /// Ends the failures.
+  public func heal() {
+    state.withLock {
+      $0.failure = nil
+      $0.failsForever = false
+      $0.failsToAttach = false
+    }
+  }
+
+  /// Makes `attach()` fail.
+  public func failToAttach() { state.withLock { $0.failsToAttach = true } }
+
+  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
+    state.withLock { $0.slots[slot] ?? .empty }
+  }
+
+  public func apply(_ change: TableChange) throws(DatapathError) {
+    let limits = limits
+    let problem: DatapathError? = state.withLock { state in
+      defer { state.steps += 1 }
+      if let failure = state.failure, state.steps == failure.step || state.failsForever && state.steps > failure.step {
+        state.write(change, rows: failure.rows)
+        return DatapathError("write rows of", change.tableName, reason: "injected failure")
+      }
+      state.write(change, rows: .max)
+      state.log.append(change)
+      let cells = state.slots.values.reduce(0) { $0 + $1.cells.count }
+      guard cells <= limits.cells else {
+        return DatapathError("write rows of", change.tableName, reason: "it is full: \(limits.cells) entries")
+      }
+      return nil
+    }
+    if let problem { throw problem }
+  }
+
+  public func attach() throws(DatapathError) {
+    let failed = state.withLock { state in
+      if !state.failsToAttach { state.attached = true }
+      return state.failsToAttach
+    }
+    if failed { throw DatapathError("attach", "model", reason: "injected failure") }
+  }
+
+  public func counters() throws(DatapathError) -> DatapathCounters { DatapathCounters() }
+
+  public func detach() throws(DatapathError) {
+    state.withLock {
+      $0 = State()
+      $0.detached = true
+    }
+  }
+
+  /// The verdict at one end of a flow by the rows in force: what the kernel would say.
+  public func verdict(
+    _ direction: Direction, subject: CgroupID?, peer: IdentityNumber, protocol: IPProtocol, port: UInt16,
+    rules: Tables
+  ) -> Verdict {
+    let number = state.withLock { state in subject.flatMap { state.workloads[$0]?.identity } ?? .host }
+    return rules.verdict(direction, subject: number, peer: peer, protocol: `protocol`, port: port)
+  }
+}
+
+extension ModelDatapath.State {
+  /// Writes the first `limit` rows, in the order of their keys.
+  mutating func write(_ change: TableChange, rows limit: Int) {
+    switch change {
+    case .classes(let slot, let rows):
+      for (number, classes) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) {
+        slots[slot]?.classes[number] = classes
+      }
+    case .ports(let slot, let rows):
+      for (row, classes) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) {
+        slots[slot]?.portClasses.replaceSubrange(PortRow.range(row), with: classes)
+      }
+    case .setCells(let slot, let rows):
+      for (key, cell) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) { slots[slot]?.cells[key] = cell }
+    case .removeCells(let slot, let keys):
+      for key in keys.prefix(limit) { slots[slot]?.cells[key] = nil }
+    case .setNetworks(let slot, let rows):
+      for (prefix, row) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) { slots[slot]?.networks[prefix] = row }
+    case .removeNetworks(let slot, let keys):
+      for prefix in keys.prefix(limit) { slots[slot]?.networks[prefix] = nil }
+    case .addCounts(let keys): counted.formUnion(keys.prefix(limit))
+    case .removeCounts(let keys): counted.subtract(keys.prefix(limit))
+    case .setWorkloads(let rows):
+      for (key, row) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) { workloads[key] = row }
+    case .removeWorkloads(let keys):
+      for key in keys.prefix(limit) { workloads[key] = nil }
+    case .levels(let bits): if limit > 0 { levels = bits }
+    case .activate(let next): if limit > 0 { generation = next }
+    case .gracePeriod: break
+    }
+  }
+}

@@ -1,0 +1,100 @@
+// Pure: the steps from what the tables hold to what they are to hold, in an order that is safe at every point.
+
+internal import Kernel
+internal import Policy
+
+/// Plans of changes.
+enum TableChanges {
+  /// Fills the slot that is not in force and flips to it.
+  ///
+  /// Nothing reads that slot once the grace period is over, so the order within it is free: removals come first, and
+  /// the tables never hold more rows than they must.
+  static func publish(_ wanted: SlotContents, over held: SlotContents, shadow: Shadow) -> [TableChange] {
+    let slot = shadow.activeSlot.other
+    let rows = difference(from: held, to: wanted, slot: slot)
+    let grace: [TableChange] = shadow.needsGrace && !rows.isEmpty ? [.gracePeriod] : []
+    return grace + rows + [.activate(shadow.generation &+ 1)]
+  }
+
+  /// Changes who is who, in the slot in force: rows that are needed come before those that need them.
+  ///
+  /// A new identity's classes before any row that names it; the level's bit and the counters before the workload's
+  /// row; on the way out the workload's row goes after its addresses, and only its counters go after it. The
+  /// generation is raised by two: the same slot, and conversations are judged again.
+  static func relabel(_ wanted: Labelling, shadow: Shadow) -> [TableChange] {
+    let slot = shadow.activeSlot
+    var changes: [TableChange] = []
+    let rows = wanted.workloads.filter { shadow.workloads[$0.key] != $0.value }
+    let gone = shadow.workloads.keys.filter { wanted.workloads[$0] == nil }.sorted()
+    let uncounted = wanted.counted.subtracting(shadow.counted).sorted()
+    let classes = wanted.classes.filter { shadow[slot]?.classes[$0.key] != $0.value }
+    let lostAddresses = wanted.networksGone.filter { shadow[slot]?.networks[$0] != nil }.sorted()
+    let addresses = wanted.networks.filter { shadow[slot]?.networks[$0.key] != $0.value }
+    if !classes.isEmpty { changes.append(.classes(slot, classes.mapValues { $0 })) }
+    let both = wanted.levels | shadow.levels
+    if both != shadow.levels { changes.append(.levels(both)) }
+    if !uncounted.isEmpty { changes.append(.addCounts(uncounted)) }
+    if !rows.isEmpty { changes.append(.setWorkloads(rows)) }
+    if !addresses.isEmpty { changes.append(.setNetworks(slot, addresses)) }
+    if !lostAddresses.isEmpty { changes.append(.removeNetworks(slot, lostAddresses)) }
+    if !gone.isEmpty { changes.append(.removeWorkloads(gone)) }
+    let silent = shadow.counted.subtracting(wanted.counted).sorted()
+    if !silent.isEmpty { changes.append(.removeCounts(silent)) }
+    if wanted.levels != both { changes.append(.levels(wanted.levels)) }
+    let judged = !rows.isEmpty || !gone.isEmpty || !addresses.isEmpty || !lostAddresses.isEmpty
+    return judged ? changes + [.activate(shadow.generation &+ 2)] : changes
+  }
+
+  /// The smallest set of row writes that turns one slot's contents into another's; removals first.
+  static func difference(from held: SlotContents, to wanted: SlotContents, slot: Slot) -> [TableChange] {
+    var changes: [TableChange] = []
+    let lostCells = gone(held.cells, wanted.cells)
+    if !lostCells.isEmpty { changes.append(.removeCells(slot, lostCells)) }
+    let lostNetworks = gone(held.networks, wanted.networks)
+    if !lostNetworks.isEmpty { changes.append(.removeNetworks(slot, lostNetworks)) }
+    var classes: [IdentityNumber: Classes?] = changed(held.classes, wanted.classes).mapValues { $0 }
+    for number in gone(held.classes, wanted.classes) { classes[number] = .some(nil) }
+    if !classes.isEmpty { changes.append(.classes(slot, classes)) }
+    let ports = changedPorts(held.portClasses, wanted.portClasses)
+    if !ports.isEmpty { changes.append(.ports(slot, ports)) }
+    let networks = changed(held.networks, wanted.networks)
+    if !networks.isEmpty { changes.append(.setNetworks(slot, networks)) }
+    let cells = changed(held.cells, wanted.cells)
+    if !cells.isEmpty { changes.append(.setCells(slot, cells)) }
+    return changes
+  }
+
+  private static func gone<Key: Hashable & Comparable, Row>(_ held: [Key: Row], _ wanted: [Key: Row]) -> [Key] {
+    held.isEmpty ? [] : held.keys.filter { wanted[$0] == nil }.sorted()
+  }
+
+  private static func changed<Key: Hashable, Row: Equatable>(_ held: [Key: Row], _ wanted: [Key: Row]) -> [Key: Row] {
+    held.isEmpty ? wanted : wanted.filter { held[$0.key] != $0.value }
+  }
+
+  private static func changedPorts(_ held: [UInt16], _ wanted: [UInt16]) -> [Int: [UInt16]] {
+    var rows: [Int: [UInt16]] = [:]
+    guard held != wanted else { return rows }
+    for row in 0..<PortRow.count {
+      let range = PortRow.range(row)
+      if held[range] != wanted[range] { rows[row] = Array(wanted[range]) }
+    }
+    return rows
+  }
+}
+
+/// Who is who, as it is to be.
+struct Labelling: Sendable, Equatable {
+  /// The workloads, all of them.
+  var workloads: [CgroupID: WorkloadRow] = [:]
+  /// The workloads that are to have counters, and 0 for the host.
+  var counted: Set<CgroupID> = []
+  /// Bit n: a workload is at level n.
+  var levels: UInt32 = 0
+  /// Classes of identities that the slot in force may not have yet.
+  var classes: [IdentityNumber: Classes] = [:]
+  /// Addresses that are to be somebody's, or a network's again.
+  var networks: [IPPrefix: NetworkRow] = [:]
+  /// Addresses that are nobody's any more.
+  var networksGone: [IPPrefix] = []
+}
