@@ -39,6 +39,9 @@ public final class CgroupDatapath: Datapath {
   /// How much fits.
   public let limits: DatapathLimits
 
+  /// The directory of its pins.
+  public let pins = ""
+
   /// Adopts what an agent before this one left, or loads the programs anew; takes the lock of `state`.
   public static func open(_ options: Options, state: StateDirectory) throws(DatapathError) -> CgroupDatapath {
     throw DatapathError("open datapath", options.cgroup, reason: "not there yet")
@@ -50,6 +53,7 @@ public final class CgroupDatapath: Datapath {
   }
 
   public func contents(of slot: Slot) throws(DatapathError) -> SlotContents { .empty }
+  public func current() throws(DatapathError) -> Holdings { holdings }
   public func apply(_ change: TableChange) throws(DatapathError) {}
   public func attach() throws(DatapathError) {}
   public func counters() throws(DatapathError) -> DatapathCounters { DatapathCounters() }

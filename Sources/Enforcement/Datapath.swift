@@ -51,9 +51,14 @@ public protocol Datapath: Sendable {
   var holdings: Holdings { get }
   /// How much fits.
   var limits: DatapathLimits { get }
+  /// The directory of its pins; empty if it pins nothing.
+  var pins: String { get }
 
   /// Reads a slot back. Classes of zeros are left out.
   func contents(of slot: Slot) throws(DatapathError) -> SlotContents
+
+  /// Reads back what is the same for both slots; `isNew` is false.
+  func current() throws(DatapathError) -> Holdings
 
   /// Makes one step. On failure some of its rows may be written: the caller takes them back.
   func apply(_ change: TableChange) throws(DatapathError)

@@ -6,33 +6,164 @@ public import Policy
 
 /// Keeps a datapath at the state that is wanted. Nothing else writes its tables.
 public actor Enforcer {
-  /// The state in force, for readers; it is also in the state directory.
-  public private(set) var snapshot: Snapshot
+  let datapath: any Datapath
+  let state: StateDirectory?
+  let cgroup: String
+  let logger: Logger
+  let clock = ContinuousClock()
+
+  var shadow: Shadow
+  var allocator: IdentityAllocator
+  var roster = Roster()
+  /// Workloads that were given before there was a policy.
+  var waiting: [WorkloadInstance]?
+  var policy: PolicySet?
+  var sources: [PolicySource] = []
+  var compiled: Compiled?
+  /// Identities that got classes of `compiled` without being compiled again.
+  var placed: [IdentityNumber: Classes] = [:]
+  /// Whether rows may be left from a change that could be neither finished nor taken back.
+  var isUncertain = false
+  var isAttached = false
+  var failures = 0
+  var lastError: String?
+  var warnings: [String] = []
 
   /// Takes a datapath that was opened; call `start()` next.
-  public init(datapath: any Datapath, state: StateDirectory?, cgroup: String, logger: Logger) {
-    snapshot = Snapshot()
+  ///
+  /// - Parameters:
+  ///   - state: where the snapshot goes; nil = nowhere.
+  ///   - cgroup: the directory that is enforced on, for readers.
+  public init(
+    datapath: any Datapath, state: StateDirectory?, cgroup: String, logger: Logger,
+    allocator: IdentityAllocator = IdentityAllocator()
+  ) {
+    self.datapath = datapath
+    self.state = state
+    self.cgroup = cgroup
+    self.logger = logger
+    self.allocator = allocator
+    shadow = Shadow(datapath.holdings)
   }
 
-  /// Takes over what the agent before this one left: its policy and workloads stay in force and known.
-  @discardableResult
-  public func start() throws -> Publication { Publication(generation: 0) }
-
   /// Puts a policy in force; attaches when it is the first one. On failure the policy before it stays in force.
+  ///
+  /// - Throws: `CompileError`, `DatapathError`.
   public func apply(policy: PolicySet, sources: [PolicySource]) async throws -> Publication {
-    Publication(generation: 0)
+    let began = clock.now
+    return try reporting("apply policy") {
+      try resynchronise()
+      let next = try Compiler.compile(policy: policy, identities: allocator.identities)
+      var rows = try publish(next)
+      self.policy = policy
+      self.sources = sources
+      if let waiting {
+        rows += try relabel(setting: waiting, removing: strangers(besides: waiting))
+        self.waiting = nil
+      } else {
+        rows += try relabel(setting: [], removing: [])
+      }
+      if !isAttached {
+        try datapath.attach()
+        isAttached = true
+      }
+      return Publication(
+        generation: shadow.generation, rowsWritten: rows, duration: clock.now - began, warnings: warnings)
+    }
   }
 
   /// Puts the workloads of this host in force: all of them, every time. On failure those before stay in force.
-  public func update(workloads: [WorkloadInstance]) async throws -> Publication { Publication(generation: 0) }
+  ///
+  /// Before the first policy they are only remembered.
+  /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
+  public func update(workloads: [WorkloadInstance]) async throws -> Publication {
+    let fitting = fitting(workloads)
+    let changed = fitting.filter { roster.members[$0.cgroup]?.instance != $0 }
+    return try change(setting: changed, removing: strangers(besides: fitting), all: fitting)
+  }
 
-  /// Ends enforcement and leaves nothing behind.
-  public func detach() throws {}
+  /// Puts some workloads in force and removes others; the rest stay as they are. The quick way for one new workload.
+  ///
+  /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
+  public func update(setting workloads: [WorkloadInstance], removing gone: [CgroupID] = []) async throws -> Publication {
+    let fitting = fitting(workloads)
+    let known = waiting.map { known in
+      known.filter { old in !gone.contains(old.cgroup) && !fitting.contains { $0.cgroup == old.cgroup } } + fitting
+    }
+    return try change(setting: fitting, removing: gone, all: known ?? fitting)
+  }
 
-  /// The tables in force, for whoever re-evaluates live flows.
-  public var tables: Tables? { nil }
+  /// Ends enforcement and leaves nothing behind in the kernel.
+  public func detach() throws {
+    try reporting("detach") {
+      try datapath.detach()
+      isAttached = false
+      logger.notice("enforcement ended", metadata: ["cgroup": "\(cgroup)"])
+    }
+  }
+
+  /// The tables in force, for whoever re-evaluates live flows; nil before the first policy.
+  public var tables: Tables? {
+    get throws {
+      guard let policy, !placed.isEmpty else { return compiled?.tables }
+      // Identities that were only placed are not in these tables yet; the rules' numbers are the same.
+      return try Compiler.compile(policy: policy, identities: allocator.identities).tables
+    }
+  }
+
   /// The workloads in force as the kernel has them.
-  public var workloadRows: [CgroupID: WorkloadRow] { [:] }
+  public var workloadRows: [CgroupID: WorkloadRow] { shadow.workloads }
+
   /// What the kernel counts.
-  public func counters() throws -> DatapathCounters { DatapathCounters() }
+  public func counters() throws -> DatapathCounters { try datapath.counters() }
+
+  private func change(
+    setting workloads: [WorkloadInstance], removing gone: [CgroupID], all: [WorkloadInstance]
+  ) throws -> Publication {
+    let began = clock.now
+    return try reporting("update workloads") {
+      guard policy != nil else {
+        waiting = all
+        return Publication(generation: shadow.generation, warnings: warnings)
+      }
+      try resynchronise()
+      let rows = try relabel(setting: workloads, removing: gone)
+      return Publication(
+        generation: shadow.generation, rowsWritten: rows, duration: clock.now - began, warnings: warnings)
+    }
+  }
+
+  /// The cgroups that the kernel has and a full list does not.
+  private func strangers(besides workloads: [WorkloadInstance]) -> [CgroupID] {
+    let wanted = Set(workloads.map(\.cgroup))
+    return Set(shadow.workloads.keys).union(roster.members.keys).subtracting(wanted).sorted()
+  }
+
+  /// Leaves out what the kernel cannot police, and says so.
+  private func fitting(_ workloads: [WorkloadInstance]) -> [WorkloadInstance] {
+    warnings.removeAll { $0.hasPrefix("workload ") }
+    let deep = workloads.filter { $0.level > Roster.deepestLevel || $0.level < 0 }
+    for workload in deep {
+      warnings.append(
+        "workload \(workload.path) is at level \(workload.level) and is treated as its ancestor; "
+          + "label one at level \(Roster.deepestLevel) or above")
+    }
+    return deep.isEmpty ? workloads : workloads.filter { (0...Roster.deepestLevel).contains($0.level) }
+  }
+
+  /// Runs a change, and remembers and logs how it ended.
+  private func reporting<T>(_ operation: String, _ body: () throws -> T) throws -> T {
+    do {
+      let result = try body()
+      lastError = nil
+      writeSnapshot()
+      return result
+    } catch {
+      failures += 1
+      lastError = "\(error)"
+      logger.error("\(operation): \(error)")
+      writeSnapshot()
+      throw error
+    }
+  }
 }

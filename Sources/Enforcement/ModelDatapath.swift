@@ -28,6 +28,9 @@ public final class ModelDatapath: Datapath {
   /// How much fits.
   public let limits: DatapathLimits
 
+  /// Nothing is pinned.
+  public var pins: String { "" }
+
   /// An empty one.
   public init(limits: DatapathLimits = DatapathLimits(cells: 262_144, networks: 131_072, workloads: 65_536)) {
     self.limits = limits
@@ -95,6 +98,13 @@ public final class ModelDatapath: Datapath {
     state.withLock { $0.slots[slot] ?? .empty }
   }
 
+  public func current() throws(DatapathError) -> Holdings {
+    state.withLock {
+      Holdings(
+        isNew: false, generation: $0.generation, workloads: $0.workloads, levels: $0.levels, counted: $0.counted)
+    }
+  }
+
   public func apply(_ change: TableChange) throws(DatapathError) {
     let limits = limits
     let problem: DatapathError? = state.withLock { state in
@@ -131,13 +141,22 @@ public final class ModelDatapath: Datapath {
     }
   }
 
-  /// The verdict at one end of a flow by the rows in force: what the kernel would say.
-  public func verdict(
-    _ direction: Direction, subject: CgroupID?, peer: IdentityNumber, protocol: IPProtocol, port: UInt16,
-    rules: Tables
-  ) -> Verdict {
-    let number = state.withLock { state in subject.flatMap { state.workloads[$0]?.identity } ?? .host }
-    return rules.verdict(direction, subject: number, peer: peer, protocol: `protocol`, port: port)
+  /// The cell that decides at one end of a flow, by the rows in force; nil = the default does.
+  ///
+  /// The same walk as the kernel's; an identity without a row has no classes.
+  public func decision(
+    _ direction: Direction, subject: IdentityNumber, peer: IdentityNumber, protocol: IPProtocol, port: UInt16
+  ) -> (cell: Cell?, default: Action)? {
+    let rows = active
+    guard let own = rows.classes[subject] else { return nil }
+    let other = rows.classes[peer]?.peer ?? 0
+    let portClass = rows.portClasses[Tables.portIndex(`protocol`, port)]
+    for (peer, portClass) in [(other, portClass), (other, 0), (0, portClass), (0, 0)] as [(UInt32, UInt16)] {
+      let key = CellKey(
+        direction: direction, subject: own.subject(direction), peer: peer, portClass: portClass)
+      if let cell = rows.cells[key] { return (cell, own.default(direction)) }
+    }
+    return (nil, own.default(direction))
   }
 }
 

@@ -5,6 +5,9 @@ internal import Policy
 
 /// A copy of the tables, kept current with every step that was applied.
 struct Shadow: Sendable, Equatable {
+  /// The row of counters for what runs outside of every workload.
+  static let host = CgroupID(rawValue: 0)
+
   /// The generation in force.
   var generation: UInt32
   /// By slot; nil when it must be read back before it can be compared.

@@ -97,8 +97,3 @@ public struct Snapshot: Codable, Sendable, Equatable {
     externals.first { $0.number == number.rawValue }?.networks
   }
 }
-
-extension Snapshot {
-  /// Reads the snapshot that an agent wrote; nil if there is none.
-  public static func read(from path: String) throws(DatapathError) -> Snapshot? { nil }
-}

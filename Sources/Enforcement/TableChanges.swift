@@ -21,15 +21,16 @@ enum TableChanges {
   /// A new identity's classes before any row that names it; the level's bit and the counters before the workload's
   /// row; on the way out the workload's row goes after its addresses, and only its counters go after it. The
   /// generation is raised by two: the same slot, and conversations are judged again.
-  static func relabel(_ wanted: Labelling, shadow: Shadow) -> [TableChange] {
+  static func relabel(_ wanted: Relabelling, shadow: Shadow) -> [TableChange] {
     let slot = shadow.activeSlot
+    let held = shadow[slot]
     var changes: [TableChange] = []
     let rows = wanted.workloads.filter { shadow.workloads[$0.key] != $0.value }
-    let gone = shadow.workloads.keys.filter { wanted.workloads[$0] == nil }.sorted()
-    let uncounted = wanted.counted.subtracting(shadow.counted).sorted()
-    let classes = wanted.classes.filter { shadow[slot]?.classes[$0.key] != $0.value }
-    let lostAddresses = wanted.networksGone.filter { shadow[slot]?.networks[$0] != nil }.sorted()
-    let addresses = wanted.networks.filter { shadow[slot]?.networks[$0.key] != $0.value }
+    let gone = wanted.gone.filter { shadow.workloads[$0] != nil }.sorted()
+    let uncounted = (wanted.workloads.keys + [Shadow.host]).filter { !shadow.counted.contains($0) }.sorted()
+    let classes = wanted.classes.filter { held?.classes[$0.key] != $0.value }
+    let addresses = wanted.networks.filter { held?.networks[$0.key] != $0.value }
+    let lostAddresses = wanted.networksGone.filter { held == nil || held?.networks[$0] != nil }.sorted()
     if !classes.isEmpty { changes.append(.classes(slot, classes.mapValues { $0 })) }
     let both = wanted.levels | shadow.levels
     if both != shadow.levels { changes.append(.levels(both)) }
@@ -38,7 +39,7 @@ enum TableChanges {
     if !addresses.isEmpty { changes.append(.setNetworks(slot, addresses)) }
     if !lostAddresses.isEmpty { changes.append(.removeNetworks(slot, lostAddresses)) }
     if !gone.isEmpty { changes.append(.removeWorkloads(gone)) }
-    let silent = shadow.counted.subtracting(wanted.counted).sorted()
+    let silent = wanted.gone.filter(shadow.counted.contains).sorted()
     if !silent.isEmpty { changes.append(.removeCounts(silent)) }
     if wanted.levels != both { changes.append(.levels(wanted.levels)) }
     let judged = !rows.isEmpty || !gone.isEmpty || !addresses.isEmpty || !lostAddresses.isEmpty
@@ -83,13 +84,13 @@ enum TableChanges {
   }
 }
 
-/// Who is who, as it is to be.
-struct Labelling: Sendable, Equatable {
-  /// The workloads, all of them.
+/// What changes in who is who; what is not named stays.
+struct Relabelling: Sendable, Equatable {
+  /// Workloads that are new or may differ.
   var workloads: [CgroupID: WorkloadRow] = [:]
-  /// The workloads that are to have counters, and 0 for the host.
-  var counted: Set<CgroupID> = []
-  /// Bit n: a workload is at level n.
+  /// Workloads that go.
+  var gone: [CgroupID] = []
+  /// Bit n: a workload is at level n, once all is done.
   var levels: UInt32 = 0
   /// Classes of identities that the slot in force may not have yet.
   var classes: [IdentityNumber: Classes] = [:]

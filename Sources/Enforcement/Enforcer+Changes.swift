@@ -1,0 +1,205 @@
+// How the enforcer makes a change whole: plan, write, follow; or take back what was written.
+
+internal import Kernel
+internal import Logging
+internal import Policy
+
+extension Enforcer {
+  /// Puts tables in force unless the slot in force already holds the same; returns how many rows that took.
+  func publish(_ next: Compiled) throws(DatapathError) -> Int {
+    var wanted = SlotContents(next.tables, addresses: roster.addresses)
+    // Rows that nobody has explained yet, left by an agent before us: judged as unknown until they are.
+    for row in shadow.workloads.values where wanted.classes[row.identity] == nil {
+      wanted.classes[row.identity] = next.tables.classes[.unknown]
+    }
+    let slot = shadow.activeSlot
+    if shadow[slot] == nil { shadow[slot] = try datapath.contents(of: slot) }
+    // A new policy is always judged anew; the same one needs no flip.
+    if shadow[slot] == wanted, !isNew {
+      adopt(next)
+      return 0
+    }
+    try checkRoom(for: wanted)
+    if shadow[slot.other] == nil { shadow[slot.other] = try datapath.contents(of: slot.other) }
+    let held = shadow[slot.other] ?? .empty
+    let changes = TableChanges.publish(wanted, over: held, shadow: shadow)
+    try perform(changes)
+    // The same contents, but stored once: tables and shadow share them from here on.
+    shadow[slot.other] = wanted
+    adopt(next)
+    let rows = changes.reduce(0) { $0 + $1.rows }
+    logger.info("policy in force", metadata: ["generation": "\(shadow.generation)", "rows": "\(rows)"])
+    return rows
+  }
+
+  /// Changes who is who; returns how many rows that took.
+  func relabel(setting workloads: [WorkloadInstance], removing gone: [CgroupID]) throws -> Int {
+    var retained: [IdentityNumber] = []
+    do {
+      var members: [Roster.Member] = []
+      for instance in workloads {
+        let number = try allocator.retain(instance.labels, generation: shadow.generation)
+        retained.append(number)
+        members.append(Roster.Member(instance: instance, number: number))
+      }
+      let (classes, rows) = try place(members)
+      let former = (workloads.map(\.cgroup) + gone).compactMap { roster.members[$0] }
+      var next = roster
+      for cgroup in gone { next.remove(cgroup) }
+      for member in members { next.set(member) }
+      let wanted = relabelling(members, gone, former, classes, next)
+      guard shadow.workloads.count + members.count <= datapath.limits.workloads + former.count else {
+        throw DatapathError(
+          "write", "sp_workload", reason: "\(members.count) more workloads do not fit: limit \(datapath.limits.workloads)",
+          remedy: "label fewer cgroups: children inherit")
+      }
+      let changes = TableChanges.relabel(wanted, shadow: shadow)
+      try perform(changes)
+      roster = next
+      for member in former { allocator.release(member.number, generation: shadow.generation) }
+      placed.merge(classes) { _, new in new }
+      return rows + changes.reduce(0) { $0 + $1.rows }
+    } catch {
+      for number in retained { allocator.release(number, generation: shadow.generation) }
+      throw error
+    }
+  }
+
+  /// Finds classes for identities that the tables do not have; compiles again if one falls in no known class.
+  private func place(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
+    guard let compiled, let policy else { return ([:], 0) }
+    var found: [IdentityNumber: Classes] = [:]
+    for member in members {
+      let number = member.number
+      if compiled.tables.classes[number] != nil || placed[number] != nil || found[number] != nil { continue }
+      guard let classes = compiled.classes(for: member.instance.labels) else {
+        let next = try Compiler.compile(policy: policy, identities: allocator.identities)
+        return ([:], try publish(next))
+      }
+      found[number] = classes
+    }
+    return (found, 0)
+  }
+
+  private func relabelling(
+    _ members: [Roster.Member], _ gone: [CgroupID], _ former: [Roster.Member],
+    _ classes: [IdentityNumber: Classes], _ next: Roster
+  ) -> Relabelling {
+    var wanted = Relabelling(gone: gone, levels: next.levels, classes: classes)
+    for member in members { wanted.workloads[member.instance.cgroup] = member.row }
+    for address in (former + members).flatMap(\.instance.addresses) {
+      let prefix = IPPrefix(address)
+      if let row = next.row(of: address) ?? compiled?.tables.prefixes[prefix].map({ NetworkRow(identity: $0) }) {
+        wanted.networks[prefix] = row
+      } else {
+        wanted.networksGone.append(prefix)
+      }
+    }
+    return wanted
+  }
+
+  /// Makes all steps, or takes back those that were made.
+  func perform(_ changes: [TableChange]) throws(DatapathError) {
+    for (index, change) in changes.enumerated() {
+      do throws(DatapathError) {
+        try datapath.apply(change)
+      } catch {
+        try takeBack(changes[...index], after: error)
+      }
+    }
+    for change in changes { shadow.note(change) }
+  }
+
+  /// Restores what the shadow shows, then throws what went wrong.
+  private func takeBack(_ changes: ArraySlice<TableChange>, after failure: DatapathError) throws(DatapathError) -> Never {
+    var touchedForce = false
+    do throws(DatapathError) {
+      for change in changes.reversed() {
+        for inverse in shadow.inverses(of: change) { try datapath.apply(inverse) }
+        touchedForce = touchedForce || change.isRead(by: shadow.activeSlot)
+      }
+      if touchedForce {
+        // Conversations may have been judged by rows that are gone again: have them judged once more.
+        let next = TableChange.activate(shadow.generation &+ 2)
+        try datapath.apply(next)
+        shadow.note(next)
+      }
+    } catch {
+      isUncertain = true
+      logger.critical("taking back a failed change failed too: \(error)")
+      throw DatapathError(
+        failure.operation, failure.subject,
+        reason: failure.reason + "; taking it back failed as well (\(error)), so some of its rows may be in force",
+        underlying: failure, remedy: failure.remedy ?? "apply again: the tables are read back first")
+    }
+    throw failure
+  }
+
+  /// Reads the kernel back if we cannot know what it holds.
+  func resynchronise() throws(DatapathError) {
+    guard isUncertain else { return }
+    shadow = Shadow(try datapath.current())
+    let slot = shadow.activeSlot
+    shadow[slot] = try datapath.contents(of: slot)
+    // Rows of the roster that differ are written again by the change that comes now.
+    let differing = roster.members.values.filter { shadow.workloads[$0.instance.cgroup] != $0.row }
+    var wanted = Relabelling(levels: roster.levels)
+    for member in differing { wanted.workloads[member.instance.cgroup] = member.row }
+    wanted.gone = shadow.workloads.keys.filter { roster.members[$0] == nil }
+    let held = shadow[slot]?.networks ?? [:]
+    let networks = compiled?.tables.prefixes.mapValues { NetworkRow(identity: $0) } ?? [:]
+    let addresses = networks.merging(roster.addresses) { _, own in own }
+    if compiled != nil {
+      wanted.networks = addresses.filter { held[$0.key] != $0.value }
+      wanted.networksGone = held.keys.filter { addresses[$0] == nil }
+    }
+    try perform(TableChanges.relabel(wanted, shadow: shadow))
+    isUncertain = false
+  }
+
+  private var isNew: Bool { shadow.generation == 0 }
+
+  private func adopt(_ next: Compiled) {
+    compiled = next
+    placed = [:]
+  }
+
+  private func checkRoom(for wanted: SlotContents) throws(DatapathError) {
+    let active = shadow[shadow.activeSlot] ?? .empty
+    let cells = wanted.cells.count + active.cells.count
+    guard cells <= datapath.limits.cells else {
+      throw DatapathError(
+        "write", "sp_policy",
+        reason: "\(wanted.cells.count) entries do not fit beside the \(active.cells.count) in force: limit "
+          + "\(datapath.limits.cells)",
+        remedy: "detach and run with --max-entries \(cells.roundedUpToPowerOfTwo)")
+    }
+    let networks = wanted.networks.count + active.networks.count
+    guard networks <= datapath.limits.networks else {
+      throw DatapathError(
+        "write", "sp_networks",
+        reason: "\(wanted.networks.count) entries do not fit beside the \(active.networks.count) in force: limit "
+          + "\(datapath.limits.networks)",
+        remedy: "use fewer or wider networks")
+    }
+  }
+}
+
+extension Int {
+  /// The smallest power of two that is not below this number.
+  var roundedUpToPowerOfTwo: Int { self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
+}
+
+extension TableChange {
+  /// Whether packets may have read its rows although no generation was put in force.
+  func isRead(by slot: Slot) -> Bool {
+    switch self {
+    case .setWorkloads, .removeWorkloads: true
+    case .setNetworks(let own, _): own == slot
+    case .removeNetworks(let own, _): own == slot
+    case .setCells(let own, _): own == slot
+    case .removeCells(let own, _): own == slot
+    case .classes, .ports, .levels, .addCounts, .removeCounts, .gracePeriod, .activate: false
+    }
+  }
+}

@@ -1,0 +1,67 @@
+// Taking over from the agent before: the kernel is believed, the snapshot only gives it names.
+
+internal import Kernel
+internal import Logging
+internal import Policy
+
+extension Enforcer {
+  /// Takes over what the agent before this one left: its policy and workloads stay in force and known.
+  ///
+  /// No table is written. What the snapshot cannot explain stays as it is until policy and workloads are given anew.
+  /// Attaches whatever of an adopted datapath is not attached.
+  @discardableResult
+  public func start() throws -> Publication {
+    guard !datapath.holdings.isNew else { return Publication(generation: 0) }
+    for row in shadow.workloads.values { allocator.reserve(row.identity) }
+    let slot = shadow.activeSlot
+    shadow[slot] = try datapath.contents(of: slot)
+    do {
+      if let state, let former = try Snapshot.read(from: state.snapshot) { takeOver(former) }
+    } catch {
+      logger.warning("the snapshot is of no use: \(error)")
+    }
+    try datapath.attach()
+    isAttached = true
+    logger.notice(
+      "enforcement adopted",
+      metadata: [
+        "generation": "\(shadow.generation)", "workloads": "\(shadow.workloads.count)",
+        "explained": "\(roster.members.count)", "policy": policy == nil ? "unknown" : "known",
+      ])
+    writeSnapshot()
+    return Publication(generation: shadow.generation)
+  }
+
+  private func takeOver(_ former: Snapshot) {
+    for known in former.identities {
+      guard let labels = try? LabelSet(decoding: known.labels) else { continue }
+      allocator.adopt(IdentityNumber(rawValue: known.number), labels, generation: shadow.generation)
+    }
+    for instance in former.workloads where (0...Roster.deepestLevel).contains(instance.level) {
+      guard let row = shadow.workloads[instance.cgroup], row.observe == instance.observe,
+        allocator.number(of: instance.labels) == row.identity,
+        let number = try? allocator.retain(instance.labels, generation: shadow.generation)
+      else { continue }
+      roster.set(Roster.Member(instance: instance, number: number))
+    }
+    guard let compiled = recompiled(former) else { return }
+    self.compiled = compiled.result
+    policy = compiled.policy
+    sources = former.sources
+  }
+
+  /// The former policy, if the kernel holds exactly what it compiles to.
+  private func recompiled(_ former: Snapshot) -> (result: Compiled, policy: PolicySet)? {
+    let files = former.sources.map { (name: $0.name, bytes: $0.bytes) }
+    guard !files.isEmpty, let parsed = try? PolicyParser.parse(files: files),
+      let result = try? Compiler.compile(policy: parsed.policy, identities: allocator.identities)
+    else { return nil }
+    let wanted = SlotContents(result.tables, addresses: roster.addresses)
+    guard shadow[shadow.activeSlot] == wanted else {
+      // A crash between the flip and the snapshot, or rows without names: publishing this could change verdicts.
+      logger.warning("the kernel holds another policy than the snapshot says; it stays until one is applied")
+      return nil
+    }
+    return (result, parsed.policy)
+  }
+}

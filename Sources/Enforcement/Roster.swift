@@ -1,0 +1,62 @@
+// The workloads in force and what follows from all of them together: levels in use, and whose an address is.
+
+internal import Kernel
+internal import Policy
+
+/// Who is in force. Changing it is pure; the kernel is told by whoever owns it.
+struct Roster: Sendable {
+  /// The deepest level at which the kernel looks for labelled cgroups.
+  static let deepestLevel = 16
+
+  private(set) var members: [CgroupID: Member] = [:]
+  private var claims: [IPAddress: [CgroupID: IdentityNumber]] = [:]
+  private var atLevel = [Int](repeating: 0, count: Roster.deepestLevel + 1)
+
+  /// A workload with its number.
+  struct Member: Sendable, Equatable {
+    var instance: WorkloadInstance
+    var number: IdentityNumber
+
+    var row: WorkloadRow { WorkloadRow(identity: number, observe: instance.observe) }
+  }
+
+  /// Bit n: a workload is at level n.
+  var levels: UInt32 {
+    atLevel.enumerated().reduce(0) { $1.element > 0 ? $0 | 1 << UInt32($1.offset) : $0 }
+  }
+
+  /// The rows of all addresses that somebody claims.
+  var addresses: [IPPrefix: NetworkRow] {
+    var rows: [IPPrefix: NetworkRow] = [:]
+    for address in claims.keys { rows[IPPrefix(address)] = row(of: address) }
+    return rows
+  }
+
+  /// Whose an address is; nil if nobody claims it.
+  ///
+  /// One that workloads of different identities claim is nobody's to guess: unknown.
+  func row(of address: IPAddress) -> NetworkRow? {
+    guard let claimants = claims[address], let first = claimants.first else { return nil }
+    guard claimants.values.allSatisfy({ $0 == first.value }) else { return NetworkRow(identity: .unknown) }
+    return NetworkRow(identity: first.value, workload: claimants.count == 1 ? first.key : nil)
+  }
+
+  /// Replaces or adds a member.
+  mutating func set(_ member: Member) {
+    let cgroup = member.instance.cgroup
+    remove(cgroup)
+    members[cgroup] = member
+    atLevel[member.instance.level] += 1
+    for address in member.instance.addresses { claims[address, default: [:]][cgroup] = member.number }
+  }
+
+  /// Removes a member, if there is one.
+  mutating func remove(_ cgroup: CgroupID) {
+    guard let former = members.removeValue(forKey: cgroup) else { return }
+    atLevel[former.instance.level] -= 1
+    for address in former.instance.addresses {
+      claims[address]?[cgroup] = nil
+      if claims[address]?.isEmpty == true { claims[address] = nil }
+    }
+  }
+}

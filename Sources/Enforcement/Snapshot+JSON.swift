@@ -1,0 +1,42 @@
+// The snapshot as a file; the one place of this module that knows JSON.
+
+internal import FoundationEssentials
+internal import Glibc
+internal import Kernel
+
+extension Snapshot {
+  /// Reads the snapshot that an agent wrote; nil if there is none.
+  public static func read(from path: String) throws(DatapathError) -> Snapshot? {
+    let bytes: [UInt8]
+    do throws(KernelError) {
+      bytes = try readKernelBytes(KernelPath(path))
+    } catch {
+      if error.errno == .noSuchFileOrDirectory { return nil }
+      throw DatapathError("read snapshot", path, underlying: error)
+    }
+    do {
+      let snapshot = try JSONDecoder().decode(Snapshot.self, from: Data(bytes))
+      guard snapshot.version == 1 else {
+        throw DatapathError(
+          "read snapshot", path, reason: "it has version \(snapshot.version), this program reads version 1",
+          remedy: "use the program that wrote it")
+      }
+      return snapshot
+    } catch let error as DatapathError {
+      throw error
+    } catch {
+      throw DatapathError("read snapshot", path, underlying: error, remedy: "remove it; the agent writes a new one")
+    }
+  }
+
+  /// Replaces the file as a whole: a reader sees the former one or this one.
+  func write(to path: String) throws(DatapathError) {
+    do {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+      try replaceFile(KernelPath(path), with: Array(encoder.encode(self)) + [UInt8(ascii: "\n")])
+    } catch {
+      throw DatapathError("write snapshot", path, underlying: error)
+    }
+  }
+}
