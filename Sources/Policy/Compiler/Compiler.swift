@@ -44,34 +44,39 @@ struct SubjectProbes: Sendable {
 ///
 /// Pure: the same input gives the same tables, number for number.
 public enum Compiler {
-  /// The most cells that are written; a policy that needs more is refused.
-  public static let maximumCells = 4_194_304
-
   /// Compiles a policy for the identities of this host.
   ///
   /// - Parameter identities: the allotted identities. Reserved ones are always compiled; only the labels of `.host`
   ///   may be given, to add to its own.
+  /// - Parameter maximumCells: how many cells the kernel's table holds; a policy that needs more is refused.
   public static func compile(
-    policy: PolicySet, identities: [IdentityNumber: LabelSet]
+    policy: PolicySet, identities: [IdentityNumber: LabelSet], maximumCells: Int = 4_194_304
   ) throws(CompileError) -> Compiled {
     let all = try withReserved(identities)
-    var classifier = Classifier(policy)
-    // In order of their numbers, so that classes are always numbered alike.
-    var triples: [(IdentityNumber, ClassTriple)] = []
-    triples.reserveCapacity(all.count)
-    var projection = SelectorIndex.Projection()
-    for number in all.keys.sorted() {
-      guard let labels = all[number] else { continue }
-      triples.append((number, classifier.classify(labels, reusing: &projection)))
-    }
+    let numbers = all.keys.sorted()
     let prefixTable = try PrefixTable(policy.networks)
+    var classifier = Classifier(policy)
+    var triples: [(IdentityNumber, ClassTriple)] = []
+    triples.reserveCapacity(all.count + prefixTable.sets.count)
+    var projection = SelectorIndex.Projection()
+    func classify(_ numbers: some Sequence<IdentityNumber>) {
+      for number in numbers {
+        guard let labels = all[number] else { continue }
+        triples.append((number, classifier.classify(labels, reusing: &projection)))
+      }
+    }
+    // Classes are numbered in the order in which they are met. External sets come before allotted identities, so that
+    // a new identity, which has the highest number, leaves all other classes as they are.
+    let allotted = numbers.firstIndex { $0 >= .firstAllotted } ?? numbers.endIndex
+    classify(numbers[..<allotted])
     var externals: [IdentityNumber: [String]] = [:]
     for (index, set) in prefixTable.sets.enumerated() {
       let number = PrefixTable.number(at: index)
       externals[number] = set.map { policy.networks[$0].name }
       triples.append((number, classifier.classify(networks: set, of: policy.networks)))
     }
-    let (portClasses, cells, rules, probes) = try RuleTable(policy, classifier).build()
+    classify(numbers[allotted...])
+    let (portClasses, cells, rules, probes) = try RuleTable(policy, classifier).build(maximumCells)
     var classes: [IdentityNumber: Classes] = [:]
     classes.reserveCapacity(triples.count)
     for (number, triple) in triples {

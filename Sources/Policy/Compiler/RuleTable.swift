@@ -48,16 +48,17 @@ struct RuleTable {
   }
 
   /// Writes everything.
-  func build() throws(CompileError) -> Result {
+  func build(_ maximumCells: Int) throws(CompileError) -> Result {
     var cells: [CellKey: Cell] = [:]
     let probes = SubjectProbes(
-      outgoing: try write(.outgoing, classifier.outgoing, outgoing, &cells),
-      incoming: try write(.incoming, classifier.incoming, incoming, &cells))
+      outgoing: try write(.outgoing, classifier.outgoing, outgoing, maximumCells, &cells),
+      incoming: try write(.incoming, classifier.incoming, incoming, maximumCells, &cells))
     return (ports.classes, cells, rules, probes)
   }
 
   private func write(
-    _ direction: Direction, _ subjects: ClassNumbers, _ resolved: [[ResolvedRule]], _ cells: inout [CellKey: Cell]
+    _ direction: Direction, _ subjects: ClassNumbers, _ resolved: [[ResolvedRule]], _ maximumCells: Int,
+    _ cells: inout [CellKey: Cell]
   ) throws(CompileError) -> [Probes] {
     var bySubject: [[Int]] = Array(repeating: [], count: classifier.selectors.count)
     let positions = Dictionary(uniqueKeysWithValues: classifier.selectors.enumerated().map { ($1, $0) })
@@ -74,9 +75,9 @@ struct RuleTable {
       }
       probes.append(
         try builder.write { (peer, port, winners) throws(CompileError) in
-          guard cells.count < Compiler.maximumCells else {
+          guard cells.count < maximumCells else {
             throw CompileError(
-              problem: "the rules need more than \(Compiler.maximumCells) table entries",
+              problem: "the rules need more than \(maximumCells) table entries",
               remedy: "use fewer peers and port ranges per rule, or split subjects into fewer groups")
           }
           let key = CellKey(direction: direction, subject: UInt32(subject), peer: peer, portClass: port)

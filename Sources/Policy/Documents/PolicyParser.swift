@@ -18,6 +18,7 @@ public enum PolicyParser {
     for file in files {
       let yaml = YAMLReader(file: file.name, bytes: file.bytes)
       collected.reader.add(yaml.errors)
+      if !yaml.errors.isEmpty { collected.isComplete = false }
       for document in yaml.documents { collected.read(document) }
     }
     let order = Dictionary(files.enumerated().map { ($1.name, $0) }, uniquingKeysWith: min)
@@ -25,13 +26,15 @@ public enum PolicyParser {
       errors.sorted { (order[$0.file] ?? 0, $0.line, $0.column) < (order[$1.file] ?? 0, $1.line, $1.column) }
     }
     let warnings = sorted(collected.reader.warnings)
+    var errors = collected.reader.errors
     do throws(PolicyErrors) {
       let policy = try collected.policy()
-      if collected.reader.errors.isEmpty { return ParsedPolicy(policy: policy, warnings: warnings) }
-      throw PolicyErrors(errors: [], warnings: [])
+      if errors.isEmpty { return ParsedPolicy(policy: policy, warnings: warnings) }
     } catch {
-      throw PolicyErrors(errors: sorted(collected.reader.errors + error.errors), warnings: warnings)
+      // What a document that could not be read defines is not known: say nothing of who needs it.
+      if collected.isComplete { errors += error.errors }
     }
+    throw PolicyErrors(errors: sorted(errors), warnings: warnings)
   }
 }
 
@@ -42,6 +45,8 @@ private struct Collected {
   var networks: [ExternalNetwork] = []
   var workloads: [WorkloadRule] = []
   var defaults: Defaults?
+  /// Whether every document became a tree.
+  var isComplete = true
 
   func policy() throws(PolicyErrors) -> PolicySet {
     try PolicySet(ruleSets: ruleSets, networks: networks, workloads: workloads, defaults: defaults ?? Defaults())

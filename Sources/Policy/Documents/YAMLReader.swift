@@ -87,7 +87,9 @@ struct YAMLReader {
       // Nodes hold their anchors weakly; the parser keeps them alive.
       try withExtendedLifetime(parser) {
         while let root = try parser.nextRoot() {
-          if let document = convert(root), !document.isNothing { documents.append(document) }
+          let faults = errors.count
+          guard let document = convert(root), errors.count == faults, !document.isNothing else { continue }
+          documents.append(document)
         }
       }
     } catch let error as YamlError {

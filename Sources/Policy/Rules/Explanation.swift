@@ -49,13 +49,13 @@ extension PolicySet {
     let verdict = verdict(for: flow)
     let applicable = ruleSets.filter { !$0.rules(flow.direction).isEmpty && matches($0.subject, flow.subject) }
     let matching = flow.sameWorkload ? [] : matchingRules(for: flow)
-    let matches = matching.map { match in
+    let listed = matching.map { match in
       Explanation.Match(
         rule: match.reference,
         wins: verdict.decidedBy == .rule(match.reference) || verdict.observed?.rule == match.reference)
     }
     return Explanation(
-      flow: flow, verdict: verdict, ruleSets: applicable.map(\.name), matches: matches,
+      flow: flow, verdict: verdict, ruleSets: applicable.map(\.name), matches: listed,
       flips: flips(flow, verdict, applicable, matching))
   }
 
