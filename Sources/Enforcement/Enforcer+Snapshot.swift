@@ -1,5 +1,6 @@
 // The enforcer's state as readers see it.
 
+internal import Glibc
 internal import Kernel
 internal import Logging
 internal import Policy
@@ -8,7 +9,7 @@ extension Enforcer {
   /// The state in force, for readers; it is also in the state directory.
   public var snapshot: Snapshot {
     var out = Snapshot()
-    out.pid = processID()
+    out.pid = getpid()
     out.cgroup = cgroup
     out.pins = datapath.pins
     out.generation = shadow.generation

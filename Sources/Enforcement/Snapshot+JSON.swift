@@ -1,15 +1,16 @@
 // The snapshot as a file; the one place of this module that knows JSON.
 
 internal import FoundationEssentials
-internal import Glibc
+
 internal import Kernel
+internal import SystemPackage
 
 extension Snapshot {
   /// Reads the snapshot that an agent wrote; nil if there is none.
   public static func read(from path: String) throws(DatapathError) -> Snapshot? {
     let bytes: [UInt8]
     do throws(KernelError) {
-      bytes = try readKernelBytes(KernelPath(path))
+      bytes = try readKernelBytes(FilePath(path))
     } catch {
       if error.errno == .noSuchFileOrDirectory { return nil }
       throw DatapathError("read snapshot", path, underlying: error)
@@ -34,7 +35,7 @@ extension Snapshot {
     do {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-      try replaceFile(KernelPath(path), with: Array(encoder.encode(self)) + [UInt8(ascii: "\n")])
+      try replaceFile(FilePath(path), with: Array(encoder.encode(self)) + [UInt8(ascii: "\n")])
     } catch {
       throw DatapathError("write snapshot", path, underlying: error)
     }
