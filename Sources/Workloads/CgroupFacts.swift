@@ -1,6 +1,5 @@
 // What classification knows of one cgroup: plain values, read elsewhere.
 public import Kernel
-public import Policy
 
 /// What a rule may ask of one process.
 public struct ProcessTraits: Sendable, Hashable {

@@ -1,7 +1,7 @@
 // Looks at every cgroup below the agent's and says which workloads there are.
 public import Enforcement
 public import Kernel
-public import Policy
+internal import Policy
 public import SystemPackage
 
 /// What one look at the cgroups found.

@@ -1,5 +1,5 @@
 // Time as events: for what can only be found out by looking again.
-internal import Dispatch
+@preconcurrency internal import Dispatch
 
 /// Timers as streams; a tick that nobody has read yet is not doubled.
 public enum Ticker {

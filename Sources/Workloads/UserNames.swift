@@ -1,5 +1,6 @@
 // The names of the host's own users, from /etc/passwd.
 internal import Kernel
+internal import SystemPackage
 
 /// Names by user id.
 ///

@@ -7,7 +7,7 @@ extension Agent {
   /// Reads the policy path again; what is wrong with it is logged and shown by `status`.
   func reloadPolicy() async {
     guard let path = configuration.policy else {
-      if sourcesInForce == nil { await keep { try await self.apply([], evenIfSame: true) } }
+      if sourcesInForce == nil { await keep { _ = try await self.apply([], evenIfSame: true) } }
       return
     }
     await keep {
@@ -34,12 +34,19 @@ extension Agent {
   func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
     if !evenIfSame, sources == sourcesInForce { return nil }
     let parsed = try PolicyParser.parse(files: sources.map { ($0.name, $0.bytes) })
+    let isFirst = await !enforcer.snapshot.attached
+    if isFirst {
+      // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.
+      classifier = Classifier(rules: parsed.policy.workloads)
+      try await publishWorkloads()
+    }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
     classifier = Classifier(rules: parsed.policy.workloads)
     policyWarnings = parsed.warnings.map(\.description) + publication.warnings
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
     let labelled = try await publishWorkloads()
+    await publishNames()
     publication.generation = labelled?.generation ?? publication.generation
     publication.rowsWritten += labelled?.rowsWritten ?? 0
     publication.revoked = await revoke()

@@ -6,6 +6,7 @@ extension Agent {
   /// Looks at all cgroups and puts what they are in force.
   func reconcileWorkloads() async {
     do {
+      _ = try scanner.removeAbandoned()
       let publication = try await publishWorkloads()
       if publication != nil { _ = await revoke() }
     } catch {
@@ -16,6 +17,7 @@ extension Agent {
   }
 
   /// Likewise, without cutting anything; nil when nothing differs from what is in force.
+  @discardableResult
   func publishWorkloads() async throws -> Publication? {
     let scan = try scanner.scan(classifier)
     for warning in scan.warnings where !workloadWarnings.contains(warning) {
@@ -25,6 +27,7 @@ extension Agent {
     guard scan.workloads != workloads else { return nil }
     let publication = try await enforcer.update(workloads: scan.workloads)
     workloads = scan.workloads
+    await publishNames()
     logger.info("workloads in force: \(workloads.count), generation \(publication.generation)")
     return publication
   }

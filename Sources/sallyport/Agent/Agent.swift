@@ -27,8 +27,8 @@ actor Agent: Service {
   let scanner: CgroupScanner
   let logger: Logger
   let reportFile: ReportFile
-  private let changes: AsyncStream<Change>
-  private let stop: @Sendable () -> Void
+  private let pipeline: FlowPipeline
+  private let changes: Changes
 
   /// The rules by which workloads are known: those of the policy in force.
   var classifier = Classifier(rules: [])
@@ -42,9 +42,8 @@ actor Agent: Service {
   var report: AgentReport
 
   init(
-    configuration: AgentConfiguration, enforcer: Enforcer, revocation: Revocation, scanner: CgroupScanner,
-    report: AgentReport, reportFile: ReportFile, changes: AsyncStream<Change>, logger: Logger,
-    stop: @escaping @Sendable () -> Void
+    configuration: AgentConfiguration, enforcer: Enforcer, revocation: Revocation, pipeline: FlowPipeline,
+    scanner: CgroupScanner, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
@@ -54,7 +53,7 @@ actor Agent: Service {
     self.reportFile = reportFile
     self.changes = changes
     self.logger = logger
-    self.stop = stop
+    self.pipeline = pipeline
   }
 
   /// Takes over what is in force, brings it to what is wanted, and returns: from then on everything is enforced.
@@ -63,11 +62,16 @@ actor Agent: Service {
   func start() async throws {
     try await enforcer.start()
     let before = await enforcer.snapshot
-    if before.attached, let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) }) {
+    if before.attached, !before.sources.isEmpty,
+      let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
+    {
       classifier = Classifier(rules: parsed.policy.workloads)
       sourcesInForce = before.sources
+      workloads = before.workloads
+      await publishNames()
     }
     await reloadPolicy()
+    await reconcileWorkloads()
     let after = await enforcer.snapshot
     guard after.attached else {
       throw Failure(
@@ -77,19 +81,24 @@ actor Agent: Service {
 
   /// Reacts until the service group stops; enforcement stays as it is.
   func run() async throws {
-    for await change in changes.cancelOnGracefulShutdown() {
+    for await change in changes.stream.cancelOnGracefulShutdown() {
+      changes.begin(change)
       switch change {
       case .policy: await reloadPolicy()
       case .workloads: await reconcileWorkloads()
-      case .call(let call): await answer(call)
+      case .call(let call):
+        let response = await respond(to: call.request)
+        call.answer(response)
+        // Nothing is left to do: returning ends the service group.
+        if call.request.verb == .detach && response.error == nil { return }
       }
     }
   }
 
-  private func answer(_ call: ControlCall) async {
-    let response = await respond(to: call.request)
-    call.answer(response)
-    if call.request.verb == .detach && response.error == nil { stop() }
+  /// Tells the flow log what the numbers of the generation in force stand for.
+  func publishNames() async {
+    guard let tables = try? await enforcer.tables else { return }
+    pipeline.publish(await enforcer.snapshot, tables)
   }
 
   /// Says what went wrong, keeps it for `status`, and writes the report.

@@ -10,7 +10,7 @@ struct ReportFile: Sendable {
   /// Replaces the file whole; a failure is logged and nothing more, since enforcement does not hang on it.
   func write(_ report: AgentReport) {
     do {
-      try writeFileAtomically(path, try Document.line(report))
+      try replaceFile(path, with: try Document.line(report))
     } catch {
       logger.warning("\(path): \(error)")
     }

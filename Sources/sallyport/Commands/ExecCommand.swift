@@ -49,10 +49,13 @@ struct ExecCommand: ParsableCommand {
     guard let agent = try state.client.ask(ControlRequest(.status)).agent else {
       throw Failure("the agent did not say which cgroup it enforces on", remedy: "use the same version for both")
     }
-    let parent = try CgroupDirectory.open(FilePath(agent.cgroup))
+    let parent = try CgroupScanner.directory(at: FilePath(agent.cgroup))
     let readable = name.utf8.filter { Self.isPlain($0) }.prefix(64)
     let base = readable.isEmpty ? "workload" : String(decoding: readable, as: UTF8.self)
-    let cgroup = try parent.create("exec-\(base)-\(ProcessID.current.rawValue)")
+    guard let component = FilePath.Component("exec-\(base)-\(ProcessID.current.rawValue)") else {
+      throw Failure("no cgroup can be called \(base)", remedy: "choose another --name")
+    }
+    let cgroup = try parent.create(component)
     do {
       var request = ControlRequest(.labelWorkload)
       request.cgroup = cgroup.path.description

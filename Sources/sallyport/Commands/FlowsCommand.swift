@@ -23,11 +23,11 @@ struct FlowsCommand: AsyncParsableCommand {
       return try show(&reader, FlowTable(width: Terminal.width ?? 160), header: true)
     }
     // The watch is there before the first read: nothing that is written in between is missed.
-    let watch = try FileWatch(directories: [path.removingLastComponent()])
+    let watch = try FileWatch.start([path.removingLastComponent()])
     var reader = try open(path)
     let table = FlowTable(width: Terminal.width ?? 160)
     try show(&reader, table, header: true)
-    for await _ in watch.batches { try show(&reader, table, header: false) }
+    for await _ in watch.events { try show(&reader, table, header: false) }
   }
 
   private func open(_ path: FilePath) throws -> FlowLogReader {

@@ -21,7 +21,7 @@ struct LoadedPolicy {
   /// - Throws: after printing every error as `FILE:LINE: FIELD: PROBLEM; REMEDY`.
   static func read(_ paths: [String]) throws -> LoadedPolicy {
     var sources: [PolicySource] = []
-    for path in paths { sources += try PolicyDirectory(FilePath(path)).read() }
+    for path in paths { sources += try PolicyDirectory(path).read() }
     return try parse(sources)
   }
 

@@ -16,14 +16,19 @@ struct StateOptions: ParsableArguments {
   ///
   /// - Throws: exit code 3 when no agent ever ran with this state directory, or enforcement was ended.
   func snapshot() throws -> Snapshot {
+    let read: Snapshot?
     do {
-      return try Snapshot.read(from: directory.appending("snapshot.json"))
+      read = try Snapshot.read(from: StateDirectory(state).snapshot)
     } catch {
+      throw Failure("\(error)")
+    }
+    guard let read else {
       throw Failure(
         "nothing is enforced with the state directory \(state)",
         remedy: "start an agent with `sallyport run`, or name its state directory with --state",
         status: .notEnforcing)
     }
+    return read
   }
 
   /// What the agent last wrote about itself; nil if there never was one.

@@ -1,4 +1,5 @@
 // The agent's end of the control socket: one thread accepts and reads, the agent answers.
+internal import Glibc
 internal import Kernel
 internal import Logging
 internal import Synchronization
@@ -33,7 +34,7 @@ struct ControlServer {
   static func start(at path: FilePath, logger: Logger) throws -> AsyncStream<ControlCall> {
     let (stream, continuation) = AsyncStream.makeStream(of: ControlCall.self)
     let listener = Listener(try LocalSocket.listen(at: path))
-    let owner = ProcessID.currentUser
+    let owner = geteuid()
     _ = try DedicatedThread.start("sp-control") {
       while true {
         do {
