@@ -16,25 +16,32 @@ public struct WorkloadWatcher: Sendable {
   public func run(_ changed: @Sendable () -> Void) async throws {
     while !Task.isCancelled {
       let paths = try self.paths()
-      let watch: FileWatch
-      do {
-        watch = try FileWatch.start(paths, mask: Self.mask)
-      } catch where error.errno == .noSuchFileOrDirectory {
-        // A cgroup went between the listing and the watching: list again.
-        continue
-      } catch where error.errno == .noSpace || error.errno == .tooManyOpenFiles {
-        throw KernelError(
-          error.operation, error.subject, error.errno,
-          remedy: "raise the sysctls fs.inotify.max_user_watches and fs.inotify.max_user_instances")
-      }
-      defer { watch.stop() }
+      guard let watch = try watch(paths) else { continue }
       changed()
       // What was made between the listing and the watching has no watch yet, and nobody told us of it.
-      guard try self.paths() == paths else { continue }
-      for await batch in watch.events {
-        changed()
-        if batch.contains(where: Self.changesTheTree) { break }
-      }
+      if try self.paths() == paths { await follow(watch, changed) }
+      watch.stop()
+    }
+  }
+
+  /// Announces changes until one of them makes other paths matter.
+  private func follow(_ watch: FileWatch, _ changed: @Sendable () -> Void) async {
+    for await batch in watch.events {
+      changed()
+      if batch.contains(where: Self.changesTheTree) { return }
+    }
+  }
+
+  /// Nil when a cgroup went between the listing and the watching: list again.
+  private func watch(_ paths: [FilePath]) throws(KernelError) -> FileWatch? {
+    do {
+      return try FileWatch.start(paths, mask: Self.mask)
+    } catch {
+      if error.errno == .noSuchFileOrDirectory { return nil }
+      let isLimit = error.errno == .noSpace || error.errno == .tooManyOpenFiles
+      throw KernelError(
+        error.operation, error.subject, error.errno,
+        remedy: isLimit ? "raise the sysctls fs.inotify.max_user_watches and max_user_instances" : error.remedy)
     }
   }
 
