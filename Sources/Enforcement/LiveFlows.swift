@@ -47,7 +47,7 @@ public final class LiveFlows: Sendable {
       direction = event.direction
       `protocol` = event.protocol
       assurance = event.assurance
-      isJudged = event.kind == .attempt || event.action != nil
+      isJudged = event.decidedBy != .nothing
     }
   }
 

@@ -1,0 +1,286 @@
+// Decides which live sockets the policy in force no longer allows; pure, so that it can be tested without a kernel.
+
+public import Kernel
+public import Policy
+
+/// What is policed on behalf of a socket or process.
+public struct PolicedSubject: Sendable, Hashable {
+  /// The labelled cgroup; nil = the host.
+  public var workload: CgroupID?
+  /// The number of its identity now.
+  public var identity: IdentityNumber
+  /// Whether its verdicts are reported and not applied.
+  public var observe: Bool
+
+  /// Takes all its parts.
+  public init(workload: CgroupID?, identity: IdentityNumber, observe: Bool = false) {
+    self.workload = workload
+    self.identity = identity
+    self.observe = observe
+  }
+
+  /// Whatever runs outside of every labelled cgroup.
+  public static let host = PolicedSubject(workload: nil, identity: .host)
+}
+
+/// What decides whether a socket may live on.
+public struct RevocationRules: Sendable {
+  /// The tables in force.
+  public var tables: Tables
+  /// The generation of the tables.
+  public var generation: UInt32
+  /// The addresses that are one workload's alone.
+  public var addresses: [IPAddress: PolicedSubject]
+  /// The subject that a cgroup belongs to by its nearest labelled ancestor; nil = outside of what is enforced on.
+  public var subject: @Sendable (CgroupID) -> PolicedSubject?
+
+  /// Takes all its parts; `subject` is asked once per cgroup and pass.
+  public init(
+    tables: Tables, generation: UInt32, addresses: [IPAddress: PolicedSubject] = [:],
+    subject: @escaping @Sendable (CgroupID) -> PolicedSubject?
+  ) {
+    self.tables = tables
+    self.generation = generation
+    self.addresses = addresses
+    self.subject = subject
+  }
+}
+
+/// A socket that policy no longer allows.
+public struct RevokedFlow: Sendable {
+  /// The socket.
+  public let socket: SocketEntry
+  /// Who began.
+  public let direction: Direction
+  /// Whose socket it is.
+  public let subject: PolicedSubject
+  /// Who is at the other end.
+  public let peer: IdentityNumber
+  /// The peer's workload on this host, if it is known.
+  public let peerWorkload: CgroupID?
+  /// How the peer is known.
+  public let assurance: FlowEvent.Assurance
+  /// The verdict that it loses by.
+  public let verdict: Verdict
+  /// The number of the rule that it loses by; 0 = the default.
+  public let rule: UInt32
+  /// The generation of the tables.
+  public let generation: UInt32
+
+  /// The same as an event for the flow log: a refusal of what had been allowed.
+  public func event(at time: UInt64) -> FlowEvent {
+    var event = FlowEvent(kind: .refused, time: time, socket: socket.cookie)
+    event.workload = subject.workload?.rawValue ?? 0
+    event.peerWorkload = peerWorkload?.rawValue ?? 0
+    event.subject = subject.identity
+    event.peer = peer
+    event.direction = direction
+    event.protocol = IPProtocol(rawValue: socket.protocol)
+    event.local = IPAddress(socket.local)
+    event.localPort = socket.local.port
+    event.remote = IPAddress(socket.remote)
+    event.remotePort = socket.remote.port
+    event.uid = socket.user
+    event.action = .reject
+    event.decidedBy = rule == 0 ? .default : .rule
+    event.rule = rule
+    event.generation = generation
+    event.assurance = assurance
+    event.flags = .revoked
+    return event
+  }
+}
+
+extension IPAddress {
+  init(_ address: SocketAddress) { self.init(high: address.high, low: address.low) }
+}
+
+/// Judges the sockets of one pass; what was found out about a cgroup, an address or a verdict is asked once.
+struct RevocationJudge {
+  /// A socket as one namespace lists it.
+  struct Socket {
+    var namespace: Int
+    var entry: SocketEntry
+  }
+
+  private struct Ends: Hashable {
+    var `protocol`: UInt8
+    var local: SocketAddress
+    var remote: SocketAddress
+  }
+
+  private struct Question: Hashable {
+    var direction: Direction
+    var subject: IdentityNumber
+    var peer: IdentityNumber
+    var `protocol`: UInt8
+    var port: UInt16
+  }
+
+  private struct PortOfNamespace: Hashable {
+    var namespace: Int
+    var `protocol`: UInt8
+    var port: UInt16
+  }
+
+  private struct Peer {
+    var identity: IdentityNumber
+    var workload: CgroupID?
+    var assurance: FlowEvent.Assurance
+    /// Whether `workload` (nil = the host) is certain, so that it may be compared with the subject's.
+    var isExact: Bool { assurance == .socket || assurance == .handoff }
+  }
+
+  private let rules: RevocationRules
+  private let sockets: [Socket]
+  private let prefixLengths: [Int]
+  private var listeners: Set<PortOfNamespace> = []
+  /// The owners of both ends of what is listed: the other end of a flow on this host is found by its swapped addresses.
+  private var byEnds: [Ends: [Int]] = [:]
+  private var subjects: [CgroupID: PolicedSubject?] = [:]
+  private var identities: [IPAddress: IdentityNumber] = [:]
+  private var verdicts: [Question: Verdict] = [:]
+  private var ruleNumbers: [RuleReference: UInt32]?
+  private(set) var judged = 0
+  /// Losers that are not cut, because their workload is observed.
+  private(set) var observed = 0
+
+  init(_ sockets: [Socket], _ rules: RevocationRules) {
+    self.rules = rules
+    self.sockets = sockets
+    prefixLengths = Set(rules.tables.prefixes.keys.map(\.length)).sorted(by: >)
+    for (index, socket) in sockets.enumerated() {
+      let entry = socket.entry
+      if Self.isListening(entry) {
+        listeners.insert(
+          PortOfNamespace(namespace: socket.namespace, protocol: entry.protocol, port: entry.local.port))
+      } else if Self.isConnected(entry) {
+        byEnds[Ends(protocol: entry.protocol, local: entry.local, remote: entry.remote), default: []].append(index)
+      }
+    }
+  }
+
+  /// The losers among the sockets; `live` has what is remembered of each, by index.
+  mutating func losers(_ live: [LiveFlows.Flow?]) -> [RevokedFlow] {
+    var losers: [RevokedFlow] = []
+    for (index, socket) in sockets.enumerated() where Self.isConnected(socket.entry) {
+      guard let cgroup = socket.entry.cgroup, let subject = subject(of: cgroup) else { continue }
+      judged += 1
+      let flow = live[index].flatMap { Self.matches($0, socket.entry) ? $0 : nil }
+      let direction = direction(of: socket, flow)
+      let peer = peer(of: index, flow)
+      if peer.isExact && peer.workload == subject.workload { continue }
+      let entry = socket.entry
+      let question = Question(
+        direction: direction, subject: subject.identity, peer: peer.identity, protocol: entry.protocol,
+        port: direction == .outgoing ? entry.remote.port : entry.local.port)
+      let verdict = verdict(question)
+      guard verdict.action == .reject else { continue }
+      if subject.observe {
+        observed += 1
+        continue
+      }
+      losers.append(
+        RevokedFlow(
+          socket: entry, direction: direction, subject: subject, peer: peer.identity, peerWorkload: peer.workload,
+          assurance: peer.assurance, verdict: verdict, rule: number(of: verdict), generation: rules.generation))
+    }
+    return losers
+  }
+
+  /// TCP past LISTEN; UDP that called connect(). TIME_WAIT has nothing left to cut.
+  private static func isConnected(_ entry: SocketEntry) -> Bool {
+    guard entry.remote.port != 0 else { return false }
+    return entry.protocol == IPProtocol.tcp.rawValue ? ![6, 7, 10, 12].contains(entry.state) : entry.state == 1
+  }
+
+  private static func isListening(_ entry: SocketEntry) -> Bool {
+    entry.protocol == IPProtocol.tcp.rawValue ? entry.state == 10 : entry.remote.port == 0
+  }
+
+  /// Whether what is remembered is about this connection: one UDP socket has many conversations.
+  private static func matches(_ flow: LiveFlows.Flow, _ entry: SocketEntry) -> Bool {
+    guard flow.protocol.rawValue == entry.protocol else { return false }
+    return flow.protocol == .tcp || (flow.remote == IPAddress(entry.remote) && flow.remotePort == entry.remote.port)
+  }
+
+  private func direction(of socket: Socket, _ flow: LiveFlows.Flow?) -> Direction {
+    if let flow { return flow.direction }
+    let port = PortOfNamespace(
+      namespace: socket.namespace, protocol: socket.entry.protocol, port: socket.entry.local.port)
+    return listeners.contains(port) ? .incoming : .outgoing
+  }
+
+  /// What is remembered, with the labels of now; else the other end's socket; else the address.
+  private mutating func peer(of index: Int, _ flow: LiveFlows.Flow?) -> Peer {
+    let address = IPAddress(sockets[index].entry.remote)
+    if let flow, flow.isJudged, flow.assurance != .address {
+      guard flow.peerWorkload != 0 else {
+        return Peer(identity: flow.peer, workload: nil, assurance: flow.assurance)
+      }
+      guard let now = subject(of: CgroupID(rawValue: flow.peerWorkload)) else {
+        // The workload is gone: nobody, until it speaks again.
+        return Peer(identity: .unknown, workload: nil, assurance: .unknown)
+      }
+      return Peer(identity: now.identity, workload: now.workload, assurance: flow.assurance)
+    }
+    // A flow that was judged by its address is judged by its address again; only without a memory is it searched for.
+    if flow?.isJudged != true, let owner = otherEnd(of: index) {
+      return Peer(identity: owner.identity, workload: owner.workload, assurance: .socket)
+    }
+    if let owner = rules.addresses[address] {
+      return Peer(identity: owner.identity, workload: owner.workload, assurance: .address)
+    }
+    return Peer(identity: identity(of: address), workload: nil, assurance: .address)
+  }
+
+  /// The owner of the socket at the other end: in the same namespace, else in the only other one that has it.
+  private mutating func otherEnd(of index: Int) -> PolicedSubject? {
+    let entry = sockets[index].entry
+    let ends = Ends(protocol: entry.protocol, local: entry.remote, remote: entry.local)
+    guard let candidates = byEnds[ends] else { return nil }
+    let here = candidates.filter { sockets[$0].namespace == sockets[index].namespace }
+    let found = here.count == 1 ? here[0] : here.isEmpty && candidates.count == 1 ? candidates[0] : nil
+    guard let found, let cgroup = sockets[found].entry.cgroup else { return nil }
+    return subject(of: cgroup) ?? .host
+  }
+
+  private mutating func subject(of cgroup: CgroupID) -> PolicedSubject? {
+    if let known = subjects[cgroup] { return known }
+    let found = rules.subject(cgroup)
+    subjects[cgroup] = .some(found)
+    return found
+  }
+
+  /// `Tables.identity(of:)`, trying only the lengths that there are.
+  private mutating func identity(of address: IPAddress) -> IdentityNumber {
+    if let known = identities[address] { return known }
+    var found = IdentityNumber.world
+    for length in prefixLengths {
+      if let number = rules.tables.prefixes[IPPrefix(masking: address, length: length)] {
+        found = number
+        break
+      }
+    }
+    identities[address] = found
+    return found
+  }
+
+  private mutating func verdict(_ question: Question) -> Verdict {
+    if let known = verdicts[question] { return known }
+    let verdict = rules.tables.verdict(
+      question.direction, subject: question.subject, peer: question.peer,
+      protocol: IPProtocol(rawValue: question.protocol), port: question.port)
+    verdicts[question] = verdict
+    return verdict
+  }
+
+  private mutating func number(of verdict: Verdict) -> UInt32 {
+    guard case .rule(let reference) = verdict.decidedBy else { return 0 }
+    if ruleNumbers == nil {
+      ruleNumbers = Dictionary(
+        rules.tables.rules.enumerated().map { ($1, UInt32($0) + 1) }, uniquingKeysWith: { first, _ in first })
+    }
+    return ruleNumbers?[reference] ?? 0
+  }
+}

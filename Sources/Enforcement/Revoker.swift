@@ -1,0 +1,88 @@
+// Cuts the live flows that a change of policy or labels no longer allows, and says which.
+
+public import Kernel
+
+/// What a pass did.
+public struct Revocation: Sendable {
+  /// Sockets that were listed.
+  public var listed = 0
+  /// Sockets of policed subjects that were evaluated.
+  public var judged = 0
+  /// The losers, each reported before it was destroyed.
+  public var revoked: [RevokedFlow] = []
+  /// Losers that the kernel destroyed.
+  public var destroyed = 0
+  /// Losers that were gone before.
+  public var gone = 0
+  /// Losers that live on because their workload is observed.
+  public var observed = 0
+  /// Losers that the kernel did not destroy, and namespaces that could not be listed: each a line for people.
+  public var failures: [String] = []
+
+  /// Nothing done.
+  public init() {}
+}
+
+/// Re-evaluates the sockets of policed workloads and destroys those that lose.
+///
+/// Established TCP passes the packet hooks unjudged, so tightening a policy must end such connections here; the
+/// application sees ECONNABORTED. Datagrams are judged by the kernel again at the next packet; connected datagram
+/// sockets are destroyed too, so that the application hears of it. SOCK_DESTROY needs a kernel with
+/// CONFIG_INET_DIAG_DESTROY.
+public struct Revoker: Sendable {
+  private let flows: LiveFlows
+
+  /// A revoker that takes directions and peers from `flows` where they are remembered.
+  public init(flows: LiveFlows) { self.flows = flows }
+
+  /// One pass over the sockets of `namespaces`, which must be those that policed processes live in, each once.
+  ///
+  /// `report` gets the losers before they are destroyed, so that their refusal is on record before their close. What
+  /// fails in one namespace is in `failures` and does not stop the others.
+  public func revoke(
+    by rules: RevocationRules, in namespaces: [NetworkNamespace], report: ([RevokedFlow]) -> Void = { _ in }
+  ) -> Revocation {
+    var result = Revocation()
+    var sockets: [RevocationJudge.Socket] = []
+    var isWhole = true
+    let began = Clock.monotonicNanoseconds()
+    for (index, namespace) in namespaces.enumerated() {
+      do throws(KernelError) {
+        sockets += try SocketDiagnostics.open(in: namespace).list().map { .init(namespace: index, entry: $0) }
+      } catch {
+        isWhole = false
+        result.failures.append("\(error)")
+      }
+    }
+    result.listed = sockets.count
+    let cookies = sockets.map(\.entry.cookie)
+    // What no namespace has any more ended without a record; when a list is missing, that cannot be told.
+    if isWhole { flows.forget(missingFrom: Set(cookies), before: began) }
+    var judge = RevocationJudge(sockets, rules)
+    result.revoked = judge.losers(flows.flows(of: cookies))
+    result.judged = judge.judged
+    result.observed = judge.observed
+    guard !result.revoked.isEmpty else { return result }
+    report(result.revoked)
+    destroy(sockets, namespaces, &result)
+    return result
+  }
+
+  private func destroy(
+    _ sockets: [RevocationJudge.Socket], _ namespaces: [NetworkNamespace], _ result: inout Revocation
+  ) {
+    let losers = Set(result.revoked.map(\.socket.cookie))
+    for (index, namespace) in namespaces.enumerated() {
+      let own = sockets.filter { $0.namespace == index && losers.contains($0.entry.cookie) }.map(\.entry)
+      guard !own.isEmpty else { continue }
+      do throws(KernelError) {
+        let outcome = try SocketDiagnostics.open(in: namespace).destroy(own)
+        result.destroyed += outcome.destroyed
+        result.gone += outcome.gone
+        result.failures += outcome.failed.map { "destroy socket \($0.socket.cookie): error \($0.error)" }
+      } catch {
+        result.failures.append("\(error)")
+      }
+    }
+  }
+}
