@@ -26,7 +26,9 @@ public struct BPFFilesystem: Equatable, Sendable {
     throw KernelError("use BPF file system", path, .missingDevice, remedy: "mount -t bpf bpf \(path)")
   }
 
-  /// Mounts it if it is not; true if this call did. Needs CAP_SYS_ADMIN.
+  /// Mounts it if it is not; true if this call did.
+  ///
+  /// Needs CAP_SYS_ADMIN.
   @discardableResult
   public func mountIfMissing() throws(KernelError) -> Bool {
     guard try !isMounted() else { return false }

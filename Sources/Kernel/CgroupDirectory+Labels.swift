@@ -19,7 +19,9 @@ extension CgroupDirectory {
     return Array(bytes.prefix(count))
   }
 
-  /// Writes the label bytes; they vanish with the directory. At most 64 KiB; E2BIG or ENOSPC beyond.
+  /// Writes the label bytes; they vanish with the directory.
+  ///
+  /// At most 64 KiB; E2BIG or ENOSPC beyond.
   public func setLabels(_ bytes: [UInt8]) throws(KernelError) {
     let rc = unsafe bytes.withUnsafeBytes {
       unsafe sp_fsetxattr(descriptor.raw, Self.attribute, $0.baseAddress, $0.count, 0)

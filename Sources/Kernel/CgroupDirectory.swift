@@ -112,7 +112,9 @@ public final class CgroupDirectory: Sendable {
 
   // MARK: Who is in it
 
-  /// The processes directly in it; EOPNOTSUPP in a threaded cgroup. A process of another namespace is left out.
+  /// The processes directly in it; EOPNOTSUPP in a threaded cgroup.
+  ///
+  /// A process of another namespace is left out.
   ///
   /// The kernel may name a process twice when it moves meanwhile.
   public func processes() throws(KernelError) -> [ProcessID] {
@@ -167,7 +169,9 @@ public final class CgroupDirectory: Sendable {
 
   // MARK: Its end
 
-  /// Kills every process in it and below it, at once; EOPNOTSUPP in a threaded cgroup. Kernel 5.14.
+  /// Kills every process in it and below it, at once; EOPNOTSUPP in a threaded cgroup.
+  ///
+  /// Kernel 5.14.
   public func kill() throws(KernelError) {
     try write("cgroup.kill", "1")
   }

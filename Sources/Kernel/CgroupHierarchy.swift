@@ -109,6 +109,12 @@ public struct CgroupMembership: Equatable, Sendable {
   /// Whether the directory is gone already; the process is then a zombie or dying.
   public let isDeleted: Bool
 
+  /// States a place.
+  public init(path: FilePath, isDeleted: Bool) {
+    self.path = path
+    self.isDeleted = isDeleted
+  }
+
   /// The `0::` line of /proc/PID/cgroup, which may come after lines of cgroup v1; nil if there is none.
   public static func parse(_ bytes: [UInt8]) -> CgroupMembership? {
     let prefix = Array("0::".utf8)

@@ -19,7 +19,9 @@ public struct FileEvent: Equatable, Sendable {
 
 /// A running watch; the stream ends with `stop()` or with this object.
 public final class FileWatch: Sendable {
-  /// Batches of events. When nobody reads, old batches are dropped and counted: look at everything again then.
+  /// Batches of events.
+  ///
+  /// When nobody reads, old batches are dropped and counted: look at everything again then.
   public let events: AsyncStream<[FileEvent]>
   private let dropped: DroppedBatches
   private let stopEvent: OwnedDescriptor

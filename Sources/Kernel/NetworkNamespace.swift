@@ -67,7 +67,9 @@ public final class NetworkNamespace: Sendable {
     return try result.get()
   }
 
-  /// The cookie that BPF programs see: never reused, unlike the inode number. Kernel 5.14.
+  /// The cookie that BPF programs see: never reused, unlike the inode number.
+  ///
+  /// Kernel 5.14.
   public func cookie() throws(KernelError) -> UInt64 {
     let entered = descriptor.raw
     return try runOnFreshThread("netns") { () throws(KernelError) in

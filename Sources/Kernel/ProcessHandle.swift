@@ -50,7 +50,9 @@ public struct ProcessHandle: ~Copyable, Sendable {
     self.descriptor = descriptor
   }
 
-  /// Takes hold of a process; ESRCH if there is none. Kernel 5.3.
+  /// Takes hold of a process; ESRCH if there is none.
+  ///
+  /// Kernel 5.3.
   public static func open(_ id: ProcessID) throws(KernelError) -> ProcessHandle {
     let raw = try check(sp_pidfd_open(id.rawValue, 0), "open process", id.description)
     return ProcessHandle(id: id, descriptor: OwnedDescriptor(adopting: raw))

@@ -29,7 +29,9 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
 
   private init(netlink: consuming OwnedDescriptor) { self.netlink = netlink }
 
-  /// Opens it for a namespace, or for the calling thread's. Needs CAP_NET_ADMIN there to destroy.
+  /// Opens it for a namespace, or for the calling thread's.
+  ///
+  /// Needs CAP_NET_ADMIN there to destroy.
   public static func open(in namespace: NetworkNamespace? = nil) throws(KernelError) -> SocketDiagnostics {
     let raw: Int32
     if let namespace {

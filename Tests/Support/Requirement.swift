@@ -1,0 +1,76 @@
+// What a test needs of the machine; without it the test is skipped with a reason, or fails where skips are forbidden.
+public import BPF
+internal import Glibc
+internal import Kernel
+public import Testing
+
+/// Something that a machine may lack.
+public struct Requirement: Sendable {
+  /// What it is, for the message.
+  public let name: String
+  /// Why it is not there, or nil if it is.
+  public let missing: @Sendable () -> String?
+
+  /// States a requirement.
+  public init(_ name: String, missing: @escaping @Sendable () -> String?) {
+    self.name = name
+    self.missing = missing
+  }
+
+  /// The effective user is root.
+  public static let root = Requirement("root") { geteuid() == 0 ? nil : "not root" }
+
+  /// Making maps, loading programs, and attaching them to cgroups.
+  public static let bpf = Requirement("BPF") { lacking([.bpf, .netAdmin]) }
+
+  /// Making network namespaces and configuring them.
+  public static let networkNamespaces = Requirement("network namespaces") {
+    if let lacks = lacking([.sysAdmin, .netAdmin]) { return lacks }
+    return Sandbox.find("ip") == nil ? "ip (iproute2) is not installed" : nil
+  }
+
+  /// A cgroup v2 hierarchy in which we may make directories.
+  public static let cgroups = Requirement("cgroup v2") {
+    do throws(KernelError) {
+      _ = try CgroupHierarchy.find()
+      return geteuid() == 0 ? nil : "not root"
+    } catch {
+      return error.description
+    }
+  }
+
+  /// A BPF file system at the usual place.
+  public static let pins = Requirement("BPF file system") {
+    do throws(KernelError) {
+      try BPFFilesystem.standard.require()
+      return nil
+    } catch {
+      return error.description
+    }
+  }
+
+  /// A feature of the kernel, tried.
+  public static func feature(_ feature: Feature) -> Requirement {
+    Requirement(feature.name) { feature.probe().reason }
+  }
+
+  private static func lacking(_ wanted: [Capability]) -> String? {
+    do throws(KernelError) {
+      try Capabilities.require(wanted)
+      return nil
+    } catch {
+      return error.description
+    }
+  }
+}
+
+extension Trait where Self == ConditionTrait {
+  /// Skips the test unless the machine has everything named; with SALLYPORT_NO_SKIP=1 it runs, and fails, instead.
+  public static func requires(_ requirements: Requirement...) -> ConditionTrait {
+    let missing = requirements.compactMap { requirement in
+      requirement.missing().map { "\(requirement.name): \($0)" }
+    }
+    let mustRun = unsafe getenv("SALLYPORT_NO_SKIP").map { unsafe String(cString: $0) } == "1"
+    return .enabled("needs \(missing.joined(separator: "; "))") { mustRun || missing.isEmpty }
+  }
+}
