@@ -180,4 +180,23 @@ import Testing
     }
     #expect(error?.problem == "the rules need more than 199 table entries")
   }
+
+  @Test("selectors that match nothing are warnings with their place")
+  func unmatched() throws {
+    let rules = """
+      {subject: app=web, incoming: [
+        {action: allow, peers: [{selector: app=lb}, {selector: app=lbb}, {selector: site=north}], ports: any}]}
+      """
+    let network = document("ExternalNetwork", "{cidrs: [10.0.0.0/8]}", metadata: ", labels: {site: north}")
+    let text = document("NetworkRuleSet", rules) + "---\n" + network
+    #expect(
+      try CompilerTests.compile(text, ["app=web", "app=lb"]).warnings.map(\.description) == [
+        "f:5: spec.incoming[0].peers[1].selector: "
+          + "\"app=lbb\" matches no workload and no external network that is here now; "
+          + "check its spelling, or wait for what it means"
+      ])
+    let none = try CompilerTests.compile(text, ["app=db"]).warnings
+    #expect(
+      none.map(\.field) == ["spec.subject", "spec.incoming[0].peers[0].selector", "spec.incoming[0].peers[1].selector"])
+  }
 }

@@ -1,6 +1,7 @@
 // Is every fault in a document found, and said with its place and remedy?
 
 import Policy
+import TestSupport
 import Testing
 
 /// A fault: the text, and the one error that it must give.
@@ -286,5 +287,37 @@ func errors(_ text: String) -> [String] {
   func harmlessAliases() throws {
     let text = "# *all* & *none*, &c\n" + document("Workload", "{labels: {app: \"x *c &c\"}, addresses: []}")
     #expect(try parse(text).policy.workloads[0].labels["app"] == "x *c &c")
+  }
+
+  @Test("whatever the bytes, the answer is a policy or errors", arguments: 0..<8)
+  func mutations(batch: Int) throws {
+    var random = SeededGenerator(seed: UInt64(batch))
+    let texts = (ParserTests.envelope + ParserTests.rules + ParserTests.others).map { Array($0.text.utf8) }
+    let pieces = [
+      "&a ", "*a", "? ", "- ", ": ", "[", "]", "{", "}", "\"", "'", "|", "\n", "\t", "!!", "%", "@", "#", "---\n",
+    ]
+    var refused = 0
+    for _ in 0..<400 {
+      var bytes = random.pick(texts) ?? []
+      for _ in 0...random.below(4) {
+        let place = random.below(bytes.count)
+        switch random.below(4) {
+        case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
+        case 1: bytes.remove(at: place)
+        case 2: bytes.insert(contentsOf: Array((random.pick(pieces) ?? "").utf8), at: place)
+        default: bytes.insert(contentsOf: bytes[random.below(place)..<place], at: place)
+        }
+        if bytes.isEmpty { break }
+      }
+      do throws(PolicyErrors) {
+        _ = try PolicyParser.parse(files: [("f", bytes)])
+      } catch {
+        refused += 1
+        #expect(!error.errors.isEmpty)
+        let lines = bytes.count { $0 == UInt8(ascii: "\n") } + 2
+        #expect(error.errors.allSatisfy { (1...lines).contains($0.line) }, "\(bytes)")
+      }
+    }
+    #expect(refused > 200)
   }
 }

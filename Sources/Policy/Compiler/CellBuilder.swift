@@ -57,16 +57,27 @@ struct CellBuilder {
   private var byPeer: [UInt32: Winners] = [:]
   private var byPort: [UInt16: Winners] = [:]
   private var byBoth: [UInt64: Winners] = [:]
+  private let limit: Int
 
-  mutating func add(_ rule: ResolvedRule) {
+  /// Takes how many pairs of peer and port class it may hold.
+  init(limit: Int) { self.limit = limit }
+
+  private func check(_ pairs: Int) throws(CompileError) {
+    if pairs > limit { throw CompileError.tooManyCells(limit) }
+  }
+
+  mutating func add(_ rule: ResolvedRule) throws(CompileError) {
     switch (rule.anyPeer, rule.anyPort) {
     case (true, true): base.merge(rule.winners)
     case (true, false): for port in rule.ports { byPort[port, default: .none].merge(rule.winners) }
     case (false, true): for peer in rule.peers { byPeer[peer, default: .none].merge(rule.winners) }
     case (false, false):
+      // Before the work, not after it: one rule can name millions of pairs.
+      try check(rule.peers.count * rule.ports.count)
       for peer in rule.peers {
         for port in rule.ports { byBoth[UInt64(peer) << 16 | UInt64(port), default: .none].merge(rule.winners) }
       }
+      try check(byBoth.count)
     }
   }
 
@@ -85,7 +96,7 @@ struct CellBuilder {
     for (port, winners) in byPort { try emit(0, port, winners) }
     if !byPeer.isEmpty { probes.insert(.peer) }
     if !byPort.isEmpty { probes.insert(.port) }
-    addOverlaps()
+    try addOverlaps()
     for (key, own) in byBoth {
       let peer = UInt32(truncatingIfNeeded: key >> 16)
       let port = UInt16(truncatingIfNeeded: key)
@@ -108,7 +119,7 @@ struct CellBuilder {
   /// Adds an empty entry for each pair where the port's cell is stronger than the peer's, which would hide it.
   ///
   /// Ports come strongest first, so that the work is in proportion to the pairs found.
-  private mutating func addOverlaps() {
+  private mutating func addOverlaps() throws(CompileError) {
     if byPeer.isEmpty || byPort.isEmpty { return }
     for strength in [\Winners.enforced, \Winners.overall] {
       let strongest = byPort.map { ($0.key, $0.value[keyPath: strength]) }.sorted { $0.1 < $1.1 }
@@ -119,6 +130,7 @@ struct CellBuilder {
           // The entry says nothing of its own; what it merges is what matters.
           byBoth[UInt64(peer) << 16 | UInt64(port), default: .none].merge(.none)
         }
+        try check(byBoth.count)
       }
     }
   }

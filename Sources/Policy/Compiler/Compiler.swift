@@ -9,12 +9,20 @@ public struct CompileError: Error, Equatable, CustomStringConvertible {
 
   /// One line.
   public var description: String { "compile policy: \(problem); \(remedy)" }
+
+  static func tooManyCells(_ limit: Int) -> CompileError {
+    CompileError(
+      problem: "the rules need more than \(limit) table entries",
+      remedy: "use fewer peers and port ranges per rule, or fewer different subjects")
+  }
 }
 
 /// Tables, and what is needed to place new identities in them without compiling again.
 public struct Compiled: Sendable {
   /// What the kernel is to hold.
   public let tables: Tables
+  /// Selectors that match nothing on this host nor any network: probably a typing error, or a workload to come.
+  public let warnings: [PolicyError]
   let classifier: Classifier
   let probes: SubjectProbes
   let defaults: Defaults
@@ -86,7 +94,9 @@ public enum Compiler {
       classes: classes, portClasses: portClasses, cells: cells, prefixes: prefixTable.prefixes, externals: externals,
       rules: rules)
     classifier.forgetProjections()
-    return Compiled(tables: tables, classifier: classifier, probes: probes, defaults: policy.defaults)
+    let warnings = classifier.unmatched(in: policy)
+    return Compiled(
+      tables: tables, warnings: warnings, classifier: classifier, probes: probes, defaults: policy.defaults)
   }
 
   private static func withReserved(

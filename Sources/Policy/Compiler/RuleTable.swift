@@ -67,19 +67,15 @@ struct RuleTable {
     }
     var probes: [Probes] = []
     for (subject, selectors) in subjects.members.enumerated() {
-      var builder = CellBuilder()
+      var builder = CellBuilder(limit: maximumCells)
       for selector in selectors {
         for ruleSet in bySubject[Int(selector)] {
-          for rule in resolved[ruleSet] { builder.add(rule) }
+          for rule in resolved[ruleSet] { try builder.add(rule) }
         }
       }
       probes.append(
         try builder.write { (peer, port, winners) throws(CompileError) in
-          guard cells.count < maximumCells else {
-            throw CompileError(
-              problem: "the rules need more than \(maximumCells) table entries",
-              remedy: "use fewer peers and port ranges per rule, or split subjects into fewer groups")
-          }
+          guard cells.count < maximumCells else { throw CompileError.tooManyCells(maximumCells) }
           let key = CellKey(direction: direction, subject: UInt32(subject), peer: peer, portClass: port)
           cells[key] = cell(winners)
         })

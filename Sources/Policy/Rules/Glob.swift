@@ -2,11 +2,37 @@
 
 /// A shell pattern: `*` and `?` stop at `/`, `**` does not.
 public struct Glob: Sendable, Hashable, CustomStringConvertible {
+  private enum Step: Hashable {
+    case byte(UInt8)
+    case one
+    case many
+    case manyAndSlashes
+  }
+
   /// The pattern as written.
   public let pattern: String
+  /// What must stand at the beginning, compared before anything else: most patterns fail there.
+  private let prefix: [UInt8]
+  /// What comes after the prefix.
+  private let steps: [Step]
 
   /// Takes the pattern as written.
-  public init(_ pattern: String) { self.pattern = pattern }
+  public init(_ pattern: String) {
+    self.pattern = pattern
+    let (star, question) = (UInt8(ascii: "*"), UInt8(ascii: "?"))
+    prefix = Array(pattern.utf8.prefix { $0 != star && $0 != question })
+    var steps: [Step] = []
+    for byte in pattern.utf8.dropFirst(prefix.count) {
+      switch (byte, steps.last) {
+      case (star, .many): steps[steps.count - 1] = .manyAndSlashes
+      case (star, .manyAndSlashes): break
+      case (star, _): steps.append(.many)
+      case (question, _): steps.append(.one)
+      default: steps.append(.byte(byte))
+      }
+    }
+    self.steps = steps
+  }
 
   /// The pattern as written.
   public var description: String { pattern }
@@ -16,39 +42,31 @@ public struct Glob: Sendable, Hashable, CustomStringConvertible {
 
   /// Whether all the bytes match: names of cgroups need not be UTF-8.
   public func matches(_ text: [UInt8]) -> Bool {
-    let pattern = Array(pattern.utf8)
-    // Positions of the pattern that are reachable after each byte of the text: no backtracking, so no blow-up.
-    var reachable = closure([0], pattern)
-    for byte in text {
-      var next: Set<Int> = []
-      for position in reachable where position < pattern.count {
-        switch pattern[position] {
-        case UInt8(ascii: "*"):
-          if byte != UInt8(ascii: "/") || isDouble(position, pattern) { next.insert(position) }
-        case UInt8(ascii: "?"): if byte != UInt8(ascii: "/") { next.insert(position + 1) }
-        case byte: next.insert(position + 1)
-        default: break
+    guard text.starts(with: prefix) else { return false }
+    // Which steps may come next, after each byte of the text: no backtracking, so no pattern that takes for ever.
+    var reachable = [Bool](repeating: false, count: steps.count + 1)
+    reachable[0] = true
+    skipStars(&reachable)
+    for byte in text.dropFirst(prefix.count) {
+      var next = [Bool](repeating: false, count: steps.count + 1)
+      for (position, step) in steps.enumerated() where reachable[position] {
+        switch step {
+        case .byte(let own): if own == byte { next[position + 1] = true }
+        case .one: if byte != UInt8(ascii: "/") { next[position + 1] = true }
+        case .many: if byte != UInt8(ascii: "/") { next[position] = true }
+        case .manyAndSlashes: next[position] = true
         }
       }
-      reachable = closure(next, pattern)
+      skipStars(&next)
+      reachable = next
     }
-    return reachable.contains(pattern.count)
+    return reachable[steps.count]
   }
 
-  private func isDouble(_ position: Int, _ pattern: [UInt8]) -> Bool {
-    let star = UInt8(ascii: "*")
-    return (position + 1 < pattern.count && pattern[position + 1] == star)
-      || (position > 0 && pattern[position - 1] == star)
-  }
-
-  private func closure(_ positions: Set<Int>, _ pattern: [UInt8]) -> Set<Int> {
-    var out = positions
-    for var position in positions {
-      while position < pattern.count, pattern[position] == UInt8(ascii: "*") {
-        position += 1
-        out.insert(position)
-      }
+  /// Stars may stand for nothing.
+  private func skipStars(_ reachable: inout [Bool]) {
+    for (position, step) in steps.enumerated() where reachable[position] && (step == .many || step == .manyAndSlashes) {
+      reachable[position + 1] = true
     }
-    return out
   }
 }

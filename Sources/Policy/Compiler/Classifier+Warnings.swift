@@ -1,0 +1,38 @@
+// Selectors that matched nothing while a policy was compiled.
+
+extension Classifier {
+  /// A warning for every subject and peer selector that no identity and no network fulfils, in order of rule sets.
+  func unmatched(in policy: PolicySet) -> [PolicyError] {
+    var matched: Set<Selector> = [.everything]
+    for classes in [outgoing, incoming, peers] {
+      for member in Set(classes.members.joined()) where Int(member) < selectors.count {
+        matched.insert(selectors[Int(member)])
+      }
+    }
+    var warnings: [PolicyError] = []
+    for ruleSet in policy.ruleSets {
+      let hasRules = !ruleSet.incoming.isEmpty || !ruleSet.outgoing.isEmpty
+      if hasRules, !matched.contains(ruleSet.subject) {
+        warnings.append(warning(ruleSet.source, "spec.subject", ruleSet.subject, "workload"))
+      }
+      for direction in Direction.allCases {
+        for (index, rule) in ruleSet.rules(direction).enumerated() {
+          for (position, peer) in rule.peers.enumerated() {
+            guard case .selector(let selector) = peer, !matched.contains(selector) else { continue }
+            let field = "spec.\(direction)[\(index)].peers[\(position)].selector"
+            warnings.append(warning(rule.source, field, selector, "workload and no external network"))
+          }
+        }
+      }
+    }
+    return warnings
+  }
+
+  private func warning(
+    _ source: SourceLocation, _ field: String, _ selector: Selector, _ what: String
+  ) -> PolicyError {
+    PolicyError(
+      source, field, "\(selector.description.shown) matches no \(what) that is here now",
+      "check its spelling, or wait for what it means")
+  }
+}
