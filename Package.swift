@@ -112,7 +112,8 @@ let package = Package(
       dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
-      name: "DatapathTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+      name: "DatapathTests", dependencies: ["CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport"],
+      swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
       swiftSettings: house),

@@ -1,0 +1,79 @@
+// The loaded programs with a policy in force, seven subjects to ask about, and packets run through them.
+import BPF
+import CDatapath
+import Enforcement
+import Glibc
+import Kernel
+import Logging
+import Policy
+import SystemPackage
+import TestSupport
+
+/// A sandbox whose cgroup has the programs attached, with workloads in threaded cgroups below it.
+final class ProgramBench: Sendable {
+  /// The subjects: workloads first, the host last.
+  static let workloadCount = 6
+
+  let sandbox: Sandbox
+  let enforcer: Enforcer
+  let datapath: CgroupDatapath
+  private let egress: BPFProgram
+  private let ingress: BPFProgram
+  let senders: BPFMap<sp_sender_key, sp_sender>
+  private let workers: [Worker]
+  let cgroups: [CgroupDirectory]
+  private let interface: UInt32
+  private let directory: String
+
+  init(_ sandbox: Sandbox) throws {
+    self.sandbox = sandbox
+    let (inside, outside) = (try sandbox.makeNamespace(), try sandbox.makeNamespace())
+    try sandbox.connect(inside, ["10.99.0.1/24"], outside, ["10.99.0.2/24"])
+    interface = try inside.run { UInt32(unsafe if_nametoindex("sp0")) }
+    var cgroups: [CgroupDirectory] = []
+    for index in 0...Self.workloadCount { cgroups.append(try sandbox.makeThreadedCgroup("w\(index)")) }
+    self.cgroups = cgroups
+    directory = "/tmp/sallyport-test-\(getpid())-\(sandbox.cgroup.id.rawValue)"
+    let state = StateDirectory(directory)
+    let pins = try sandbox.makePinDirectory()
+    datapath = try CgroupDatapath.open(.init(cgroup: sandbox.cgroup.path.string, bpffs: pins), state: state)
+    enforcer = Enforcer(datapath: datapath, state: state, cgroup: sandbox.cgroup.path.string, logger: Logger(label: "test"))
+    let root = "\(pins)/sallyport/\(state.instance)"
+    egress = try BPFProgram.pinned("\(root)/programs/sp_egress")
+    ingress = try BPFProgram.pinned("\(root)/programs/sp_ingress")
+    senders = try BPFMap.pinned("\(root)/maps/sp_senders")
+    workers = try cgroups.map { try Worker.start(sandbox, in: $0, namespace: inside) }
+  }
+
+  /// Ends the threads and the enforcement.
+  func close() async throws {
+    for worker in workers { worker.stop() }
+    try await enforcer.detach()
+    _ = try? runOnFreshThread("clean") { () throws(KernelError) in _ = unsafe system("rm -rf '\(directory)'") }
+  }
+
+  /// The addresses at which the other namespaces reach a workload.
+  static func address(of workload: Int, isIPv4: Bool) -> IPAddress {
+    isIPv4
+      ? IPAddress(ipv4: 0xc0a8_6400 + UInt32(workload) + 1)
+      : IPAddress(high: 0xfd00_0000_0000_0000, low: UInt64(workload) + 1)
+  }
+
+  /// Runs packets through the programs as sockets of one subject; `true` = passes.
+  func run(_ packets: [(direction: Direction, bytes: [UInt8])], as subject: Int) throws -> [Bool] {
+    try workers[subject].run { [self] in
+      try packets.map { packet in
+        packet.direction == .outgoing
+          ? try egress.testRun(packet: packet.bytes, context: context).returnValue == 1
+          : try ingress.testRun(packet: packet.bytes, context: context).returnValue == 1
+      }
+    }
+  }
+
+  /// A struct __sk_buff that says only through which interface: its 10th word is `ifindex` (linux/bpf.h).
+  private var context: [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: 40)
+    unsafe withUnsafeBytes(of: interface) { unsafe bytes.append(contentsOf: $0) }
+    return bytes
+  }
+}
