@@ -3,6 +3,7 @@ internal import ArgumentParser
 internal import Enforcement
 internal import Glibc
 internal import Kernel
+internal import SystemPackage
 
 @main
 struct Sallyport: AsyncParsableCommand {

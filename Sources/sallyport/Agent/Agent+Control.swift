@@ -1,6 +1,7 @@
 // What the agent answers to requests.
 internal import Enforcement
 internal import Kernel
+internal import Logging
 internal import Workloads
 
 extension Agent {

@@ -1,5 +1,6 @@
 // How documents become policy in force, or an error that people see while the policy before stays.
 internal import Enforcement
+internal import Logging
 internal import Policy
 internal import Workloads
 

@@ -1,5 +1,6 @@
 // How cgroups become workloads in force.
 internal import Enforcement
+internal import Logging
 internal import Workloads
 
 extension Agent {

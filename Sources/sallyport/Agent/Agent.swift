@@ -23,7 +23,7 @@ enum Change: Sendable {
 actor Agent: Service {
   let configuration: AgentConfiguration
   let enforcer: Enforcer
-  let revocation: Revocation
+  let revocation: RevocationPass
   let scanner: CgroupScanner
   let logger: Logger
   let reportFile: ReportFile
@@ -42,7 +42,7 @@ actor Agent: Service {
   var report: AgentReport
 
   init(
-    configuration: AgentConfiguration, enforcer: Enforcer, revocation: Revocation, pipeline: FlowPipeline,
+    configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
     scanner: CgroupScanner, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration

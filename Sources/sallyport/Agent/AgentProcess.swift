@@ -6,6 +6,7 @@ internal import Kernel
 internal import Logging
 internal import ServiceLifecycle
 internal import SystemPackage
+internal import UnixSignals
 internal import Workloads
 
 /// The agent as a process: from preflight to the end of the service group.
@@ -31,7 +32,8 @@ struct AgentProcess {
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
     let agent = Agent(
-      configuration: configuration, enforcer: enforcer, revocation: Revocation(pipeline: pipeline),
+      configuration: configuration, enforcer: enforcer, 
+      revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
       pipeline: pipeline, scanner: CgroupScanner(root: root), report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)

@@ -2,6 +2,7 @@
 internal import ArgumentParser
 internal import Enforcement
 internal import Evidence
+internal import Policy
 
 struct WorkloadsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -48,7 +48,10 @@ enum Terminal {
   static func warn(_ text: String) { write("sallyport: warning: \(text)\n", to: 2) }
 
   /// Whether colours and cursor movements are welcome on standard output (https://no-color.org).
-  static var isDecorated: Bool { isatty(1) == 1 && unsafe getenv("NO_COLOR") == nil }
+  static var isDecorated: Bool {
+    let isRefused = unsafe getenv("NO_COLOR") != nil
+    return isatty(1) == 1 && !isRefused
+  }
 
   /// How many columns standard output has; nil when it is no terminal.
   static var width: Int? {
