@@ -9,6 +9,12 @@ public struct Classification: Sendable, Equatable {
   public var workload: WorkloadInstance?
   /// What people should know, one line each.
   public var warnings: [String]
+
+  /// Takes both parts.
+  public init(workload: WorkloadInstance?, warnings: [String] = []) {
+    self.workload = workload
+    self.warnings = warnings
+  }
 }
 
 /// Labels cgroups by rules.

@@ -54,7 +54,8 @@ struct Sallyport: AsyncParsableCommand {
       let code = exitCode(for: error)
       if code == .success { exit(withError: error) }
       if code == .validationFailure {
-        Terminal.complain(fullMessage(for: error))
+        let text = fullMessage(for: error)
+        Terminal.complain(text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text)
         Glibc.exit(ExitStatus.usage.rawValue)
       }
       Terminal.complain("\(error)")
