@@ -106,7 +106,12 @@ let package = Package(
     .testTarget(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
-      name: "WorkloadsTests", dependencies: ["Workloads", "Enforcement", "Policy", "Kernel"], swiftSettings: house),
+      name: "WorkloadsTests",
+      dependencies: [
+        "Workloads", "Enforcement", "Policy", "Kernel", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: house),
     .testTarget(
       name: "EvidenceTests",
       dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
