@@ -1,5 +1,10 @@
 // The main datapath: BPF programs on a cgroup, their maps and links pinned.
 
+internal import BPF
+internal import CDatapath
+internal import Kernel
+internal import Synchronization
+
 
 /// BPF programs attached to one cgroup directory.
 ///
@@ -36,31 +41,96 @@ public final class CgroupDatapath: Datapath {
 
   /// What it held when it was opened.
   public let holdings: Holdings
-  /// How much fits.
-  public let limits: DatapathLimits
+  /// What was done on opening that people may want to know.
+  public let notes: [String]
+  let tables: KernelTables
+  let pinned: PinnedState
+  private let cgroup: CgroupDirectory
+  private let lock: StateLock
+  private let ring = Mutex<RingBuffer?>(nil)
 
-  /// The directory of its pins.
-  public let pins = ""
-
-  /// Adopts what an agent before this one left, or loads the programs anew; takes the lock of `state`.
-  public static func open(_ options: Options, state: StateDirectory) throws(DatapathError) -> CgroupDatapath {
-    throw DatapathError("open datapath", options.cgroup, reason: "not there yet")
-  }
-
-  private init(holdings: Holdings, limits: DatapathLimits) {
+  init(
+    tables: KernelTables, holdings: Holdings, pinned: PinnedState, cgroup: CgroupDirectory, lock: StateLock,
+    notes: [String]
+  ) {
+    self.tables = tables
     self.holdings = holdings
-    self.limits = limits
+    self.pinned = pinned
+    self.cgroup = cgroup
+    self.lock = lock
+    self.notes = notes
   }
 
-  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents { .empty }
-  public func current() throws(DatapathError) -> Holdings { holdings }
-  public func apply(_ change: TableChange) throws(DatapathError) {}
-  public func attach() throws(DatapathError) {}
-  public func counters() throws(DatapathError) -> DatapathCounters { DatapathCounters() }
-  public func detach() throws(DatapathError) {}
+  /// How much fits.
+  public var limits: DatapathLimits { tables.limits }
+  /// The directory of its pins.
+  public var pins: String { pinned.published }
+
+  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
+    do throws(BPFError) { return try tables.contents(of: slot) } catch { throw failure("read tables", error) }
+  }
+
+  public func current() throws(DatapathError) -> Holdings {
+    do throws(BPFError) { return try tables.holdings(isNew: false) } catch { throw failure("read tables", error) }
+  }
+
+  public func apply(_ change: TableChange) throws(DatapathError) {
+    do throws(BPFError) { try tables.apply(change) } catch { throw tables.failure(change, error) }
+  }
+
+  public func counters() throws(DatapathError) -> DatapathCounters {
+    do throws(BPFError) { return try tables.counters() } catch { throw failure("read counters", error) }
+  }
+
+  public func attach() throws(DatapathError) {
+    var made: [String] = []
+    do throws(BPFError) {
+      for hook in Hook.all where !pinned.hasLink(hook.program) {
+        let program = try BPFProgram.pinned(pinned.program(hook.program))
+        let link = try BPFLink.attach(program, cgroup: cgroup.descriptor, type: hook.type)
+        _ = try link.pin(at: pinned.link(hook.program))
+        made.append(hook.program)
+      }
+    } catch {
+      for name in made.reversed() {
+        // Best effort: the first error is the one to tell, and detach ends what may be left.
+        try? PinnedLink.open(pinned.link(name)).detach()
+        try? removePin(at: pinned.link(name))
+      }
+      throw failure("attach", error)
+    }
+  }
+
+  public func detach() throws(DatapathError) {
+    stopEvents()
+    try pinned.removeAll()
+  }
 
   /// Begins to deliver records, in batches, from a thread of its own.
-  public func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {}
+  ///
+  /// Records that cannot be read are left out and counted by `malformedRecords`.
+  public func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {
+    stopEvents()
+    do throws(BPFError) {
+      let map = try OwnedDescriptor.pinned(pinned.map("sp_records"), "map")
+      let started = try RingBuffer.start(map: map, of: sp_record.self) { records in
+        deliver(FlowEvent.events(from: records).events)
+      }
+      ring.withLock { $0 = started }
+    } catch {
+      throw failure("read records", error)
+    }
+  }
+
   /// Ends the delivery; no call is under way when it returns.
-  public func stopEvents() {}
+  public func stopEvents() {
+    ring.withLock { $0.take() }?.stop()
+  }
+
+  /// How many records had another size than this program knows.
+  public var malformedRecords: UInt64 { ring.withLock { $0?.counts.malformed ?? 0 } }
+
+  private func failure(_ operation: String, _ error: BPFError) -> DatapathError {
+    DatapathError(operation, pinned.published, underlying: error, remedy: error.remedy)
+  }
 }

@@ -1,5 +1,9 @@
 // The agent's own files: the lock that makes it the only writer, and the snapshot that readers show.
 
+internal import Glibc
+internal import Kernel
+internal import SystemPackage
+
 /// The state directory, normally `/run/sallyport`.
 public struct StateDirectory: Sendable, Hashable {
   /// Where it is when nobody says otherwise.
@@ -42,5 +46,32 @@ public struct StateDirectory: Sendable, Hashable {
       }
     }
     return name
+  }
+}
+
+/// The right to write, held as long as this object lives.
+final class StateLock: Sendable {
+  private let lock: FileLock
+
+  init(_ lock: consuming FileLock) { self.lock = lock }
+}
+
+extension StateDirectory {
+  /// Makes the directory if it is missing (its parent must be there), and becomes the only writer.
+  func acquire() throws(DatapathError) -> StateLock {
+    let rc = unsafe mkdir(path, 0o750) < 0 ? errno : 0
+    guard rc == 0 || rc == EEXIST else {
+      throw DatapathError("make directory", path, underlying: KernelError("mkdir", path, Errno(rawValue: rc)))
+    }
+    do throws(KernelError) {
+      return StateLock(try FileLock.acquire(FilePath(lock)))
+    } catch {
+      guard error.errno == .wouldBlock || error.errno == .resourceTemporarilyUnavailable else {
+        throw DatapathError("lock", lock, underlying: error)
+      }
+      throw DatapathError(
+        "lock", lock, reason: "another agent is running" + (error.remedy.map { " (\($0))" } ?? ""),
+        underlying: error, remedy: "stop it, or use another state directory")
+    }
   }
 }

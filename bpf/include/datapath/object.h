@@ -6,3 +6,9 @@
 /* The ELF object built from cgroup.bpf.c. */
 extern const unsigned char sp_cgroup_object[];
 extern const size_t sp_cgroup_object_size;
+
+/* The same as a pointer: an array without a size is not visible to Swift. */
+static inline const unsigned char *sp_cgroup_object_start(void)
+{
+	return sp_cgroup_object;
+}

@@ -1,0 +1,13 @@
+// Which optional features of the kernel the programs may use.
+
+internal import CDatapath
+
+/// The bits of `sp_config.features`.
+enum KernelFeatures {
+  /// From everything to nothing; the first choice that the kernel loads is used.
+  static let choices: [UInt32] = [
+    SP_FEATURE_COARSE_CLOCK | SP_FEATURE_SOCKET_CAST,
+    SP_FEATURE_COARSE_CLOCK,
+    0,
+  ]
+}
