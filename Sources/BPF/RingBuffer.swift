@@ -19,6 +19,13 @@ public final class RingBuffer: Sendable {
     public var malformed: UInt64
     /// Bytes that producers have written and we have not read yet.
     public var pending: UInt64
+
+    /// States counts.
+    public init(records: UInt64, malformed: UInt64, pending: UInt64) {
+      self.records = records
+      self.malformed = malformed
+      self.pending = pending
+    }
   }
 
   private let shared: SharedCounts
@@ -169,4 +176,9 @@ private final class Reader<Record: BitwiseCopyable> {
       guard more else { return }
     }
   }
+}
+
+/// Makes a ring of `bytes`, a power of two and a multiple of the page size.
+public func createRingBuffer(name: String, bytes: Int) throws(BPFError) -> OwnedDescriptor {
+  try createMap(.ringBuffer, name: name, sizes: (0, 0), maxEntries: bytes, flags: 0, inner: nil)
 }

@@ -35,6 +35,9 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     return OwnedDescriptor(adopting: try check(rc, "duplicate", "descriptor \(raw)"))
   }
 
+  /// What /proc says that the descriptor stands for, such as a path or `anon_inode:bpf-map`; nil without /proc.
+  public var target: FilePath? { readLink(FilePath("/proc/self/fd/\(raw)")) }
+
   /// Gives the number away: the caller closes it from now on.
   public consuming func release() -> Int32 {
     let number = raw
