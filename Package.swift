@@ -114,10 +114,14 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "EvidenceTests",
-      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "CDatapath", "TestSupport"],
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
-      name: "DatapathTests", dependencies: ["CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport"],
+      name: "DatapathTests",
+      dependencies: [
+        "CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport",
+        .product(name: "Logging", package: "swift-log"), .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: house),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
