@@ -74,6 +74,8 @@ actor Agent: Service {
     await reconcileWorkloads()
     let after = await enforcer.snapshot
     guard after.attached else {
+      // Nothing was in force before and nothing is now: leave nothing behind either.
+      try await enforcer.detach()
       throw Failure(
         report.policyError.first ?? "no policy to enforce", remedy: "give a policy that can be read with --policy")
     }
