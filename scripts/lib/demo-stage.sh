@@ -67,6 +67,8 @@ await_listener() { # await_listener PORT: until something listens there, at most
 }
 
 stage_down() {
+  # What fails on the way down must not keep the rest from going.
+  set +e
   trap - EXIT
   [[ -S $work/state/control.sock ]] && "$sallyport" detach --state "$work/state" >/dev/null 2>&1
   ((${#pids[@]})) && kill "${pids[@]}" 2>/dev/null

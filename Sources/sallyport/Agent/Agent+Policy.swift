@@ -14,6 +14,7 @@ extension Agent {
     await keep {
       let sources = try PolicyDirectory(path).read()
       _ = try await self.apply(sources, evenIfSame: false)
+      self.report.policyPath = path
     }
   }
 

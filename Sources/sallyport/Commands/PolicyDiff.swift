@@ -7,7 +7,7 @@ struct PolicyDiff: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff", abstract: "Say what other documents would change for the identities of this host.",
     discussion: """
-      Every pair of identities is judged on every port that a rule names, by the policy in force and by the given \
+      Every pair of identities, and of label sets that a rule names, is judged on every port that a rule names, by the policy in force and by the given \
       one. Lines begin with + (allowed then), - (refused then) or ~ (decided otherwise, with the same outcome).
       """)
 
@@ -39,7 +39,8 @@ struct PolicyDiff: ParsableCommand {
   }
 
   static func changes(_ before: PolicySet, _ after: PolicySet, _ snapshot: Snapshot) -> [Change] {
-    let workloads = Set(snapshot.workloads.map(\.labels)).sorted { $0.description < $1.description }
+    let known = snapshot.workloads.map(\.labels) + [before, after].flatMap(Self.meant(by:))
+    let workloads = Set(known).sorted { $0.description < $1.description }
     let subjects = workloads.map { (Endpoint.workload($0), $0.description) } + [(.host(), "host")]
     let networks = Set((before.networks + after.networks).map(\.name)).sorted()
     let peers = subjects + networks.map { (.external([$0]), "network \($0)") } + [(.world, "world")]
@@ -63,6 +64,24 @@ struct PolicyDiff: ParsableCommand {
       }
     }
     return changes
+  }
+
+  /// A label set for every selector that a policy names: what it would mean for workloads that are not here yet.
+  private static func meant(by policy: PolicySet) -> [LabelSet] {
+    var selectors = policy.ruleSets.map(\.subject)
+    for rule in policy.ruleSets.flatMap({ $0.incoming + $0.outgoing }) {
+      for case .selector(let selector) in rule.peers { selectors.append(selector) }
+    }
+    return selectors.compactMap { selector in
+      let labels = selector.requirements.compactMap { requirement -> Label? in
+        switch requirement.operator {
+        case .isIn: requirement.values.first.flatMap { try? Label(requirement.key, $0) }
+        case .exists: try? Label(requirement.key, "any")
+        case .notIn, .doesNotExist: nil
+        }
+      }
+      return labels.isEmpty ? nil : try? LabelSet(labels)
+    }
   }
 
   private static func cause(_ verdict: Verdict) -> String {

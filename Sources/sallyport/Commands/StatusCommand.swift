@@ -52,7 +52,7 @@ struct StatusCommand: ParsableCommand {
   private static func text(_ status: Status) -> String {
     var lines = [
       ("enforcing", status.enforcing ? "yes" : "no"),
-      ("agent", status.agentPid.map { "running, pid \($0)" } ?? "gone; enforcement stays as it was left"),
+      ("agent", status.agentPid.map { "running, pid \($0)" } ?? (status.enforcing ? "gone; enforcement stays as it was left" : "gone")),
       ("cgroup", status.cgroup), ("generation", String(status.generation)),
       ("policy", status.policy ?? "applied by hand"),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),
