@@ -99,8 +99,7 @@ actor Agent: Service {
 
   /// Tells the flow log what the numbers of the generation in force stand for.
   func publishNames() async {
-    guard let tables = try? await enforcer.tables else { return }
-    pipeline.publish(await enforcer.snapshot, tables)
+    pipeline.publish(await enforcer.snapshot)
   }
 
   /// Says what went wrong, keeps it for `status`, and writes the report.

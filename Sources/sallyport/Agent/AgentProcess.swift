@@ -25,7 +25,7 @@ struct AgentProcess {
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
     let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
     let pipeline = try FlowPipeline(
-      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize), processes: RecordedProcesses(),
+      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize), processes: LiveProcesses(),
       logger: logger)
     let changes = Changes()
     let report = AgentReport(
@@ -41,16 +41,22 @@ struct AgentProcess {
     defer { datapath.stopEvents() }
     try await agent.start()
     let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
-    try await serve(agent, root, changes, calls, logger)
+    let sweeper = try ConversationSweeper.open(
+      pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
+    let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
+    try await serve(agent, root, changes, calls, sweep, logger)
+    let isAttached = await enforcer.snapshot.attached
+    logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
   }
 
   private func serve(
-    _ agent: Agent, _ root: CgroupDirectory, _ changes: Changes, _ calls: AsyncStream<ControlCall>, _ logger: Logger
+    _ agent: Agent, _ root: CgroupDirectory, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
+    _ sweep: ConversationSweep, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
       agent, CgroupWatcher(watcher: WorkloadWatcher(root: root), changes: changes), HangupListener(changes: changes),
       ProcessPoller(isNeeded: { await agent.classifier.needsProcesses }, changes: changes),
-      ControlListener(calls: calls, changes: changes),
+      ControlListener(calls: calls, changes: changes), sweep,
     ]
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))
@@ -58,11 +64,10 @@ struct AgentProcess {
     logger.notice("enforcing on \(cgroup)")
     announceReady()
     var group = ServiceGroupConfiguration(
-      services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
+      services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     group.maximumGracefulShutdownDuration = .seconds(10)
     try await ServiceGroup(configuration: group).run()
-    logger.notice("stopped; what was enforced stays enforced")
   }
 
   private var cgroup: String { configuration.cgroup ?? "" }

@@ -3,7 +3,6 @@ internal import Enforcement
 internal import Evidence
 internal import Kernel
 internal import Logging
-internal import Policy
 internal import Synchronization
 
 /// Joins, names, encodes and writes records; remembers live flows for revocation.
@@ -30,18 +29,9 @@ final class FlowPipeline: Sendable {
   }
 
   /// Says what the numbers of a generation stand for.
-  func publish(_ snapshot: Snapshot, _ tables: Tables) {
-    var identities: [IdentityNumber: LabelSet] = [:]
-    for identity in snapshot.identities {
-      let labels = identity.labels.compactMap { try? Label($0.key, $0.value) }
-      identities[IdentityNumber(rawValue: identity.number)] = try? LabelSet(labels)
-    }
-    var paths: [UInt64: String] = [:]
-    for workload in snapshot.workloads { paths[workload.cgroup.rawValue] = workload.path }
+  func publish(_ snapshot: Snapshot) {
     state.withLock { state in
-      let names = FlowNames(
-        identities: identities, externals: tables.externals, rules: tables.rules, workloads: paths,
-        reusing: state.tracker.latestNames)
+      let names = FlowNames(snapshot, reusing: state.tracker.latestNames)
       state.tracker.publish(names, generation: snapshot.generation)
     }
   }

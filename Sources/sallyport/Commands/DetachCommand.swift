@@ -2,18 +2,18 @@
 internal import ArgumentParser
 internal import Enforcement
 
-struct DetachCommand: AsyncParsableCommand {
+struct DetachCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "detach", abstract: "End enforcement and leave nothing in the kernel; the agent stops too.")
 
   @OptionGroup var state: StateOptions
 
-  func run() async throws {
+  func run() throws {
     do {
       _ = try state.client.ask(ControlRequest(.detach))
     } catch let failure as Failure where failure.status == .notEnforcing {
       // No agent: what it left in the kernel is still there, and is ours to end.
-      try await AgentlessState.detach(state.directory)
+      try AgentlessState.detach(state.directory)
     }
     Terminal.print("detached: nothing is enforced")
   }

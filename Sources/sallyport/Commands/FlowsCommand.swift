@@ -1,7 +1,6 @@
 // `sallyport flows`: the flow records, from the file that the agent writes.
 internal import ArgumentParser
 internal import Evidence
-internal import Kernel
 internal import SystemPackage
 
 struct FlowsCommand: AsyncParsableCommand {
@@ -18,41 +17,24 @@ struct FlowsCommand: AsyncParsableCommand {
 
   func run() async throws {
     let path = file.map { FilePath($0) } ?? state.directory.appending("flows.jsonl")
-    guard follow else {
-      var reader = try open(path)
-      return try show(&reader, FlowTable(width: Terminal.width ?? 160), header: true)
-    }
-    // The watch is there before the first read: nothing that is written in between is missed.
-    let watch = try FileWatch.start([path.removingLastComponent()])
-    var reader = try open(path)
     let table = FlowTable(width: Terminal.width ?? 160)
-    try show(&reader, table, header: true)
-    for await _ in watch.events { try show(&reader, table, header: false) }
-  }
-
-  private func open(_ path: FilePath) throws -> FlowLogReader {
+    if options.output == .table { Terminal.write(table.header) }
     do {
-      return try FlowLogReader.open(path, from: .oldest)
-    } catch {
+      if follow { return try await FlowLogReader.follow(path, from: .oldest) { line in try show(line, table) } }
+      var reader = try FlowLogReader.open(path, from: .oldest)
+      try reader.readAvailable { line in try show(line, table) }
+    } catch let error as FlowLogError {
       throw Failure("\(error)", status: error.errno == .permissionDenied ? .notPermitted : .notEnforcing)
     }
   }
 
-  private func show(_ reader: inout FlowLogReader, _ table: FlowTable, header: Bool) throws {
-    var text = header && options.output == .table ? table.header : ""
-    try reader.readAvailable { line in
-      guard let flow = FlowLine(json: line), matches(flow) else { return }
-      switch options.output {
-      case .table: text += table.line(flow)
-      case .json: text += String(decoding: line, as: UTF8.self) + "\n"
-      case .yaml: text += "---\n" + (try Document.yaml(flow))
-      }
-      if text.utf8.count > 1 << 16 {
-        Terminal.write(text)
-        text = ""
-      }
+  private func show(_ line: ArraySlice<UInt8>, _ table: FlowTable) throws {
+    guard let flow = FlowLine(json: line), matches(flow) else { return }
+    switch options.output {
+    case .table: Terminal.write(table.line(flow))
+    case .json: Terminal.write(String(decoding: line, as: UTF8.self) + "\n")
+    case .yaml: Terminal.write("---\n" + (try Document.yaml(flow)))
     }
-    Terminal.write(text)
   }
 
   private func matches(_ flow: FlowLine) -> Bool {

@@ -25,6 +25,8 @@ struct StatusCommand: ParsableCommand {
     var cells: Int
     var cellLimit: Int
     var pins: String
+    var programs: [String: String]
+    var recordsLost: UInt64?
     var policy: String?
     var policyErrors: [String]
     var lastError: String?
@@ -37,16 +39,32 @@ struct StatusCommand: ParsableCommand {
     let snapshot = try state.snapshot()
     let living = (try? state.client.ask(ControlRequest(.status)))?.agent
     let report = living ?? state.report()
+    let reader = PinnedReader(state: StateDirectory(state.state))
+    let attachments = (try? reader.attachments()) ?? []
+    // Without the privilege to look, the snapshot's word is taken.
+    let isAttached = attachments.isEmpty ? snapshot.attached : attachments.allSatisfy(\.isAttached)
     let status = Status(
-      enforcing: snapshot.attached, agent: living == nil ? "gone" : "running", agentPid: living?.pid,
+      enforcing: snapshot.attached && isAttached, agent: living == nil ? "gone" : "running", agentPid: living?.pid,
       generation: snapshot.generation, cgroup: snapshot.cgroup, workloads: snapshot.workloads.count,
       identities: snapshot.identities.count, rules: snapshot.rules.count, cells: snapshot.cells,
-      cellLimit: snapshot.cellLimit, pins: snapshot.pins, policy: report?.policyPath,
+      cellLimit: snapshot.cellLimit, pins: snapshot.pins,
+      programs: Dictionary(
+        attachments.map { ($0.program, $0.isAttached ? "program \($0.programID)" : "not attached") },
+        uniquingKeysWith: { first, _ in first }),
+      recordsLost: try? reader.counters().statistics.recordsLost, policy: report?.policyPath,
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       warnings: report?.warnings ?? snapshot.warnings)
     try options.print(status) { Self.text(status) }
     if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
+  }
+
+  private static func programs(_ status: Status) -> String {
+    let missing = status.programs.filter { $0.value == "not attached" }.keys.sorted()
+    guard !status.programs.isEmpty else { return "unknown: run as root" }
+    let attached = status.programs.count - missing.count
+    return "\(attached) of \(status.programs.count) attached"
+      + (missing.isEmpty ? "" : "; missing: " + missing.joined(separator: ", "))
   }
 
   private static func text(_ status: Status) -> String {
@@ -57,7 +75,9 @@ struct StatusCommand: ParsableCommand {
       ("policy", status.policy ?? "applied by hand"),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),
       ("identities", String(status.identities)), ("cells", "\(status.cells) of \(status.cellLimit)"),
-      ("connections cut", String(status.revoked)), ("failures", String(status.failures)), ("pins", status.pins),
+      ("connections cut", String(status.revoked)), ("failures", String(status.failures)), 
+      ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
+      ("programs", programs(status)),
     ]
     if let error = status.lastError { lines.append(("last error", error)) }
     lines += status.policyErrors.map { ("policy error", $0) }
