@@ -2,6 +2,7 @@
 import BPF
 import CDatapath
 import Enforcement
+import Kernel
 import Policy
 import TestSupport
 
@@ -60,7 +61,6 @@ struct Case: Sendable, CustomStringConvertible {
       case .rule: .rule
       case .default: .default
       case .local: .local
-      default: .excluded
       }
     return "\(subject) \(direction) \(by) \(!passes)"
   }
@@ -70,8 +70,8 @@ struct Case: Sendable, CustomStringConvertible {
     _ bench: ProgramBench
   ) throws {
     var key = sp_sender_key()
-    withUnsafeMutableBytes(of: &key.source) { for index in 0..<16 { unsafe $0[index] = source.bytes[index] } }
-    withUnsafeMutableBytes(of: &key.destination) { for index in 0..<16 { unsafe $0[index] = destination.bytes[index] } }
+    unsafe withUnsafeMutableBytes(of: &key.source) { for index in 0..<16 { unsafe $0[index] = source.bytes[index] } }
+    unsafe withUnsafeMutableBytes(of: &key.destination) { for index in 0..<16 { unsafe $0[index] = destination.bytes[index] } }
     key.source_port = packet.sourcePort.bigEndian
     key.destination_port = packet.destinationPort.bigEndian
     key.sequence = packet.sequence.bigEndian

@@ -4,6 +4,7 @@ import Enforcement
 import Glibc
 import Kernel
 import Policy
+import SystemPackage
 import TestSupport
 import Testing
 

@@ -49,7 +49,7 @@ final class ProgramBench: Sendable {
   func close() async throws {
     for worker in workers { worker.stop() }
     try await enforcer.detach()
-    _ = try? runOnFreshThread("clean") { () throws(KernelError) in _ = unsafe system("rm -rf '\(directory)'") }
+    try? sandbox.command(["rm", "-rf", directory])
   }
 
   /// The addresses at which the other namespaces reach a workload.
