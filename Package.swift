@@ -124,7 +124,11 @@ let package = Package(
       ],
       swiftSettings: house),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
+      name: "EndToEndTests",
+      dependencies: [
+        "Enforcement", "Policy", "Kernel", "TestSupport", "sallyport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: house),
   ],
   cLanguageStandard: .gnu2x
