@@ -29,7 +29,8 @@ public struct PinnedReader: Sendable {
     do throws(BPFError) {
       return try KernelTables(pins).counters()
     } catch {
-      throw DatapathError("read counters", pins.published, underlying: error, remedy: error.remedy ?? "run this as root")
+      throw DatapathError(
+        "read counters", pins.published, underlying: error, remedy: error.remedy ?? "run this as root")
     }
   }
 

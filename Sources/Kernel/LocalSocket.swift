@@ -54,7 +54,9 @@ public struct LocalSocket: ~Copyable, Sendable {
     return LocalSocket(adopting: connection)
   }
 
-  /// Who connected, or who listens. The corresponding option is `SO_PEERCRED` (unix(7)).
+  /// Who connected, or who listens.
+  ///
+  /// The corresponding option is `SO_PEERCRED` (unix(7)).
   public borrowing func peer() throws(KernelError) -> PeerCredentials {
     var credentials = PeerCredentials(pid: 0, uid: .max, gid: .max)
     var length = socklen_t(MemoryLayout<PeerCredentials>.size)

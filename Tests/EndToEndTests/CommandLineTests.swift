@@ -29,7 +29,7 @@ extension MachineRequirement {
 }
 
 /// A directory for one test, and the commands that run in it.
-private struct Bench: ~Copyable {
+private final class Bench {
   let sandbox: Sandbox
   let directory: String
   /// Where the agent and the commands run: not policed, and killed with the sandbox.
@@ -107,7 +107,8 @@ private let allowAll = """
       try bench.write("a.yaml", allowAll)
       let good = try bench.run(["policy", "check", "\(bench.directory)/policy"])
       #expect(good.status == 0, "\(good.text)")
-      try bench.write("b.yaml", allowAll.replacing("outgoing", with: "outgong").replacing("name: open", with: "name: b"))
+      let misspelt = allowAll.replacing("outgoing", with: "outgong").replacing("name: open", with: "name: b")
+      try bench.write("b.yaml", misspelt)
       let bad = try bench.run(["policy", "check", "\(bench.directory)/policy"])
       #expect(bad.status == 1)
       #expect(bad.text.contains("b.yaml:6: spec.outgong: there is no such field; did you mean `outgoing`?"))
@@ -133,7 +134,9 @@ private let allowAll = """
 
   @Test(
     "A command line that is not understood ends with 2",
-    arguments: [["frob"], ["exec"], ["exec", "--label", "a=b"], ["status", "--output", "xml"], ["run", "--max-entries", "1"]])
+    arguments: [
+      ["frob"], ["exec"], ["exec", "--label", "a=b"], ["status", "--output", "xml"], ["run", "--max-entries", "1"],
+    ])
   func usage(_ words: [String]) throws {
     try withSandbox { sandbox in
       let result = try Bench(sandbox).run(words)

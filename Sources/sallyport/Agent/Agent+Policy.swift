@@ -53,7 +53,11 @@ extension Agent {
     publication.rowsWritten += labelled?.rowsWritten ?? 0
     publication.revoked = await revoke()
     logger.info(
-      "policy in force: generation \(publication.generation), \(publication.rowsWritten) rows, \(publication.revoked) cut")
+      "policy in force",
+      metadata: [
+        "generation": "\(publication.generation)", "rows": "\(publication.rowsWritten)",
+        "cut": "\(publication.revoked)",
+      ])
     return publication
   }
 

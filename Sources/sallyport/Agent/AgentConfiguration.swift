@@ -3,7 +3,7 @@ internal import Kernel
 internal import SystemPackage
 internal import Yams
 
-/// How an agent runs. The keys of the file are the names of the options.
+/// How an agent runs; the keys of the file are the names of the options.
 struct AgentConfiguration: Sendable, Equatable {
   /// The cgroup to enforce on.
   var cgroup: String?

@@ -32,7 +32,7 @@ struct AgentProcess {
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
     let agent = Agent(
-      configuration: configuration, enforcer: enforcer, 
+      configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
       pipeline: pipeline, scanner: CgroupScanner(root: root), report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),

@@ -37,7 +37,9 @@ struct RevocationPass: Sendable {
     }
     for failure in result.failures { logger.error("revocation: \(failure)") }
     if !result.revoked.isEmpty {
-      logger.notice("revocation: \(result.destroyed) connections cut, \(result.gone) had ended, of \(result.judged) judged")
+      logger.notice(
+        "revocation",
+        metadata: ["cut": "\(result.destroyed)", "ended": "\(result.gone)", "judged": "\(result.judged)"])
     }
     return result.destroyed
   }

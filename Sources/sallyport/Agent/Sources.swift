@@ -56,9 +56,9 @@ struct PolicyWatcher: Service {
         let watch = try FileWatch.start([watched.isEmpty ? "." : watched], mask: Self.mask)
         defer { watch.stop() }
         changes.announcePolicy()
+        let name = path.lastComponent.map { FilePath(root: nil, [$0]) }
         for await batch in watch.events {
-          guard batch.contains(where: { isDirectory || $0.isOverflow || $0.name == path.lastComponent.map { FilePath(root: nil, [$0]) } })
-          else { continue }
+          guard batch.contains(where: { isDirectory || $0.isOverflow || $0.name == name }) else { continue }
           changes.announcePolicy()
           if batch.contains(where: { $0.mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 }) {
             logger.error("\(path): gone; the policy in force stays; put it back and send SIGHUP")

@@ -30,7 +30,8 @@ struct ExecCommand: ParsableCommand {
 
   func run() throws {
     let tag = WorkloadTag(
-      labels: try LabelSet(arguments: label), name: name, mode: observe ? .observe : .enforce, transientOwner: ProcessID.current.rawValue)
+      labels: try LabelSet(arguments: label), name: name, mode: observe ? .observe : .enforce,
+      transientOwner: ProcessID.current.rawValue)
     let namespace = try netns.map { try NetworkNamespace.open(FilePath($0)) }
     let cgroup = try enforcedCgroup(tag)
     do {

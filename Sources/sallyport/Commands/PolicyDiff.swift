@@ -25,8 +25,10 @@ struct PolicyDiff: ParsableCommand {
     var after: String
     var sign: String
 
-    var line: String { "\(sign) \(direction) \(subject) \(direction == "outgoing" ? "->" : "<-") \(peer) \(port): "
-      + "\(before) => \(after)\n" }
+    var line: String {
+      let arrow = direction == "outgoing" ? "->" : "<-"
+      return "\(sign) \(direction) \(subject) \(arrow) \(peer) \(port): \(before) => \(after)\n"
+    }
   }
 
   func run() throws {
@@ -58,7 +60,8 @@ struct PolicyDiff: ParsableCommand {
             changes.append(
               Change(
                 direction: direction.description, subject: subjectName, peer: peerName, port: name,
-                before: "\(old.action) by \(Self.cause(old))", after: "\(new.action) by \(Self.cause(new))", sign: sign))
+                before: "\(old.action) by \(Self.cause(old))", after: "\(new.action) by \(Self.cause(new))", sign: sign)
+            )
           }
         }
       }

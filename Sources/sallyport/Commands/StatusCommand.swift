@@ -68,14 +68,15 @@ struct StatusCommand: ParsableCommand {
   }
 
   private static func text(_ status: Status) -> String {
+    let gone = status.enforcing ? "gone; enforcement stays as it was left" : "gone"
     var lines = [
       ("enforcing", status.enforcing ? "yes" : "no"),
-      ("agent", status.agentPid.map { "running, pid \($0)" } ?? (status.enforcing ? "gone; enforcement stays as it was left" : "gone")),
+      ("agent", status.agentPid.map { "running, pid \($0)" } ?? gone),
       ("cgroup", status.cgroup), ("generation", String(status.generation)),
       ("policy", status.policy ?? "applied by hand"),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),
       ("identities", String(status.identities)), ("cells", "\(status.cells) of \(status.cellLimit)"),
-      ("connections cut", String(status.revoked)), ("failures", String(status.failures)), 
+      ("connections cut", String(status.revoked)), ("failures", String(status.failures)),
       ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
       ("programs", programs(status)),
     ]

@@ -30,7 +30,7 @@ struct ControlServer {
   /// How long a client may take to send its request: one slow client must not hold up the others for longer.
   private static let patience = 2
 
-  /// Starts to listen; calls arrive in the stream. The thread ends with the process.
+  /// Starts to listen on a thread that ends with the process; calls arrive in the stream.
   static func start(at path: FilePath, logger: Logger) throws -> AsyncStream<ControlCall> {
     let (stream, continuation) = AsyncStream.makeStream(of: ControlCall.self)
     let listener = Listener(try LocalSocket.listen(at: path))
