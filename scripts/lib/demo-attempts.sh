@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What is attempted in the demonstration, and what policy says about each.
+# shellcheck disable=SC2154  # sallyport, work and outside are set by those who source this
 
 failed=0
 

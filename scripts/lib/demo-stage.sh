@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The stage of the demonstration: what it makes on the host, and how all of it goes again.
+# shellcheck disable=SC2154  # sallyport, work and outside are set by those who source this
 
 name=sallyport-demo-$$
 work=$(mktemp -d "/tmp/$name.XXXX")

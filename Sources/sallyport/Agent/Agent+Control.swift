@@ -49,8 +49,16 @@ extension Agent {
     guard let path = request.cgroup, let text = request.tag else {
       throw Failure("workload.label needs a cgroup and a tag")
     }
+    let before = scanner.tag(at: path)
     let id = try scanner.tag(path, WorkloadTag(parsing: text))
-    let publication = try await publishWorkloads()
+    let publication: Publication?
+    do {
+      publication = try await publishWorkloads()
+    } catch {
+      // What is not enforced must not look as if it were.
+      _ = try? scanner.tag(path, before)
+      throw error
+    }
     fill(&response, publication)
     if publication != nil { response.revoked = await revoke() }
     response.warnings = workloadWarnings.filter { $0.hasPrefix("\(path):") }

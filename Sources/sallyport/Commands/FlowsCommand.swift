@@ -18,10 +18,10 @@ struct FlowsCommand: AsyncParsableCommand {
   func run() async throws {
     let path = file.map { FilePath($0) } ?? state.directory.appending("flows.jsonl")
     let table = FlowTable(width: Terminal.width ?? 160)
-    if options.output == .table { Terminal.write(table.header) }
     do {
-      if follow { return try await FlowLogReader.follow(path, from: .oldest) { line in try show(line, table) } }
       var reader = try FlowLogReader.open(path, from: .oldest)
+      if options.output == .table { Terminal.write(table.header) }
+      if follow { return try await FlowLogReader.follow(path, from: .oldest) { line in try show(line, table) } }
       try reader.readAvailable { line in try show(line, table) }
     } catch let error as FlowLogError {
       throw Failure("\(error)", status: error.errno == .permissionDenied ? .notPermitted : .notEnforcing)
