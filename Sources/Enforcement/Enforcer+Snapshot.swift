@@ -1,6 +1,5 @@
 // The enforcer's state as readers see it.
 
-internal import Glibc
 internal import Kernel
 internal import Logging
 internal import Policy
@@ -9,7 +8,7 @@ extension Enforcer {
   /// The state in force, for readers; it is also in the state directory.
   public var snapshot: Snapshot {
     var out = Snapshot()
-    out.pid = getpid()
+    out.pid = ProcessID.current.rawValue
     out.cgroup = cgroup
     out.pins = datapath.pins
     out.generation = shadow.generation
