@@ -16,7 +16,11 @@ public struct WorkloadWatcher: Sendable {
   public func run(_ changed: @Sendable () -> Void) async throws {
     while !Task.isCancelled {
       let paths = try self.paths()
-      guard let watch = try watch(paths) else { continue }
+      guard let watch = try watch(paths) else {
+        // If it was the root itself that went, this throws: there is nothing left to watch.
+        _ = try root.hierarchy.directory(at: root.path)
+        continue
+      }
       changed()
       // What was made between the listing and the watching has no watch yet, and nobody told us of it.
       if try self.paths() == paths { await follow(watch, changed) }

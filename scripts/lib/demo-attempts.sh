@@ -4,7 +4,7 @@
 
 failed=0
 
-row() { printf '%-34s %-10s %-26s %s\n' "$@"; }
+row() { printf '%-34s %-10s %-36s %s\n' "$@"; }
 
 attempt() { # attempt TITLE EXPECTED-PATTERN COMMAND...: runs it and compares what it printed
   local title=$1 expected=$2 answer verdict=ok
@@ -58,15 +58,15 @@ play() {
   attempt "api -> db, IPv4" PONG\  api redis-cli -h 10.77.0.1 PING
   attempt "api -> db, IPv6" PONG\  api redis-cli -h fd77::1 PING
   policy_says=reject
-  attempt "web -> db, IPv4" '*EPERM*us ' web "$sallyport" probe 10.77.0.1 6379
-  attempt "web -> db, IPv6" '*EPERM*us ' web "$sallyport" probe fd77::1 6379
+  attempt "web -> db, IPv4" '*EPERM*us ' web "$sallyport" probe --tries 20 10.77.0.1 6379
+  attempt "web -> db, IPv6" '*EPERM*us ' web "$sallyport" probe --tries 20 fd77::1 6379
   attempt "outside client -> api, IPv4" '*ETIMEDOUT*' in_network "$outside" "$sallyport" probe --timeout 700 10.77.0.1 8080
   attempt "outside client -> api, IPv6" '*ETIMEDOUT*' in_network "$outside" "$sallyport" probe --timeout 700 fd77::1 8080
   policy_says=observe
   attempt "api -> db, observed rule reported" '[1-9]*' observed
   policy_says=tightened
   attempt "api -> db, held, then forbidden" 'cut after*' tighten
-  attempt "api -> db, anew" '*EPERM*us ' api "$sallyport" probe 10.77.0.1 6379
+  attempt "api -> db, anew" '*EPERM*us ' api "$sallyport" probe --tries 20 10.77.0.1 6379
   "$sallyport" policy apply --state "$work/state" examples/policy >/dev/null
   policy_says=allow
   attempt "api -> db, allowed again" PONG\  api redis-cli -h 10.77.0.1 PING

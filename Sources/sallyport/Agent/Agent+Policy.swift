@@ -52,8 +52,8 @@ extension Agent {
     publication.generation = labelled?.generation ?? publication.generation
     publication.rowsWritten += labelled?.rowsWritten ?? 0
     publication.revoked = await revoke()
-    logger.info(
-      "policy in force",
+    logger.debug(
+      "policy in force, workloads labelled, connections judged again",
       metadata: [
         "generation": "\(publication.generation)", "rows": "\(publication.rowsWritten)",
         "cut": "\(publication.revoked)",

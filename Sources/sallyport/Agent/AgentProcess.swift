@@ -54,7 +54,8 @@ struct AgentProcess {
     _ sweep: ConversationSweep, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
-      agent, CgroupWatcher(watcher: WorkloadWatcher(root: root), changes: changes), HangupListener(changes: changes),
+      agent, CgroupWatcher(watcher: WorkloadWatcher(root: root), changes: changes, logger: logger),
+      HangupListener(changes: changes),
       ProcessPoller(isNeeded: { await agent.classifier.needsProcesses }, changes: changes),
       ControlListener(calls: calls, changes: changes), sweep,
     ]

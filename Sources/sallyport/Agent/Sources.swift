@@ -48,22 +48,27 @@ struct PolicyWatcher: Service {
   let logger: Logger
 
   func run() async throws {
-    try await cancelWhenGracefulShutdown {
+    await cancelWhenGracefulShutdown {
       while !Task.isCancelled {
         let isDirectory = (try? OwnedDescriptor.open(path, flags: O_RDONLY | O_DIRECTORY)) != nil
         // A file is watched through its directory, because editors replace files by renaming.
         let watched = isDirectory ? path : path.removingLastComponent()
-        let watch = try FileWatch.start([watched.isEmpty ? "." : watched], mask: Self.mask)
-        defer { watch.stop() }
+        guard let watch = try? FileWatch.start([watched.isEmpty ? "." : watched], mask: Self.mask) else {
+          // It may come back, and is read when it does; meanwhile the policy in force stays.
+          for await _ in Ticker.every(.seconds(1)) { break }
+          continue
+        }
         changes.announcePolicy()
         let name = path.lastComponent.map { FilePath(root: nil, [$0]) }
         for await batch in watch.events {
           guard batch.contains(where: { isDirectory || $0.isOverflow || $0.name == name }) else { continue }
           changes.announcePolicy()
           if batch.contains(where: { $0.mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 }) {
-            logger.error("\(path): gone; the policy in force stays; put it back and send SIGHUP")
+            logger.error("\(path): gone; the policy in force stays until it is back")
+            break
           }
         }
+        watch.stop()
       }
     }
   }
@@ -78,10 +83,17 @@ struct PolicyWatcher: Service {
 struct CgroupWatcher: Service {
   let watcher: WorkloadWatcher
   let changes: Changes
+  let logger: Logger
 
   func run() async throws {
-    try await cancelWhenGracefulShutdown { [watcher, changes] in
-      try await watcher.run { changes.announceWorkloads() }
+    await cancelWhenGracefulShutdown { [watcher, changes, logger] in
+      do {
+        try await watcher.run { changes.announceWorkloads() }
+      } catch {
+        // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
+        logger.error("\(error); looking at all cgroups every second from now on")
+        for await _ in Ticker.every(.seconds(1)) { changes.announceWorkloads() }
+      }
     }
   }
 }

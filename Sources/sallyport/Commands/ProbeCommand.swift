@@ -15,11 +15,24 @@ struct ProbeCommand: ParsableCommand {
   @Argument(help: "The address, IPv4 or IPv6.") var address: String
   @Argument(help: "The TCP port.") var port: UInt16
   @Option(help: "How long to wait, in milliseconds.") var timeout: Int32 = 2000
+  @Option(help: "How often to try; the fastest answer is printed.") var tries = 1
+
+  func validate() throws {
+    guard (1...10_000).contains(tries) else { throw ValidationError("--tries must be between 1 and 10000") }
+    guard timeout > 0 else { throw ValidationError("--timeout must be above 0") }
+  }
 
   func run() throws {
     let destination = try IPAddress(parsing: address)
-    let outcome = try ConnectionProbe.connect(
-      to: destination.bytes, isIPv4: destination.isIPv4, port: port, timeoutMilliseconds: timeout)
+    func attempt() throws -> ConnectionProbe.Outcome {
+      try ConnectionProbe.connect(
+        to: destination.bytes, isIPv4: destination.isIPv4, port: port, timeoutMilliseconds: timeout)
+    }
+    var outcome = try attempt()
+    for _ in 1..<tries {
+      let next = try attempt()
+      outcome = outcome.errno != next.errno || next.microseconds < outcome.microseconds ? next : outcome
+    }
     Terminal.print("\(address) \(port) \(outcome.name) \(outcome.microseconds) us")
     if !outcome.isConnected { throw ExitCode(ExitStatus.refused.rawValue) }
   }
