@@ -83,6 +83,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+        "Yams",
       ],
       swiftSettings: house),
     .executableTarget(
@@ -106,11 +109,16 @@ let package = Package(
       name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport", system, logging],
       swiftSettings: house),
     .testTarget(
+      name: "WorkloadsTests",
+      dependencies: [
+        "Workloads", "Enforcement", "Policy", "Kernel", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: house),
+    .testTarget(
       name: "EvidenceTests",
       dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
       swiftSettings: house),
-    .testTarget(
-      name: "WorkloadsTests", dependencies: ["Workloads", "Policy", "Kernel", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "DatapathTests",
       dependencies: [
