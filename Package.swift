@@ -83,7 +83,6 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-        .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
         "Yams",
       ],
@@ -111,8 +110,7 @@ let package = Package(
     .testTarget(
       name: "WorkloadsTests",
       dependencies: [
-        "Workloads", "Enforcement", "Policy", "Kernel", "TestSupport",
-        .product(name: "SystemPackage", package: "swift-system"),
+        "Workloads", "Enforcement", "Policy", "Kernel", "TestSupport", system,
       ],
       swiftSettings: house),
     .testTarget(
