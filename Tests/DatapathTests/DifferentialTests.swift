@@ -8,7 +8,9 @@ import SystemPackage
 import TestSupport
 import Testing
 
-@Suite("The programs agree with the specification", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces))
+@Suite(
+  "The programs agree with the specification", .serialized,
+  .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces))
 struct DifferentialTests {
   /// How many packets a run compares; the hours-long script asks for more.
   static var cases: Int {

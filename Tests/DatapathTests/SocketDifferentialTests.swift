@@ -7,7 +7,9 @@ import SystemPackage
 import TestSupport
 import Testing
 
-@Suite("Real sockets agree with the specification", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces))
+@Suite(
+  "Real sockets agree with the specification", .serialized,
+  .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces))
 struct SocketDifferentialTests {
   static let ports: [UInt16] = [22, 53, 80, 443, 8000, 8080, 65535]
 
