@@ -71,6 +71,7 @@ stage_down() {
   # What fails on the way down must not keep the rest from going.
   set +e
   trap - EXIT
+  trap '' INT TERM
   # Ctrl-C reaches the agent too: while it stops it neither answers nor lets go of its lock.
   for ((tries = 0; tries < 50; tries++)); do
     "$sallyport" detach --state "$work/state" >"$work/detach.log" 2>&1
