@@ -41,6 +41,7 @@ extension Enforcer {
   func writeSnapshot() {
     guard let state else { return }
     do throws(DatapathError) {
+      if isDetached { return try Snapshot.remove(state.snapshot) }
       try snapshot.write(to: state.snapshot)
     } catch {
       logger.error("\(error)")

@@ -41,16 +41,8 @@ struct DifferentialTests {
   private func compare(_ bench: ProgramBench, seed: UInt64) async throws -> Int {
     let drawn = try RandomPolicy(seed: seed)
     var random = SeededGenerator(seed: seed &* 31 &+ 7)
-    let labels = try (0..<ProgramBench.workloadCount).map { _ in try RandomPolicy.labels(&random) }
     let observer = random.below(ProgramBench.workloadCount * 2)
-    _ = try await bench.enforcer.update(
-      workloads: labels.indices.map { index in
-        WorkloadInstance(
-          cgroup: bench.cgroups[index].id, path: bench.cgroups[index].path.string, level: bench.cgroups[index].level,
-          labels: labels[index], observe: index == observer, source: "test",
-          addresses: [true, false].map { ProgramBench.address(of: index, isIPv4: $0) })
-      })
-    _ = try await bench.enforcer.apply(policy: drawn.policy, sources: [])
+    let labels = try await bench.publish(drawn.policy, observing: observer, using: &random)
     let rows = await bench.enforcer.workloadRows
     let numbers = labels.indices.map { rows[bench.cgroups[$0].id]?.identity.rawValue ?? 0 }
     let before = try await bench.enforcer.counters()

@@ -22,6 +22,8 @@ final class ProgramBench: Sendable {
   let senders: BPFMap<sp_sender_key, sp_sender>
   private let workers: [Worker]
   let cgroups: [CgroupDirectory]
+  /// Where all subjects are.
+  let inside: NetworkNamespace
   /// Held open: without its namespace the veth pair is gone.
   private let outside: NetworkNamespace
   private let interface: UInt32
@@ -30,6 +32,7 @@ final class ProgramBench: Sendable {
   init(_ sandbox: Sandbox) throws {
     self.sandbox = sandbox
     let inside = try sandbox.makeNamespace()
+    self.inside = inside
     outside = try sandbox.makeNamespace()
     try sandbox.connect(inside, ["10.99.0.1/24"], outside, ["10.99.0.2/24"])
     interface = try inside.run { UInt32(unsafe if_nametoindex("sp0")) }
@@ -72,6 +75,27 @@ final class ProgramBench: Sendable {
           : try ingress.testRun(packet: packet.bytes, context: context).returnValue == 1
       }
     }
+  }
+
+  /// Does `body` as one of the subjects.
+  func run<T: Sendable>(as subject: Int, _ body: @escaping @Sendable () throws -> T) throws -> T {
+    try workers[subject].run(body)
+  }
+
+  /// Gives the workloads random labels and puts a policy in force; returns the labels.
+  func publish(
+    _ policy: PolicySet, observing observer: Int? = nil, using random: inout SeededGenerator
+  ) async throws -> [LabelSet] {
+    let labels = try (0..<Self.workloadCount).map { _ in try RandomPolicy.labels(&random) }
+    _ = try await enforcer.update(
+      workloads: labels.indices.map { index in
+        WorkloadInstance(
+          cgroup: cgroups[index].id, path: cgroups[index].path.string, level: cgroups[index].level,
+          labels: labels[index], observe: index == observer, source: "test",
+          addresses: [true, false].map { Self.address(of: index, isIPv4: $0) })
+      })
+    _ = try await enforcer.apply(policy: policy, sources: [])
+    return labels
   }
 
   /// A struct __sk_buff that says only through which interface: its 11th word is `ifindex` (linux/bpf.h).

@@ -118,6 +118,11 @@ import Testing
         ids = try Hook.all.map { try PinnedLink.open(place.pins.link($0.program)).info().programID }
         #expect(throws: DatapathError.self) { try place.open() }
       }
+      let seen = try #require(try PinnedInspection.read(bpffs: place.options.bpffs, state: place.state))
+      #expect(seen.isEnforcing)
+      #expect(seen.cgroup == place.sandbox.cgroup.id)
+      #expect(seen.workloads == rows)
+      #expect(seen.cells > 0)
       let datapath = try place.open()
       #expect(!datapath.holdings.isNew)
       #expect(datapath.notes.isEmpty)
@@ -171,6 +176,7 @@ import Testing
       #expect(error?.remedy?.contains("detach") == true)
       #expect(try CgroupDatapath.remove(bpffs: options.bpffs, state: place.state))
       #expect(!FileManager.default.fileExists(atPath: "\(options.bpffs)/sallyport"))
+      #expect(try PinnedInspection.read(bpffs: options.bpffs, state: place.state) == nil)
       #expect(try !CgroupDatapath.remove(bpffs: options.bpffs, state: place.state))
     }
   }
