@@ -125,7 +125,9 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["CDatapath", "BPF", "Enforcement", "Evidence", "Kernel", "Policy", "TestSupport", system, logging],
+      dependencies: [
+        "CDatapath", "BPF", "Enforcement", "Evidence", "Kernel", "Policy", "TestSupport", system, logging,
+      ],
       swiftSettings: house),
   ],
   cLanguageStandard: .gnu2x
