@@ -71,7 +71,13 @@ stage_down() {
   # What fails on the way down must not keep the rest from going.
   set +e
   trap - EXIT
-  [[ -S $work/state/control.sock ]] && "$sallyport" detach --state "$work/state" >/dev/null 2>&1
+  trap '' INT TERM
+  # Ctrl-C reaches the agent too: while it stops it neither answers nor lets go of its lock.
+  for ((tries = 0; tries < 50; tries++)); do
+    "$sallyport" detach --state "$work/state" >"$work/detach.log" 2>&1
+    case $? in 0 | 3) break ;; esac
+    sleep 0.1
+  done
   ((${#pids[@]})) && kill "${pids[@]}" 2>/dev/null
   if [[ -n ${cgroup-} && -d $cgroup ]]; then
     [[ -w $cgroup/cgroup.kill ]] && echo 1 >"$cgroup/cgroup.kill"
