@@ -59,6 +59,14 @@ public final class Policed: Sendable {
 
   private func start() async throws {
     try await enforcer.start()
+    try resumeEvents()
+  }
+
+  /// Reads no records until `resumeEvents()`: they fill the ring.
+  public func pauseEvents() { datapath.stopEvents() }
+
+  /// Reads records again.
+  public func resumeEvents() throws {
     try datapath.startEvents { [events, flows] batch in
       flows.note(batch)
       events.note(batch)

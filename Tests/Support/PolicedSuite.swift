@@ -64,7 +64,7 @@ extension Policed {
     _ mode: String
   ) -> String {
     let text = "\(subject) \(direction) \(action) \(peer) \(ports) \(mode)"
-    let name = String(text.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }).lowercased()
+    let name = "set-" + String(text.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }).lowercased()
     let peers = peer == "any" ? "any" : peer.hasPrefix("network:")
       ? "[{network: \(peer.dropFirst(8))}]" : "[{selector: \"\(peer)\"}]"
     return """

@@ -152,6 +152,12 @@ public final class TestSocket: Sendable {
     return try Self.check(unsafe bytes.withUnsafeBytes { unsafe Glibc.send(raw, $0.baseAddress, $0.count, flags | noSignal) })
   }
 
+  /// Sends bytes on a connected socket.
+  @discardableResult
+  public func send(rawBytes bytes: [UInt8]) throws(Errno) -> Int {
+    try Self.check(unsafe bytes.withUnsafeBytes { unsafe Glibc.send(raw, $0.baseAddress, $0.count, noSignal) })
+  }
+
   /// Sends one datagram.
   @discardableResult
   public func send(_ text: String, to address: String, _ port: UInt16, flags: Int32 = 0) throws -> Int {

@@ -125,7 +125,7 @@ __noinline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct 
 		sp_record_asked(ctx, asked, flow);
 		return 0;
 	}
-	if (flow->peer.assurance != SP_ASSURED_SOCKET || !asked->is_tcp)
+	if (flow->peer.assurance != SP_ASSURED_SOCKET)
 		return 1;
 	other.generation = flow->generation;
 	other.direction = SP_INCOMING;
