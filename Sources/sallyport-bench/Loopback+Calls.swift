@@ -27,6 +27,21 @@ extension Loopback {
     try check(rc < 0 ? -errno : 0, operation, "loopback")
   }
 
+  static func socket(_ type: __socket_type) throws(KernelError) -> OwnedDescriptor {
+    let socket = try OwnedDescriptor.socket(AF_INET, Int32(type.rawValue), 0)
+    try limitWaiting(socket.raw)
+    return socket
+  }
+
+  /// A packet that somebody dropped is an error after five seconds, not the end of the run.
+  static func limitWaiting(_ socket: Int32) throws(KernelError) {
+    var limit = timeval(tv_sec: 5, tv_usec: 0)
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+      let size = socklen_t(MemoryLayout<timeval>.size)
+      try require(unsafe Int(setsockopt(socket, SOL_SOCKET, option, &limit, size)), "limit waiting of")
+    }
+  }
+
   static func bind(_ socket: Int32) throws(KernelError) {
     try require(unsafe withAddress(0) { unsafe Int(Glibc.bind(socket, $0, $1)) }, "bind")
   }

@@ -13,11 +13,11 @@ final class Loopback {
 
   /// Makes the server's sockets in the cgroup in which the process is now.
   init() throws(KernelError) {
-    listener = try OwnedDescriptor.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    listener = try Self.socket(SOCK_STREAM)
     try Self.bind(listener.raw)
     try Self.enlarge(listener.raw)
     try check(listen(listener.raw, 16) < 0 ? -errno : 0, "listen", "loopback")
-    datagrams = try OwnedDescriptor.socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    datagrams = try Self.socket(SOCK_DGRAM)
     try Self.bind(datagrams.raw)
     port = try Self.localPort(listener.raw)
     datagramPort = try Self.localPort(datagrams.raw)
@@ -42,7 +42,7 @@ final class Loopback {
         try Self.exchange(pair.client.raw, pair.server.raw, 65_536)
       }
     case .udpPingPong:
-      let client = try OwnedDescriptor.socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+      let client = try Self.socket(SOCK_DGRAM)
       try Self.bind(client.raw)
       try Self.connect(datagrams.raw, try Self.localPort(client.raw))
       try Self.connect(client.raw, datagramPort)
@@ -51,7 +51,7 @@ final class Loopback {
         try Self.exchange(self.datagrams.raw, client.raw, 64)
       }
     case .udpSendTo:
-      let client = try OwnedDescriptor.socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+      let client = try Self.socket(SOCK_DGRAM)
       try Self.bind(client.raw)
       try Self.connect(datagrams.raw, try Self.localPort(client.raw))
       return try timed(count) { () throws(KernelError) in
@@ -60,7 +60,7 @@ final class Loopback {
       }
     case .refused:
       return try timed(count) { () throws(KernelError) in
-        let client = try OwnedDescriptor.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let client = try Self.socket(SOCK_STREAM)
         try Self.expectRefusal(client.raw)
       }
     }
@@ -77,7 +77,7 @@ final class Loopback {
 
   /// A connected pair; both ends close with the values.
   private func connection() throws(KernelError) -> Connection {
-    let client = try OwnedDescriptor.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let client = try Self.socket(SOCK_STREAM)
     var one: Int32 = 1
     _ = unsafe setsockopt(client.raw, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
     try Self.enlarge(client.raw)
@@ -85,6 +85,7 @@ final class Loopback {
     let accepted = accept(listener.raw, nil, nil)
     try check(accepted < 0 ? -errno : accepted, "accept", "loopback")
     _ = unsafe setsockopt(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
+    try Self.limitWaiting(accepted)
     return Connection(client: client, server: OwnedDescriptor(adopting: accepted))
   }
 }

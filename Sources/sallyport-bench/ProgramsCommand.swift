@@ -34,7 +34,7 @@ struct ProgramsCommand: AsyncParsableCommand {
     defer { arena.remove() }
     var instances: [(name: String, instance: Instance)] = []
     do {
-      instances.append(("1 rule", try await Rivals.small(in: arena)))
+      instances.append(("2 rules", try await Rivals.small(in: arena)))
       if !small {
         let synthetic = SyntheticPolicy(rules: rules, identityCount: identities, cells: cells, seed: 1)
         let (instance, found) = try await Rivals.large(in: arena, synthetic)

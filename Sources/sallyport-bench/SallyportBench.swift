@@ -5,7 +5,7 @@ internal import ArgumentParser
 @main
 struct Entry {
   static func main() async {
-    // Before any other thread exists, so that every thread has these signals blocked and cleaning up always happens.
+    // First, so that cleaning up happens from the first thing that is made.
     Interruption.arm()
     await SallyportBench.main()
   }

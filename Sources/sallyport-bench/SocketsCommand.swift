@@ -27,9 +27,10 @@ struct SocketsCommand: AsyncParsableCommand {
     defer { arena.remove() }
     var instances: [Instance] = []
     do {
-      let small = try await Rivals.small(in: arena)
+      // A part alone sees half of each conversation: only a policy that allows by default lets its packets pass.
+      let small = try await Rivals.small(in: arena, defaults: parts ? Rivals.openDefaults : Rivals.defaults)
       instances.append(small)
-      var contestants = [.nothing, try .empty(), try Contestant.sallyport("sallyport, 1 rule", small)]
+      var contestants = [.nothing, try .empty(), try Contestant.sallyport("sallyport, 2 rules", small)]
       if large {
         let synthetic = SyntheticPolicy(rules: rules, identityCount: identities, cells: cells, seed: 1)
         let (instance, found) = try await Rivals.large(in: arena, synthetic)
@@ -43,6 +44,8 @@ struct SocketsCommand: AsyncParsableCommand {
         }
       }
       if !noRecords { for instance in instances { try instance.datapath.startEvents { _ in } } }
+      // Without the connect hook a refused SYN is dropped at egress, and its sender waits for minutes.
+      let loads = parts ? loads.filter { $0 != .refused } : loads
       let tournament = Tournament(contestants: contestants, loads: loads, rounds: rounds)
       try tournament.run(in: arena, cpu: cpu)
       report.tables += tournament.tables

@@ -49,8 +49,8 @@ struct SyntheticPolicy: Sendable {
   func policy(variant: Int = 0) throws -> PolicySet {
     var numbers = SeededNumbers(seed: seed ^ 0x5a11)
     var ruleSets = extra
-    // Ordinary rules give about 20 entries each.
-    let broadShare = max(0, cells - rules * 20) / (applications * Self.classesPerApplication / 2 * 2)
+    // Found by counting: ordinary rules give about nine entries each, `wide` 16,000, a broad rule one per web class.
+    let broadShare = max(0, cells - rules * 9 - 16_000) / max(1, applications * 19 / 10)
     for application in 0..<applications {
       var incoming: [Rule] = []
       var outgoing: [Rule] = []
