@@ -125,6 +125,7 @@ extension OwnedDescriptor {
   }
 
   fileprivate borrowing func linkInfo() throws(BPFError) -> LinkInfo {
+    try requireKind("link")
     var info = bpf_link_info()
     var size = UInt32(MemoryLayout<bpf_link_info>.size)
     try checkBPF(unsafe bpf_obj_get_info_by_fd(raw, &info, &size), "describe", "link")

@@ -20,6 +20,7 @@ public struct BPFProgram: ~Copyable, Sendable {
 
   /// Takes a program's descriptor and asks the kernel about it; EINVAL if it is no program.
   public init(descriptor: consuming OwnedDescriptor) throws(BPFError) {
+    try descriptor.requireKind("prog")
     var info = bpf_prog_info()
     var size = UInt32(MemoryLayout<bpf_prog_info>.size)
     try checkBPF(unsafe bpf_obj_get_info_by_fd(descriptor.raw, &info, &size), "describe", "program")

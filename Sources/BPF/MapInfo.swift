@@ -23,6 +23,7 @@ public struct MapInfo: Equatable, Sendable {
 
   /// Asks the kernel about a map; EINVAL if the descriptor is none.
   public init(of descriptor: borrowing OwnedDescriptor) throws(BPFError) {
+    try descriptor.requireKind("map")
     var info = bpf_map_info()
     var size = UInt32(MemoryLayout<bpf_map_info>.size)
     try checkBPF(unsafe bpf_obj_get_info_by_fd(descriptor.raw, &info, &size), "describe", "map")

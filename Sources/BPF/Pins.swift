@@ -23,6 +23,18 @@ extension OwnedDescriptor {
     throw BPFError("pin", path, Errno(rawValue: -rc), remedy: remedy)
   }
 
+  /// Throws EINVAL unless the descriptor is a `kind`: map, prog or link.
+  ///
+  /// The kernel describes whatever it is given, and a map's description reads well as a program's: so the kind is
+  /// taken from the descriptor's name in /proc. Without /proc nothing is refused.
+  borrowing func requireKind(_ kind: String) throws(BPFError) {
+    guard let target = target?.string else { return }
+    // The kernel writes bpf-map and bpf-prog, but bpf_link.
+    guard target == "anon_inode:bpf-\(kind)" || target == "anon_inode:bpf_\(kind)" else {
+      throw BPFError("open \(kind)", "descriptor \(raw)", .invalidArgument, remedy: "it is \(target)")
+    }
+  }
+
   /// A descriptor of our own for one that libbpf keeps; negative means that there is none.
   static func duplicate(of raw: Int32, _ subject: String) throws(BPFError) -> OwnedDescriptor {
     try checkBPF(raw, "find", subject)

@@ -1,15 +1,67 @@
 // Reads the policy documents of a directory or file, all of them or none.
 
+internal import Kernel
+internal import SystemPackage
+
 /// Where policy documents are: a directory of `*.yaml`, `*.yml` and `*.json`, or one file.
 public struct PolicyDirectory: Sendable, Hashable {
+  /// The largest file that is read, in bytes; the parser's limit too.
+  public static let maximumFileSize = 8 << 20
+  /// The most files that are read.
+  static let maximumFiles = 4096
+
   /// The path as given.
   public let path: String
 
   /// Takes a path; nothing is read yet.
   public init(_ path: String) { self.path = path }
 
-  /// Reads all documents, sorted by name; a file of more than 8 MiB and a file that is no regular one are errors.
+  /// Reads all documents, sorted by name.
+  ///
+  /// Subdirectories, hidden files and other names are left out; symbolic links to files are followed. A file that
+  /// cannot be read, that is too large, that changes while it is read, that is not UTF-8 or no regular file is an
+  /// error: the policy is read whole or not at all.
   public func read() throws(DatapathError) -> [PolicySource] {
-    throw DatapathError("read policy", path, reason: "not there yet")
+    do throws(KernelError) {
+      guard try FileKind.at(path) == .directory else { return [try Self.document(path)] }
+      let names = try directoryNames(path).filter(Self.isDocument)
+      guard names.count <= Self.maximumFiles else {
+        throw KernelError(
+          "read", "\(names.count) documents", .fileTooLarge,
+          remedy: "put several documents in one file, separated by ---")
+      }
+      var sources: [PolicySource] = []
+      for name in names {
+        let file = path.hasSuffix("/") ? path + name : "\(path)/\(name)"
+        if try FileKind.at(file) != .directory { sources.append(try Self.document(file)) }
+      }
+      return sources
+    } catch {
+      throw Self.failure(path, error)
+    }
+  }
+
+  private static func isDocument(_ name: String) -> Bool {
+    !name.hasPrefix(".") && [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
+  }
+
+  private static func document(_ file: String) throws(KernelError) -> PolicySource {
+    let bytes = try readRegularFile(file, limit: maximumFileSize)
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw KernelError("read", file, .illegalByteSequence, remedy: "save it as UTF-8")
+    }
+    return PolicySource(name: file, bytes: bytes)
+  }
+
+  private static func failure(_ path: String, _ error: KernelError) -> DatapathError {
+    var remedy = error.remedy
+    if error.errno == .noSuchFileOrDirectory {
+      remedy = "name a directory or file that is there; a policy may also be an empty directory"
+    } else if error.errno == .tooManySymbolicLinkLevels {
+      remedy = "remove the symbolic links that lead to each other"
+    }
+    return DatapathError(
+      "read policy", error.subject == path ? path : error.subject, reason: KernelError.describe(error.errno),
+      underlying: error, remedy: remedy)
   }
 }

@@ -94,7 +94,9 @@ struct Shadow: Sendable, Equatable {
     // Counters that were removed are gone; new ones at zero are all that can be restored.
     case .removeCounts(let keys): return .addCounts(keys.filter(counted.contains))
     case .addCounts(let keys): return .removeCounts(keys.filter { !counted.contains($0) })
-    case .setCells, .setNetworks, .setWorkloads, .gracePeriod, .activate: return nil
+    // Whatever the failed write did, this generation is the one in force; it comes before its slot's rows change.
+    case .activate: return .activate(generation)
+    case .setCells, .setNetworks, .setWorkloads, .gracePeriod: return nil
     }
   }
 

@@ -78,3 +78,10 @@ public struct SlotContents: Sendable, Equatable {
   public static let empty = SlotContents(
     classes: [:], portClasses: Array(repeating: 0, count: Tables.portClassCount), cells: [:], networks: [:])
 }
+
+extension SlotContents: CustomStringConvertible {
+  /// How many rows there are: all of them would be a book.
+  public var description: String {
+    "\(classes.count) identities, \(cells.count) cells, \(networks.count) networks"
+  }
+}

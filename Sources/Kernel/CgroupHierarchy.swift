@@ -1,4 +1,5 @@
 // Where the cgroup v2 hierarchy is mounted, and the way from names and processes to its directories.
+internal import CLinux
 internal import Glibc
 public import SystemPackage
 
@@ -83,6 +84,25 @@ public struct CgroupHierarchy: Equatable, Sendable {
   /// The directory with a path as /proc/PID/cgroup shows it, such as `/system.slice/ssh.service`.
   public func directory(at path: FilePath) throws(KernelError) -> CgroupDirectory {
     try CgroupDirectory.open(in: self, path: path)
+  }
+
+  /// The directory with a number, or nil if it is gone or the mount does not show it.
+  ///
+  /// Needs CAP_DAC_READ_SEARCH.
+  public func directory(id: CgroupID) throws(KernelError) -> CgroupDirectory? {
+    let mounted = try OwnedDescriptor.open(mount.mountPoint, flags: O_RDONLY | O_DIRECTORY)
+    let rc = sp_open_by_id(mounted.raw, id.rawValue)
+    guard rc != -ESTALE, rc != -ENOENT else { return nil }
+    let opened = OwnedDescriptor(adopting: try check(rc, "open cgroup", "id \(id)"))
+    // The kernel tells the path from here; it may be removed before it is opened by that path.
+    guard var below = opened.target, below.removePrefix(mount.mountPoint) else { return nil }
+    do {
+      let found = try directory(at: mount.root.appending(below.components))
+      return found.id == id ? found : nil
+    } catch {
+      guard error.errno == .noSuchFileOrDirectory else { throw error }
+      return nil
+    }
   }
 
   /// The path in the file system of a path in the hierarchy; nil if the mount does not show it.

@@ -13,6 +13,9 @@ struct CgroupDirectoryTests {
       #expect(leaf.level == 3)
       let again = try CgroupHierarchy.find().directory(at: leaf.path)
       #expect(again.id == leaf.id)
+      #expect(try CgroupHierarchy.find().directory(id: leaf.id)?.path == leaf.path)
+      try leaf.remove()
+      #expect(try CgroupHierarchy.find().directory(id: leaf.id) == nil)
       #expect(leaf.id != sandbox.cgroup.id)
       #expect(try sandbox.cgroup.childNames() == ["a"])
     }

@@ -77,7 +77,7 @@ public final class Policed: Sendable {
   public static func with<T>(maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T) async throws -> T {
     try await withSandbox { sandbox in
       let directory = try temporaryDirectory()
-      defer { removeDirectory(directory) }
+      defer { removeStateDirectory(directory) }
       let policed = try Policed(sandbox, directory, maxEntries: maxEntries)
       let result: Result<T, any Error>
       do {
@@ -257,7 +257,7 @@ private func temporaryDirectory() throws -> String {
 }
 
 /// Removes a directory with the files in it.
-private func removeDirectory(_ path: String) {
+private func removeStateDirectory(_ path: String) {
   guard let stream = unsafe opendir(path) else { return }
   while let entry = unsafe readdir(stream) {
     let bytes = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { unsafe Array($0.prefix { $0 != 0 }) }

@@ -2,30 +2,47 @@
 
 /// Shows flow lines under one header; each line stands alone, so nothing has to be held back.
 public struct FlowTable: Sendable {
-  private static let fixed: [(title: String, width: Int)] = [
-    ("TIME", 12), ("EVENT", 7), ("VERDICT", 7), ("DIR", 3),
-  ]
-  private static let shares: [(title: String, least: Int, share: Int)] = [
-    ("FROM", 14, 3), ("TO", 14, 3), ("PORT", 8, 0), ("DECIDED BY", 12, 2), ("PROCESS", 10, 1), ("DETAIL", 20, 3),
+  /// A column: its title, its least width, its share of what is left, and the order in which columns go when the
+  /// terminal is too narrow for all.
+  private struct Column {
+    var title: String
+    var least: Int
+    var share = 0
+    var goes = Int.max
+    var cell: @Sendable (FlowLine) -> String
+  }
+
+  private static let all: [Column] = [
+    Column(title: "TIME", least: 12) { String($0.time.dropFirst(11).prefix(12)) },
+    Column(title: "EVENT", least: 7) { $0.event },
+    Column(title: "VERDICT", least: 7) { $0.verdict },
+    Column(title: "DIR", least: 3, goes: 2) { $0.direction == "outgoing" ? "out" : "in" },
+    Column(title: "FROM", least: 12, share: 3) { end($0.source) },
+    Column(title: "TO", least: 12, share: 3) { end($0.destination) },
+    Column(title: "PORT", least: 8, cell: port),
+    Column(title: "DECIDED BY", least: 10, share: 2, cell: decision),
+    Column(title: "PROCESS", least: 8, share: 1, goes: 1, cell: process),
+    Column(title: "DETAIL", least: 8, share: 3, goes: 0, cell: detail),
   ]
 
+  private let shown: [Column]
   private let columns: [Table.Column]
   private let widths: [Int]
 
-  /// A table for a terminal of `width` columns; narrow ones get the least widths that still say something.
+  /// A table for a terminal of `width` columns; below 105 it leaves out details, then processes, then directions.
   public init(width: Int = 160) {
-    var widths = Self.fixed.map(\.width) + Self.shares.map(\.least)
-    let gaps = 2 * (widths.count - 1)
-    var spare = max(width - widths.reduce(0, +) - gaps, 0)
-    let total = Self.shares.reduce(0) { $0 + $1.share }
-    let extra = spare
-    for (index, column) in Self.shares.enumerated() {
-      let more = min(extra * column.share / total, spare)
-      widths[Self.fixed.count + index] += more
-      spare -= more
+    var shown = Self.all
+    func least() -> Int { shown.reduce(0) { $0 + $1.least } + 2 * (shown.count - 1) }
+    while least() > width, let first = shown.indices.min(by: { shown[$0].goes < shown[$1].goes }),
+      shown[first].goes < Int.max
+    {
+      shown.remove(at: first)
     }
-    self.widths = widths
-    columns = (Self.fixed.map(\.title) + Self.shares.map(\.title)).map { Table.Column($0) }
+    let spare = max(width - least(), 0)
+    let shares = max(shown.reduce(0) { $0 + $1.share }, 1)
+    widths = shown.map { $0.least + spare * $0.share / shares }
+    columns = shown.map { Table.Column($0.title) }
+    self.shown = shown
   }
 
   /// The titles.
@@ -33,11 +50,7 @@ public struct FlowTable: Sendable {
 
   /// One record.
   public func line(_ flow: FlowLine) -> String {
-    let cells = [
-      String(flow.time.dropFirst(11).prefix(12)), flow.event, flow.verdict,
-      flow.direction == "outgoing" ? "out" : "in", Self.end(flow.source), Self.end(flow.destination),
-      Self.port(flow), Self.decision(flow), Self.process(flow), Self.detail(flow),
-    ]
+    let cells = shown.map { $0.cell(flow) }
     return Table.line(cells.map { $0.isEmpty ? "-" : $0.shownSafely }, columns, widths)
   }
 

@@ -164,8 +164,16 @@ public struct FlowTracker: Sendable {
   private mutating func refused(_ event: FlowEvent) -> FlowRecord {
     let process = event.pid != 0 ? processes.process(of: event) : owners[event.socket] ?? owners[event.listener]
     let names = FlowRecord.Names(of: event, in: history.names(for: event.generation), process: process)
-    // A conversation that was cut is over; a refused attempt to connect again leaves the socket free for another.
-    if event.flags.contains(.revoked) || event.direction == .outgoing { flows.remove(Key(event)) }
+    if event.flags.contains(.revoked) {
+      let key = Key(event)
+      if event.protocol == .tcp, var known = flows[key] {
+        // The kernel will tell the close, with the counts; it is to say why.
+        known.flow.flags.insert(.revoked)
+        flows.set(known, for: key)
+      } else {
+        flows.remove(key)
+      }
+    }
     return record(.refused, Tracked(flow: event, names: names, isJudged: true, isOpen: false), at: event.time)
   }
 

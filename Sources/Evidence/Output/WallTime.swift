@@ -1,6 +1,6 @@
 // Wall-clock time from the kernel's monotonic time, and its RFC 3339 form.
 
-internal import Glibc
+internal import Kernel
 
 /// A point in time: nanoseconds since 1970 in UTC.
 public struct WallTime: Sendable, Hashable, Comparable, CustomStringConvertible {
@@ -34,19 +34,12 @@ public struct ClockOffset: Sendable, Equatable {
 
   /// The offset now.
   public static func current() -> ClockOffset {
-    let monotonic = read(CLOCK_MONOTONIC)
-    return ClockOffset(nanoseconds: read(CLOCK_REALTIME) &- monotonic)
+    let monotonic = Clock.monotonicNanoseconds()
+    return ClockOffset(nanoseconds: Clock.wallNanoseconds() &- monotonic)
   }
 
   /// The time of day of a monotonic time in nanoseconds.
   public func wallTime(of monotonic: UInt64) -> WallTime { WallTime(nanoseconds: monotonic &+ nanoseconds) }
-
-  private static func read(_ clock: clockid_t) -> UInt64 {
-    var time = timespec()
-    // Cannot fail: both clocks exist on every Linux, and the memory is ours.
-    _ = unsafe clock_gettime(clock, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-  }
 }
 
 /// Writes times; remembers the last second, whose date is most of the work.

@@ -1,0 +1,150 @@
+// The kernel's counters for people, for programs and for Prometheus.
+
+public import Enforcement
+internal import Kernel
+internal import Policy
+
+/// What was judged, why, and what evidence was lost.
+public struct Counters: Sendable {
+  /// One counter of one workload that is not zero.
+  public struct Row: Sendable, Equatable {
+    /// The workload's cgroup path; `host` for what runs outside of every workload.
+    public var workload: String
+    /// `outgoing` or `incoming`.
+    public var direction: String
+    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`; or `observed`, `revoked`.
+    public var reason: String
+    /// `allow` or `reject`; `-` for `observed` and `revoked`.
+    public var verdict: String
+    /// How many packets, calls or conversations.
+    public var count: UInt64
+  }
+
+  /// All rows, by workload, direction and reason.
+  public let rows: [Row]
+  /// The datapath's own counters, by name.
+  public let statistics: [(name: String, value: UInt64, meaning: String)]
+
+  /// Names the counters; a workload that the snapshot does not know is shown by its cgroup id.
+  public init(_ counters: DatapathCounters, snapshot: Snapshot) {
+    let paths = Dictionary(snapshot.workloads.map { ($0.cgroup, $0.path) }, uniquingKeysWith: { $1 })
+    let named = counters.workloads.map { (paths[$0] ?? "cgroup \($0.rawValue)", $1) }.sorted { $0.0 < $1.0 }
+    rows = ([("host", counters.host)] + named).flatMap { Self.rows($0.0, $0.1) }
+    let kernel = counters.statistics
+    statistics = [
+      ("records", kernel.records, "Records written to the ring."),
+      ("records_lost", kernel.recordsLost, "Records lost because the ring was full."),
+      ("records_suppressed", kernel.recordsSuppressed, "Refusals left out: the same was reported a second before."),
+      ("conversations_full", kernel.conversationsFull, "Packets judged as new because no state could be kept."),
+      ("senders_failed", kernel.sendersFailed, "Senders that could not be told to the receiver."),
+      ("senders_ambiguous", kernel.sendersAmbiguous, "Senders that two workloads claimed to be."),
+      ("table_missing", kernel.tableMissing, "Packets refused because a table was missing."),
+    ]
+  }
+
+  private static func rows(_ workload: String, _ counts: WorkloadCounts) -> [Row] {
+    var rows: [Row] = []
+    for direction in [Direction.outgoing, .incoming] {
+      func add(_ reason: String, _ verdict: String, _ count: UInt64) {
+        guard count > 0 else { return }
+        rows.append(
+          Row(
+            workload: workload, direction: direction.description, reason: reason, verdict: verdict, count: count))
+      }
+      for reason in FlowEvent.DecidedBy.allCases where reason != .nothing {
+        add("\(reason.name)", "allow", counts[direction, reason, refused: false])
+        add("\(reason.name)", "reject", counts[direction, reason, refused: true])
+      }
+      add("observed", "-", counts.observed(direction))
+      add("revoked", "-", counts.revoked(direction))
+    }
+    return rows
+  }
+
+  /// The rows, then the losses, as tables.
+  public func text(width: Int? = nil) -> String {
+    var table = Table(columns: [
+      .init("WORKLOAD", minimum: 12), .init("DIRECTION"), .init("REASON"), .init("VERDICT"),
+      .init("COUNT", rightAligned: true),
+    ])
+    for row in rows { table.add([row.workload, row.direction, row.reason, row.verdict, "\(row.count)"]) }
+    var own = Table(columns: [.init("DATAPATH"), .init("COUNT", rightAligned: true), .init("MEANING", minimum: 12)])
+    for (name, value, meaning) in statistics { own.add([name, "\(value)", meaning]) }
+    return table.text(width: width) + "\n" + own.text(width: width)
+  }
+
+  /// `{"workloads":[…],"datapath":{…}}` and a newline.
+  public var json: String {
+    var json = JSONBytes()
+    json.raw("{\"workloads\":[")
+    for (index, row) in rows.enumerated() {
+      json.raw(index == 0 ? "{\"workload\":" : ",{\"workload\":")
+      json.string(row.workload)
+      json.raw(",\"direction\":")
+      json.string(row.direction)
+      json.raw(",\"reason\":")
+      json.string(row.reason)
+      if row.verdict != "-" {
+        json.raw(",\"verdict\":")
+        json.string(row.verdict)
+      }
+      json.raw(",\"count\":")
+      json.number(row.count)
+      json.raw("}")
+    }
+    json.raw("],\"datapath\":{")
+    for (index, (name, value, _)) in statistics.enumerated() {
+      if index > 0 { json.raw(",") }
+      json.string(name)
+      json.raw(":")
+      json.number(value)
+    }
+    json.raw("}}\n")
+    return String(decoding: json.bytes, as: UTF8.self)
+  }
+
+  /// OpenMetrics 1.0 text, ended by `# EOF`.
+  public var openMetrics: String {
+    var text = "# TYPE sallyport_verdicts counter\n# HELP sallyport_verdicts Verdicts by workload and reason.\n"
+    for row in rows where row.verdict != "-" {
+      text +=
+        "sallyport_verdicts_total{\(Self.labels(row)),verdict=\"\(row.verdict)\"} \(row.count)\n"
+    }
+    for (reason, help) in [
+      ("observed", "Verdicts that an observed rule or workload would have changed."),
+      ("revoked", "Conversations ended because policy no longer allows them."),
+    ] {
+      text += "# TYPE sallyport_\(reason) counter\n# HELP sallyport_\(reason) \(help)\n"
+      for row in rows where row.reason == reason {
+        text += "sallyport_\(reason)_total{\(Self.labels(row))} \(row.count)\n"
+      }
+    }
+    for (name, value, meaning) in statistics {
+      text += "# TYPE sallyport_\(name) counter\n# HELP sallyport_\(name) \(meaning)\n"
+      text += "sallyport_\(name)_total \(value)\n"
+    }
+    return text + "# EOF\n"
+  }
+
+  private static func labels(_ row: Row) -> String {
+    let reason = row.verdict == "-" ? "" : ",reason=\"\(row.reason)\""
+    return "workload=\"\(row.workload.openMetricsEscaped)\",direction=\"\(row.direction)\"\(reason)"
+  }
+}
+
+extension String {
+  /// A label's value: backslash, quote and newline are escaped, other control characters cannot be said and become `?`.
+  var openMetricsEscaped: String {
+    var result = ""
+    for scalar in unicodeScalars {
+      switch scalar {
+      case "\\": result += "\\\\"
+      case "\"": result += "\\\""
+      case "\n": result += "\\n"
+      case _ where scalar.isUnsafeToShow: result += "?"
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,70 @@
+// Looks processes up in /proc while they live, and never takes a later process for an earlier one.
+
+public import Enforcement
+internal import Kernel
+internal import SystemPackage
+
+/// Adds executable and user name to the processes of records.
+///
+/// A process is held by a pidfd as long as it is remembered: while that has not exited, its number cannot have come to
+/// mean another process, so one cheap call tells whether what is remembered still holds.
+public struct LiveProcesses: ProcessNaming {
+  private final class Held: Sendable {
+    let handle: ProcessHandle
+    let name: ProcessName
+
+    init(_ handle: consuming ProcessHandle, _ name: ProcessName) {
+      self.handle = handle
+      self.name = name
+    }
+  }
+
+  private struct Key: Hashable {
+    var pid: UInt32
+    // Another name is another program after exec, or another thread.
+    var command: CommandName
+    var uid: UInt32
+  }
+
+  private var held: [Key: Held] = [:]
+  private var users = UserNames()
+  /// Each costs a descriptor; 256 leave most of the usual limit of 1024 to others.
+  private let limit: Int
+
+  /// Remembers at most `limit` processes.
+  public init(limit: Int = 256) { self.limit = max(limit, 1) }
+
+  /// The process of a record, with its executable if it still lives and is certainly the same.
+  public mutating func process(of event: FlowEvent) -> ProcessName {
+    let key = Key(pid: event.pid, command: event.command, uid: event.uid)
+    if let known = held[key], !known.handle.hasExited { return known.name }
+    let user = users.name(of: event.uid, now: event.time)
+    guard event.pid != 0, let raw = Int32(exactly: event.pid), let found = look(raw, event) else {
+      // Gone: what was remembered of it is still right, unless its number was given away, which `look` would have seen.
+      if let known = held.removeValue(forKey: key) { return known.name }
+      return ProcessName(pid: event.pid, command: event.command, executable: nil, uid: event.uid, user: user)
+    }
+    let name = ProcessName(
+      pid: event.pid, command: event.command, executable: found.executable, uid: event.uid, user: user)
+    if held.count >= limit { held.removeAll() }
+    held[key] = Held(found.handle, name)
+    return name
+  }
+
+  private struct Found: ~Copyable {
+    let handle: ProcessHandle
+    let executable: String?
+  }
+
+  /// The process that has the number now, if it had it already when the record was written.
+  private func look(_ pid: Int32, _ event: FlowEvent) -> Found? {
+    guard let handle = try? ProcessHandle.open(ProcessID(rawValue: pid)), let facts = try? handle.facts() else {
+      return nil
+    }
+    // Start times count ticks of 10 ms (USER_HZ is 100 on every architecture that we build for) and time asleep.
+    let asleep = Clock.bootNanoseconds() &- Clock.monotonicNanoseconds()
+    let started = facts.startTime &* 10_000_000 &- asleep
+    guard Int64(bitPattern: event.time &- started) >= 0 else { return nil }
+    return Found(handle: handle, executable: facts.executable?.string)
+  }
+}

@@ -1,0 +1,40 @@
+// The kinds of work that are measured on real sockets.
+
+internal import ArgumentParser
+
+/// A kind of work; the raw value is its name on the command line.
+enum Load: String, ExpressibleByArgument, CaseIterable, Sendable {
+  /// connect, accept, close of both ends.
+  case connect
+  /// One byte there and one back on an established connection.
+  case tcpPingPong = "tcp-pingpong"
+  /// 64 bytes there and back between connected UDP sockets.
+  case udpPingPong = "udp-pingpong"
+  /// 64 bytes there with sendto(2) on an unconnected UDP socket.
+  case udpSendTo = "udp-sendto"
+  /// 64 KiB through an established connection.
+  case stream
+  /// A connect() that does not come through: without a policy because nobody listens.
+  case refused
+
+  /// How many units make a batch of some milliseconds.
+  var batch: Int {
+    switch self {
+    case .connect, .refused: 150
+    case .tcpPingPong: 600
+    case .udpPingPong, .udpSendTo: 1000
+    case .stream: 200
+    }
+  }
+
+  /// The measure of performance.md that it answers, with its target.
+  var target: String {
+    switch self {
+    case .connect: "P3: ratio ≤ 1.05"
+    case .tcpPingPong: "P1: added ≤ 1.3"
+    case .stream: "P1: added ≤ 1.3, ≥ 0.99 of nothing"
+    case .udpPingPong, .udpSendTo: "P2: added ≤ 1.6"
+    case .refused: "P6: ≤ 5 µs with socket() and close()"
+    }
+  }
+}
