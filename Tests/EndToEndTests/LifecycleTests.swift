@@ -237,16 +237,25 @@ struct LifecycleTests {
 
   // MARK: Flood
 
-  @Test("[49] a refused flood costs a record a second per tuple and CPU, and the rest is counted")
-  func flood() async throws {
+  @Test(
+    "[49] a refused flood costs a record a second per tuple and CPU, and the rest is counted",
+    arguments: [
+      IPProtocol.udp, .tcp,
+    ])
+  func flood(kind: IPProtocol) async throws {
     let (web, _) = try await webAndStore()
     try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
     let mark = try policed.mark()
     let before = try policed.counters()
     let began = Clock.monotonicNanoseconds()
     try web.run {
-      let socket = try TestSocket.udp()
-      for _ in 0..<5000 { _ = try? socket.send("x", to: "127.0.0.1", 9999) }
+      for _ in 0..<5000 {
+        if kind == .udp {
+          _ = try? TestSocket.udp().send("x", to: "127.0.0.1", 9999)
+        } else {
+          _ = try? TestSocket.tcp().connect("127.0.0.1", 9999)
+        }
+      }
     }
     let seconds = Int((Clock.monotonicNanoseconds() - began) / 1_000_000_000) + 1
     let told = try policed.told(after: mark).filter { $0.kind == .refused && $0.remotePort == 9999 }
@@ -268,7 +277,7 @@ struct LifecycleTests {
     policed.pauseEvents()
     let before = try policed.counters().statistics
     try web.run {
-      for _ in 0..<26000 { _ = try? TestSocket.tcp().connect("127.0.0.1", 9998) }
+      for _ in 0..<26000 { try TestSocket.udp().connect("127.0.0.1", 9998) }
     }
     let after = try policed.counters().statistics
     try policed.resumeEvents()
