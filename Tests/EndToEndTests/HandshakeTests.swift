@@ -1,7 +1,6 @@
 // TCP while it opens: cookies, data in the SYN, and a policy that changes between SYN and ACK.
 internal import BPF
 internal import Enforcement
-internal import Glibc
 internal import Kernel
 internal import Policy
 internal import SystemPackage
@@ -23,24 +22,13 @@ struct HandshakeTests {
     )
   }
 
-  /// Sets a sysctl of a network namespace of ours.
-  private static func set(_ name: String, _ value: String, in namespace: NetworkNamespace) throws {
-    try namespace.run {
-      let file = unsafe open("/proc/sys/net/ipv4/\(name)", O_WRONLY | O_CLOEXEC)
-      guard file >= 0 else { throw Errno(rawValue: errno) }
-      defer { close(file) }
-      let bytes = Array(value.utf8)
-      guard unsafe write(file, bytes, bytes.count) == bytes.count else { throw Errno(rawValue: errno) }
-    }
-  }
-
   @Test("[16] with SYN cookies an allowed caller gets in, is known, and a refused one does not get in")
   func cookies() async throws {
     try await policed.apply(Self.allow + Policed.outgoing("app=intruder", to: "any", "any"))
     let (web, db, pair) = try await webAndStore()
     let intruder = try await policed.workload("intruder", "app=intruder")
-    try Self.set("tcp_syncookies", "2", in: pair.right)
-    defer { try? Self.set("tcp_syncookies", "1", in: pair.right) }
+    try pair.right.set(sysctl: "ipv4/tcp_syncookies", "2")
+    defer { try? pair.right.set(sysctl: "ipv4/tcp_syncookies", "1") }
     for address in ["10.77.0.2", "fd77::2"] {
       let listener = try db.run(in: pair.right) { try TestSocket.listening(address, 9000) }
       let mark = try policed.mark()

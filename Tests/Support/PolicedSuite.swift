@@ -1,4 +1,7 @@
 // One policed sandbox for all the tests of a suite, and the policies that tests write most.
+internal import Glibc
+public import Kernel
+internal import SystemPackage
 public import Testing
 
 /// Gives a suite one `Policed.current`; its tests run one after the other and each puts its own policy in force.
@@ -34,6 +37,17 @@ extension Policed {
   }
 
   private struct MissingSandbox: Error {}
+
+  /// Two workloads in the two namespaces of `pair()`: web may reach db on some ports, and nothing else is allowed.
+  public func webAndStore(
+    _ ports: String
+  ) async throws -> (web: PolicedThread, db: PolicedThread, pair: NamespacePair) {
+    try await apply(Self.allowing("app=web", to: "app=db", ports))
+    return (
+      try await workload("web", "app=web", at: ["10.77.0.1", "fd77::1"]),
+      try await workload("db", "app=db", at: ["10.77.0.2", "fd77::2"]), try pair()
+    )
+  }
 
   /// Documents that let `source` reach `destination` on some ports: a rule at either end.
   public static func allowing(
@@ -112,5 +126,16 @@ extension Policed {
     spec: {cidrs: [\(cidrs)]}
 
     """
+  }
+}
+
+extension NetworkNamespace {
+  /// Sets a sysctl of this namespace, such as `ipv4/tcp_syncookies`; never one of the initial namespace.
+  public func set(sysctl name: String, _ value: String) throws {
+    try run {
+      let file = try OwnedDescriptor.open(FilePath("/proc/sys/net/\(name)"), flags: O_WRONLY)
+      let bytes = Array(value.utf8)
+      guard unsafe write(file.raw, bytes, bytes.count) == bytes.count else { throw Errno(rawValue: errno) }
+    }
   }
 }

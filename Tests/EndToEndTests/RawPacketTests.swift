@@ -1,4 +1,4 @@
-// Everything that is not a plain TCP or UDP socket: ICMP, raw sockets, fragments, extension headers, other protocols.
+// What raw sockets and packet sockets send: fragments, extension headers, other protocols, forged frames.
 internal import Enforcement
 internal import Kernel
 internal import Policy
@@ -7,115 +7,21 @@ internal import TestSupport
 internal import Testing
 
 @Suite(
-  "Raw packets and other protocols", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
-struct ProtocolTests {
+  "Raw packets", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+struct RawPacketTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }
 
   private func webAndStore(
     _ ports: String
   ) async throws -> (web: PolicedThread, db: PolicedThread, pair: Policed.NamespacePair) {
-    try await policed.apply(Policed.allowing("app=web", to: "app=db", ports))
-    return (
-      try await policed.workload("web", "app=web", at: ["10.77.0.1", "fd77::1"]),
-      try await policed.workload("db", "app=db", at: ["10.77.0.2", "fd77::2"]), try policed.pair()
-    )
-  }
-
-  /// The next echo request or reply that a raw socket gets; neighbour discovery is passed over.
-  private static func echo(_ family: Family, _ socket: TestSocket) throws -> [UInt8] {
-    while true {
-      let packet = try socket.receiveBytes()
-      // IPv4 comes with its header.
-      let message = family == .ipv4 ? Array(packet.dropFirst(20)) : packet
-      if family == .ipv4 || message.first == 128 || message.first == 129 { return message }
-    }
+    try await policed.webAndStore(ports)
   }
 
   /// How many unreadable packets of a workload were refused so far.
   private func invalid(_ thread: PolicedThread) throws -> UInt64 {
     try policed.counters().workloads[thread.cgroup.id]?[.outgoing, .invalid, refused: true] ?? 0
   }
-
-  // MARK: ICMP
-
-  @Test("an echo that policy allows is answered; one that it does not is EPERM", arguments: ["10.77.0.2", "fd77::2"])
-  func echo(address: String) async throws {
-    let family = Family(of: address)
-    let (web, _, pair) = try await webAndStore("icmp/8, icmp6/128")
-    let (request, reply): (UInt8, UInt8) = family == .ipv4 ? (8, 0) : (128, 129)
-    let socket = try web.run(in: pair.left) {
-      let socket = try TestSocket.icmp(family)
-      try socket.send(bytes: icmpMessage(request, id: 70), to: address)
-      return socket
-    }
-    #expect(try Self.echo(family, socket).first == reply)
-    _ = try await webAndStore("tcp/1")
-    #expect(
-      try web.refusal(in: pair.left) {
-        try TestSocket.icmp(family).send(bytes: icmpMessage(request, id: 71), to: address)
-      } == .notPermitted)
-  }
-
-  @Test(
-    "[incident 1] an echo id that is in use passes no request the other way, only the reply",
-    arguments: [
-      ("10.77.0.2", "10.77.0.1"), ("fd77::2", "fd77::1"),
-    ])
-  func echoReused(address: String, own: String) async throws {
-    let family = Family(of: address)
-    let (web, _, pair) = try await webAndStore("icmp/8, icmp6/128")
-    let (request, reply): (UInt8, UInt8) = family == .ipv4 ? (8, 0) : (128, 129)
-    let socket = try web.run(in: pair.left) {
-      let socket = try TestSocket.icmp(family)
-      try socket.send(bytes: icmpMessage(request, id: 77), to: address)
-      return socket
-    }
-    _ = try Self.echo(family, socket)
-    let mark = try policed.mark()
-    try pair.right.run {
-      let attacker = try TestSocket.icmp(family)
-      try attacker.send(bytes: icmpMessage(request, id: 77), to: own)
-      try attacker.send(bytes: icmpMessage(reply, id: 78), to: own)
-      try attacker.send(bytes: icmpMessage(reply, id: 77, sequence: 2), to: own)
-    }
-    // All three arrived in order: what is read first is the reply that was asked for.
-    let first = try Self.echo(family, socket)
-    #expect(first.first == reply)
-    #expect(first[5] == 77 && first[7] == 2)
-    let refused = try policed.told(after: mark).filter { $0.kind == .refused && $0.direction == .incoming }
-    #expect(refused.contains { $0.localPort == 77 })
-    #expect(refused.contains { $0.localPort == 78 })
-  }
-
-  @Test("[18] time exceeded and packet too big always pass; other errors need a rule")
-  func icmpErrors() async throws {
-    let (web, _, pair) = try await webAndStore("tcp/1")
-    let socket = try web.run(in: pair.left) { try TestSocket.icmp() }
-    try pair.right.run {
-      let sender = try TestSocket.icmp()
-      try sender.send(bytes: icmpMessage(3, code: 1), to: "10.77.0.1")
-      try sender.send(bytes: icmpMessage(11), to: "10.77.0.1")
-      try sender.send(bytes: icmpMessage(3, code: 4), to: "10.77.0.1")
-    }
-    let types = [try socket.receiveBytes(), try socket.receiveBytes()].map { Array($0.dropFirst(20).prefix(2)) }
-    #expect(types == [[11, 0], [3, 4]])
-    #expect(!socket.isReadable)
-  }
-
-  @Test("[18] destination unreachable reaches the connected UDP socket that caused it")
-  func unreachable() async throws {
-    let (web, _, pair) = try await webAndStore("udp/9999")
-    let client = try web.run(in: pair.left) {
-      let client = try TestSocket.udp()
-      try client.connect("10.77.0.2", 9999)
-      try client.send("x")
-      return client
-    }
-    #expect(throws: Errno.connectionRefused) { try client.receive() }
-  }
-
-  // MARK: Raw sockets
 
   @Test(
     "a raw TCP socket is judged packet by packet, also when it is connected and says ESTABLISHED",
