@@ -17,7 +17,8 @@ struct CrossNamespaceTests {
     try await policed.workload("db", "app=db", at: ["10.77.0.2", "fd77::2"])
   }
 
-  @Test("an allowed connection crosses a veth, and its sender is known by hand-off", arguments: ["10.77.0.2", "fd77::2"])
+  @Test(
+    "an allowed connection crosses a veth, and its sender is known by hand-off", arguments: ["10.77.0.2", "fd77::2"])
   func allowed(address: String) async throws {
     try await policed.apply(Policed.allowing("app=web", to: "app=db", Self.ports))
     let (web, db, pair) = (try await policed.workload("web", "app=web"), try await db(), try policed.pair())
@@ -86,7 +87,9 @@ struct CrossNamespaceTests {
     #expect(!server.isReadable)
   }
 
-  @Test("a datagram larger than the link's MTU is fragmented, reassembled and let through", arguments: ["10.77.0.2", "fd77::2"])
+  @Test(
+    "a datagram larger than the link's MTU is fragmented, reassembled and let through",
+    arguments: ["10.77.0.2", "fd77::2"])
   func largeDatagram(address: String) async throws {
     try await policed.apply(Policed.allowing("app=web", to: "app=db", Self.ports))
     let (web, db, pair) = (try await policed.workload("web", "app=web"), try await db(), try policed.pair())

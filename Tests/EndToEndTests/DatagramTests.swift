@@ -16,9 +16,11 @@ struct DatagramTests {
     return (try await policed.workload("web", "app=web"), try await policed.workload("db", "app=db"))
   }
 
-  @Test("[22] a source address chosen with IP_PKTINFO changes nothing about who sends", arguments: [
-    ("127.0.0.1", "127.0.0.2"), ("::1", "::1"),
-  ])
+  @Test(
+    "[22] a source address chosen with IP_PKTINFO changes nothing about who sends",
+    arguments: [
+      ("127.0.0.1", "127.0.0.2"), ("::1", "::1"),
+    ])
   func chosenSource(destination: String, source: String) async throws {
     let (web, db) = try await webAndStore()
     let server = try db.run { try TestSocket.bound(destination, 9001) }
@@ -37,7 +39,8 @@ struct DatagramTests {
     let other = try db.run { try TestSocket.bound(family.loopback, 9002) }
     let sent = try web.run {
       try TestSocket.udp(family).send(
-        "x", toEach: [(family.loopback, 9001), (family.loopback, 9001), (family.loopback, 9002), (family.loopback, 9001)])
+        "x",
+        toEach: [(family.loopback, 9001), (family.loopback, 9001), (family.loopback, 9002), (family.loopback, 9001)])
     }
     #expect(sent == 2)
     #expect(try server.receive() == "x")
@@ -126,9 +129,11 @@ struct DatagramTests {
     #expect(!server.isReadable)
   }
 
-  @Test("[24] 0.0.0.0 and :: as a destination mean loopback, and are judged as it", arguments: [
-    ("0.0.0.0", "127.0.0.1"), ("::", "::1"),
-  ])
+  @Test(
+    "[24] 0.0.0.0 and :: as a destination mean loopback, and are judged as it",
+    arguments: [
+      ("0.0.0.0", "127.0.0.1"), ("::", "::1"),
+    ])
   func unspecifiedDestination(destination: String, meant: String) async throws {
     let (web, db) = try await webAndStore()
     let family = Family(of: destination)
@@ -149,7 +154,9 @@ struct DatagramTests {
   @Test("[24] all of 127/8 is loopback, not only its first address")
   func restOfLoopback() async throws {
     let (web, db) = try await webAndStore()
-    let listeners = try db.run { (try TestSocket.listening("127.0.0.2", 9000), try TestSocket.listening("127.0.0.2", 9002)) }
+    let listeners = try db.run {
+      (try TestSocket.listening("127.0.0.2", 9000), try TestSocket.listening("127.0.0.2", 9002))
+    }
     try web.run { try TestSocket.tcp().connect("127.0.0.2", 9000) }
     _ = try listeners.0.accept()
     #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.2", 9002) } == .notPermitted)
@@ -180,7 +187,9 @@ struct DatagramTests {
     #expect(!foreign.0.isReadable)
     let callers = try web.run {
       (0..<20).compactMap { _ -> TestSocket? in
-        guard let caller = try? TestSocket.tcp(), (try? caller.startConnect("127.0.0.1", 9000)) != nil else { return nil }
+        guard let caller = try? TestSocket.tcp(), (try? caller.startConnect("127.0.0.1", 9000)) != nil else {
+          return nil
+        }
         return caller
       }
     }

@@ -25,7 +25,8 @@ struct IdentityTests {
     let (web, db, host) = try await webAndStore()
     // The host may talk to db on both ports, so that only the socket's own identity makes the difference.
     try await policed.apply(
-      Policed.allowing("app=web", to: "app=db", "udp/9001") + Policed.incoming("app=db", from: "any", "udp/9001, udp/9002"))
+      Policed.allowing("app=web", to: "app=db", "udp/9001")
+        + Policed.incoming("app=db", from: "any", "udp/9001, udp/9002"))
     let mark = try policed.mark()
     let server = try db.run { try TestSocket.bound("127.0.0.1", 9001) }
     let other = try db.run { try TestSocket.bound("127.0.0.1", 9002) }
@@ -59,10 +60,12 @@ struct IdentityTests {
     #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
   }
 
-  @Test("[2] a socket that was passed by SCM_RIGHTS must be allowed for its maker and for its user", arguments: [
-    ("web", "web", true), ("web", "host", false), ("host", "web", false), ("intruder", "web", false),
-    ("web", "intruder", false), ("intruder", "intruder", false),
-  ])
+  @Test(
+    "[2] a socket that was passed by SCM_RIGHTS must be allowed for its maker and for its user",
+    arguments: [
+      ("web", "web", true), ("web", "host", false), ("host", "web", false), ("intruder", "web", false),
+      ("web", "intruder", false), ("intruder", "intruder", false),
+    ])
   func passedSocket(maker: String, user: String, isAllowed: Bool) async throws {
     let (_, db, _) = try await webAndStore()
     _ = try await policed.workload("intruder", "app=intruder")

@@ -26,7 +26,9 @@ struct LifecycleTests {
     let first = Policed.allowing("app=web", to: "app=db", "tcp/9000")
     let second = Policed.allowing("app=web", to: "app=db", "tcp/9001")
     var allowed: [UInt32: UInt16] = [try await policed.apply(second).generation: 9001]
-    let listeners = try db.run { (try TestSocket.listening("127.0.0.1", 9000), try TestSocket.listening("127.0.0.1", 9001)) }
+    let listeners = try db.run {
+      (try TestSocket.listening("127.0.0.1", 9000), try TestSocket.listening("127.0.0.1", 9001))
+    }
     let mark = try policed.mark()
     let load = try Background { progress in
       try web.run { () throws -> Int in
@@ -64,7 +66,8 @@ struct LifecycleTests {
   @Test("[37] tightening cuts live TCP at both ends, loosening lets the next attempt through")
   func revocation() async throws {
     let (web, db) = try await webAndStore()
-    let allow = Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.allowing("app=web", to: "app=db", "tcp/9005")
+    let allow =
+      Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.allowing("app=web", to: "app=db", "tcp/9005")
     try await policed.apply(allow)
     let connect: @Sendable (UInt16) throws -> (client: TestSocket, server: TestSocket) = { port in
       let listener = try db.run { try TestSocket.listening("127.0.0.1", port) }
@@ -123,7 +126,9 @@ struct LifecycleTests {
     let (web, db) = try await webAndStore()
     let before = try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
     await #expect(throws: PolicyErrors.self) { try await policed.apply("kind: Nonsense") }
-    await #expect(throws: PolicyErrors.self) { try await policed.apply(Policed.outgoing("app=web", to: "network:none", "any")) }
+    await #expect(throws: PolicyErrors.self) {
+      try await policed.apply(Policed.outgoing("app=web", to: "network:none", "any"))
+    }
     #expect(await policed.enforcer.snapshot.generation == before.generation)
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
     try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
@@ -198,11 +203,12 @@ struct LifecycleTests {
       let senders = try BPFMap<Bytes56, Bytes24>.pinned(path)
       var written = 0
       while progress.next() || written <= senders.info.maxEntries {
-        try senders.setAll((0..<4096).map { number in
-          var key = Bytes56()
-          key.words[0] = UInt64(written + number)
-          return (key, Bytes24())
-        })
+        try senders.setAll(
+          (0..<4096).map { number in
+            var key = Bytes56()
+            key.words[0] = UInt64(written + number)
+            return (key, Bytes24())
+          })
         written += 4096
       }
       return written
@@ -231,16 +237,25 @@ struct LifecycleTests {
 
   // MARK: Flood
 
-  @Test("[49] a refused flood costs a record a second per tuple and CPU, and the rest is counted")
-  func flood() async throws {
+  @Test(
+    "[49] a refused flood costs a record a second per tuple and CPU, and the rest is counted",
+    arguments: [
+      IPProtocol.udp, .tcp,
+    ])
+  func flood(kind: IPProtocol) async throws {
     let (web, _) = try await webAndStore()
     try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
     let mark = try policed.mark()
     let before = try policed.counters()
     let began = Clock.monotonicNanoseconds()
     try web.run {
-      let socket = try TestSocket.udp()
-      for _ in 0..<5000 { _ = try? socket.send("x", to: "127.0.0.1", 9999) }
+      for _ in 0..<5000 {
+        if kind == .udp {
+          _ = try? TestSocket.udp().send("x", to: "127.0.0.1", 9999)
+        } else {
+          _ = try? TestSocket.tcp().connect("127.0.0.1", 9999)
+        }
+      }
     }
     let seconds = Int((Clock.monotonicNanoseconds() - began) / 1_000_000_000) + 1
     let told = try policed.told(after: mark).filter { $0.kind == .refused && $0.remotePort == 9999 }
@@ -248,7 +263,9 @@ struct LifecycleTests {
     #expect(told.count <= (seconds + 1) * 8)
     let after = try policed.counters()
     #expect(after.statistics.recordsSuppressed - before.statistics.recordsSuppressed == UInt64(5000 - told.count))
-    let refused: (DatapathCounters) -> UInt64 = { $0.workloads[web.cgroup.id]?[.outgoing, .default, refused: true] ?? 0 }
+    let refused: (DatapathCounters) -> UInt64 = {
+      $0.workloads[web.cgroup.id]?[.outgoing, .default, refused: true] ?? 0
+    }
     #expect(refused(after) - refused(before) == 5000)
   }
 
@@ -260,7 +277,7 @@ struct LifecycleTests {
     policed.pauseEvents()
     let before = try policed.counters().statistics
     try web.run {
-      for _ in 0..<26000 { _ = try? TestSocket.tcp().connect("127.0.0.1", 9998) }
+      for _ in 0..<26000 { try TestSocket.udp().connect("127.0.0.1", 9998) }
     }
     let after = try policed.counters().statistics
     try policed.resumeEvents()

@@ -6,7 +6,8 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Raw packets and other protocols", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite(
+  "Raw packets and other protocols", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
 struct ProtocolTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }
@@ -56,9 +57,11 @@ struct ProtocolTests {
       } == .notPermitted)
   }
 
-  @Test("[incident 1] an echo id that is in use passes no request the other way, only the reply", arguments: [
-    ("10.77.0.2", "10.77.0.1"), ("fd77::2", "fd77::1"),
-  ])
+  @Test(
+    "[incident 1] an echo id that is in use passes no request the other way, only the reply",
+    arguments: [
+      ("10.77.0.2", "10.77.0.1"), ("fd77::2", "fd77::1"),
+    ])
   func echoReused(address: String, own: String) async throws {
     let family = Family(of: address)
     let (web, _, pair) = try await webAndStore("icmp/8, icmp6/128")
@@ -114,9 +117,11 @@ struct ProtocolTests {
 
   // MARK: Raw sockets
 
-  @Test("a raw TCP socket is judged packet by packet, also when it is connected and says ESTABLISHED", arguments: [
-    "127.0.0.1", "10.77.0.2",
-  ])
+  @Test(
+    "a raw TCP socket is judged packet by packet, also when it is connected and says ESTABLISHED",
+    arguments: [
+      "127.0.0.1", "10.77.0.2",
+    ])
   func rawTCP(address: String) async throws {
     let (web, _, pair) = try await webAndStore("tcp/9000")
     let namespace = address.hasPrefix("127") ? nil : pair.left
@@ -169,9 +174,11 @@ struct ProtocolTests {
     #expect(try invalid(web) == before + 1)
   }
 
-  @Test("[20] a chain of IPv6 extension headers is followed to the port up to 8 headers, and refused beyond", arguments: [
-    0, 1, 8, 9, 12,
-  ])
+  @Test(
+    "[20] a chain of IPv6 extension headers is followed to the port up to 8 headers, and refused beyond",
+    arguments: [
+      0, 1, 8, 9, 12,
+    ])
   func extensionHeaders(count: Int) async throws {
     let (web, db, pair) = try await webAndStore("udp/9001")
     let server = try db.run(in: pair.right) { try TestSocket.bound("fd77::2", 9001) }
@@ -193,9 +200,11 @@ struct ProtocolTests {
     }
   }
 
-  @Test("[25] GRE, SCTP and UDP-Lite are refused with the protocol told, and pass where a rule names them", arguments: [
-    (UInt8(47), "gre"), (132, "sctp/9"), (136, "ip/136"),
-  ])
+  @Test(
+    "[25] GRE, SCTP and UDP-Lite are refused with the protocol told, and pass where a rule names them",
+    arguments: [
+      (UInt8(47), "gre"), (132, "sctp/9"), (136, "ip/136"),
+    ])
   func otherProtocols(number: UInt8, port: String) async throws {
     var (web, db, pair) = try await webAndStore("tcp/9000")
     let mark = try policed.mark()

@@ -35,9 +35,11 @@ struct RealProgramTests {
     return try policed.sandbox.start(words, cgroup: cgroup, namespace: namespace, output: null.raw).wait()
   }
 
-  @Test("curl reaches nginx over TCP where policy says so, and is refused at once where it does not", arguments: [
-    "10.77.0.2", "[fd77::2]",
-  ])
+  @Test(
+    "curl reaches nginx over TCP where policy says so, and is refused at once where it does not",
+    arguments: [
+      "10.77.0.2", "[fd77::2]",
+    ])
   func nginx(address: String) async throws {
     guard Self.installed("nginx", "curl") else { return }
     let pair = try policed.pair()
@@ -95,7 +97,7 @@ struct RealProgramTests {
     }
     let bound = policed.events.first(after: mark) { $0.kind == .bind && $0.localPort == 6390 }
     #expect(bound?.cgroup == server.id.rawValue)
-    let cli = ["redis-cli", "-p", "6390"]
+    let cli = ["sh", "-c", "exec redis-cli -p 6390 \"$@\" 2>/dev/null", "sh"]
     var answer = try run(cli + ["SET", "key", "value"], in: client, policed.home)
     // bind() comes a moment before listen().
     for _ in 0..<20 where answer != 0 { answer = try run(cli + ["SET", "key", "value"], in: client, policed.home) }

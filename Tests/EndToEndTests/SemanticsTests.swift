@@ -3,6 +3,7 @@ internal import Enforcement
 internal import Glibc
 internal import Kernel
 internal import Policy
+internal import Synchronization
 internal import SystemPackage
 internal import TestSupport
 internal import Testing
@@ -16,10 +17,15 @@ struct SemanticsTests {
     (try await policed.workload("web", "app=web"), try await policed.workload("db", "app=db"))
   }
 
-  /// Whether web reaches db's listener on tcp/9000.
+  /// A port of its own for each attempt, because the same refusal twice within a second is told once.
+  private static let ports = UInt16(9000)...9499
+  private static let attempts = Atomic<UInt16>(0)
+
+  /// Whether web reaches a listener of db on one of the ports.
   private func reaches(_ web: PolicedThread, _ db: PolicedThread) throws -> Bool {
-    let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
-    let refusal = try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) }
+    let port = Self.ports.lowerBound + Self.attempts.wrappingAdd(1, ordering: .relaxed).oldValue
+    let listener = try db.run { try TestSocket.listening("127.0.0.1", port) }
+    let refusal = try web.refusal { try TestSocket.tcp().connect("127.0.0.1", port) }
     #expect(refusal == nil || refusal == .notPermitted)
     #expect(listener.isReadable == (refusal == nil))
     return refusal == nil
@@ -28,8 +34,8 @@ struct SemanticsTests {
   @Test("both ends decide: a rule at one end alone lets nothing through")
   func bothEnds() async throws {
     let (web, db) = try await webAndStore()
-    let out = Policed.outgoing("app=web", to: "app=db", "tcp/9000")
-    let `in` = Policed.incoming("app=db", from: "app=web", "tcp/9000")
+    let out = Policed.outgoing("app=web", to: "app=db", "tcp/9000-9499")
+    let `in` = Policed.incoming("app=db", from: "app=web", "tcp/9000-9499")
     try await policed.apply(out)
     #expect(try !reaches(web, db))
     try await policed.apply(`in`)
@@ -43,7 +49,7 @@ struct SemanticsTests {
     let (web, db) = try await webAndStore()
     let allow = Policed.allowing("app=web", to: "app=db", "any")
     for reject in [
-      Policed.outgoing("app=web", to: "any", "tcp/9000", action: "reject"),
+      Policed.outgoing("app=web", to: "any", "tcp/9000-9499", action: "reject"),
       Policed.outgoing("app=web", to: "app=db", "any", action: "reject"),
       Policed.incoming("app", from: "any", "any", action: "reject"),
     ] {
@@ -61,17 +67,17 @@ struct SemanticsTests {
     let (web, db) = try await webAndStore()
     var mark = try policed.mark()
     try await policed.apply(
-      Policed.allowing("app=web", to: "app=db", "tcp/9000")
-        + Policed.outgoing("app=web", to: "any", "tcp/9000", action: "reject", mode: "observe"))
+      Policed.allowing("app=web", to: "app=db", "tcp/9000-9499")
+        + Policed.outgoing("app=web", to: "any", "tcp/9000-9499", action: "reject", mode: "observe"))
     #expect(try reaches(web, db))
-    let passed = policed.events.first(after: mark) { $0.kind == .attempt && $0.remotePort == 9000 }
+    let passed = policed.events.first(after: mark) { $0.kind == .attempt && Self.ports.contains($0.remotePort) }
     #expect(passed?.action == .allow)
     #expect(passed?.observedAction == .reject)
     #expect(passed?.observedRule ?? 0 != 0)
     mark = try policed.mark()
-    try await policed.apply(Policed.outgoing("app=web", to: "any", "tcp/9000", mode: "observe"))
+    try await policed.apply(Policed.outgoing("app=web", to: "any", "tcp/9000-9499", mode: "observe"))
     #expect(try !reaches(web, db))
-    let refused = policed.events.first(after: mark) { $0.kind == .refused && $0.remotePort == 9000 }
+    let refused = policed.events.first(after: mark) { $0.kind == .refused && Self.ports.contains($0.remotePort) }
     #expect(refused?.action == .reject)
     #expect(refused?.observedAction == .allow)
   }
@@ -83,7 +89,7 @@ struct SemanticsTests {
     let watched = try await policed.workload("watched", "app=watched", observe: true)
     let mark = try policed.mark()
     #expect(try reaches(watched, db))
-    let told = policed.events.first(after: mark) { $0.kind == .attempt && $0.remotePort == 9000 }
+    let told = policed.events.first(after: mark) { $0.kind == .attempt && Self.ports.contains($0.remotePort) }
     #expect(told?.action == .allow)
     #expect(told?.observedAction == .reject)
     #expect(try policed.counters().workloads[watched.cgroup.id]?.observed(.outgoing) ?? 0 > 0)
@@ -96,7 +102,9 @@ struct SemanticsTests {
     let mark = try policed.mark()
     try await policed.apply(Policed.defaults(incoming: "allow", outgoing: "allow"))
     #expect(try reaches(web, db))
-    #expect(policed.events.first(after: mark) { $0.kind == .attempt && $0.remotePort == 9000 }?.decidedBy == .default)
+    #expect(
+      policed.events.first(after: mark) { $0.kind == .attempt && Self.ports.contains($0.remotePort) }?.decidedBy
+        == .default)
     try await policed.apply(Policed.defaults(hostOutgoing: "reject"))
     let host = try policed.thread("host")
     #expect(try host.refusal { try TestSocket.udp().send("x", to: "127.0.0.1", 5353) } == .notPermitted)

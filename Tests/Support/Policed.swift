@@ -243,7 +243,8 @@ public final class Policed: Sendable {
       for address in instance.addresses { addresses[address] = known[instance.cgroup] }
     }
     let rules = RevocationRules(
-      tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses) { known[$0] }
+      tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses
+    ) { known[$0] }
     return Revoker(flows: flows).revoke(by: rules, in: namespaces)
   }
 }

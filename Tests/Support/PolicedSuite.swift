@@ -65,8 +65,11 @@ extension Policed {
   ) -> String {
     let text = "\(subject) \(direction) \(action) \(peer) \(ports) \(mode)"
     let name = "set-" + String(text.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }).lowercased()
-    let peers = peer == "any" ? "any" : peer.hasPrefix("network:")
-      ? "[{network: \(peer.dropFirst(8))}]" : "[{selector: \"\(peer)\"}]"
+    let peers =
+      peer == "any"
+      ? "any"
+      : peer.hasPrefix("network:")
+        ? "[{network: \(peer.dropFirst(8))}]" : "[{selector: \"\(peer)\"}]"
     return """
       ---
       apiVersion: sallyport/v1

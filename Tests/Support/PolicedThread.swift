@@ -6,7 +6,9 @@ public import Kernel
 internal import Synchronization
 public import SystemPackage
 
-/// One inhabitant of a policed sandbox. Work is handed to it and waited for; it never leaves its cgroup meanwhile.
+/// One inhabitant of a policed sandbox.
+///
+/// Work is handed to it and waited for; it never leaves its cgroup meanwhile.
 ///
 /// One thread for all the work of a cgroup, because moving a thread costs the kernel a grace period.
 public final class PolicedThread: Sendable {

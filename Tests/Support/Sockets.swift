@@ -74,7 +74,8 @@ public final class TestSocket: Sendable {
 
   /// Sets an option that is bytes, such as a group membership.
   public func setOption(_ level: Int32, _ option: Int32, bytes: [UInt8]) throws(Errno) {
-    try Self.check(unsafe bytes.withUnsafeBytes { unsafe setsockopt(raw, level, option, $0.baseAddress, socklen_t($0.count)) })
+    try Self.check(
+      unsafe bytes.withUnsafeBytes { unsafe setsockopt(raw, level, option, $0.baseAddress, socklen_t($0.count)) })
   }
 
   /// The port it is bound to.
@@ -149,7 +150,8 @@ public final class TestSocket: Sendable {
   @discardableResult
   public func send(_ text: String, flags: Int32 = 0) throws(Errno) -> Int {
     let bytes = Array(text.utf8)
-    return try Self.check(unsafe bytes.withUnsafeBytes { unsafe Glibc.send(raw, $0.baseAddress, $0.count, flags | noSignal) })
+    return try Self.check(
+      unsafe bytes.withUnsafeBytes { unsafe Glibc.send(raw, $0.baseAddress, $0.count, flags | noSignal) })
   }
 
   /// Sends bytes on a connected socket.

@@ -24,7 +24,8 @@ func socketAddress(_ family: Family, _ address: String, _ port: UInt16) throws -
   let portBytes = [UInt8(port >> 8), UInt8(port & 0xff)]
   if family == .ipv4 {
     guard let number = parsed.ipv4 else { throw Errno.addressFamilyNotSupported }
-    return [2, 0] + portBytes + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) } + Array(repeating: 0, count: 8)
+    return [2, 0] + portBytes + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) }
+      + Array(repeating: 0, count: 8)
   }
   let scope = parts.count == 2 ? UInt32(parts[1]) ?? 0 : 0
   let halves = (0..<16).map { parsed.bytes[$0] }

@@ -41,7 +41,9 @@ extension TestSocket {
 
 /// An ICMP or ICMPv6 message of 16 bytes, with ICMP's checksum (ICMPv6's is the kernel's).
 public func icmpMessage(_ type: UInt8, code: UInt8 = 0, id: UInt16 = 0, sequence: UInt16 = 1) -> [UInt8] {
-  var bytes: [UInt8] = [type, code, 0, 0, UInt8(id >> 8), UInt8(id & 0xff), UInt8(sequence >> 8), UInt8(sequence & 0xff)]
+  var bytes: [UInt8] = [
+    type, code, 0, 0, UInt8(id >> 8), UInt8(id & 0xff), UInt8(sequence >> 8), UInt8(sequence & 0xff),
+  ]
   bytes += [UInt8](repeating: 0x2a, count: 8)
   var sum: UInt32 = 0
   for index in stride(from: 0, to: bytes.count, by: 2) { sum += UInt32(bytes[index]) << 8 | UInt32(bytes[index + 1]) }

@@ -89,6 +89,10 @@ __noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked
 
 	if (!asked || !flow)
 		return 0;
+	if (flow->action == SP_REJECT && sp_is_repeated(flow, *(__u32 *)(asked->remote + 12))) {
+		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
+		return 0;
+	}
 	record = sp_record_begin();
 	if (!record)
 		return 0;

@@ -159,6 +159,7 @@ static __always_inline void sp_sender_confirm(const struct sp_packet *packet, co
 __noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct bpf_sock_tuple tuple = {};
+	__u8 any[16] __attribute__((aligned(8))) = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
@@ -176,12 +177,18 @@ __noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pack
 		return 0;
 	}
 	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
-	if (packet->protocol == SP_TCP)
+	if (packet->protocol == SP_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	else if (packet->protocol == SP_UDP)
+		if (!sk) {
+			/* TIME_WAIT hides the listener from a lookup, and takes a SYN to it (RFC 6191) */
+			size = sp_tuple(&tuple, packet->destination, packet->destination_port, any, 0);
+			sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		}
+	} else if (packet->protocol == SP_UDP) {
 		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	else
+	} else {
 		return 0;
+	}
 	if (!sk)
 		return 0;
 	sp_party_of_socket(&flow->peer, sk);
