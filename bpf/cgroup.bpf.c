@@ -70,7 +70,9 @@ int sp_egress(struct __sk_buff *skb)
 {
 	struct sp_tcp_socket tcp;
 
-	if (sp_fast(skb, &tcp) || (!tcp.is_stream && sp_talk_quick(skb, SP_OUTGOING)))
+	if (sp_fast(skb, &tcp))
+		return SP_PASS;
+	if (tcp.is_stream ? sp_tcp_quick(skb, SP_OUTGOING, tcp.state) : sp_talk_quick(skb, SP_OUTGOING))
 		return SP_PASS;
 	return sp_bounded(sp_packet_verdict(skb, SP_OUTGOING, &tcp));
 }
@@ -80,7 +82,9 @@ int sp_ingress(struct __sk_buff *skb)
 {
 	struct sp_tcp_socket tcp;
 
-	if (sp_fast(skb, &tcp) || (!tcp.is_stream && sp_talk_quick(skb, SP_INCOMING)))
+	if (sp_fast(skb, &tcp))
+		return SP_PASS;
+	if (tcp.is_stream ? sp_tcp_quick(skb, SP_INCOMING, tcp.state) : sp_talk_quick(skb, SP_INCOMING))
 		return SP_PASS;
 	return sp_bounded(sp_packet_verdict(skb, SP_INCOMING, &tcp));
 }
