@@ -72,8 +72,6 @@ int sp_egress(struct __sk_buff *skb)
 
 	if (sp_fast(skb, &tcp))
 		return SP_PASS;
-	if (tcp.is_stream ? sp_tcp_quick(skb, SP_OUTGOING, tcp.state) : sp_talk_quick(skb, SP_OUTGOING))
-		return SP_PASS;
 	return sp_bounded(sp_packet_verdict(skb, SP_OUTGOING, &tcp));
 }
 
@@ -83,8 +81,6 @@ int sp_ingress(struct __sk_buff *skb)
 	struct sp_tcp_socket tcp;
 
 	if (sp_fast(skb, &tcp))
-		return SP_PASS;
-	if (tcp.is_stream ? sp_tcp_quick(skb, SP_INCOMING, tcp.state) : sp_talk_quick(skb, SP_INCOMING))
 		return SP_PASS;
 	return sp_bounded(sp_packet_verdict(skb, SP_INCOMING, &tcp));
 }

@@ -106,14 +106,10 @@ static __always_inline void sp_record_flow(struct sp_record *record, const struc
  */
 static __always_inline void sp_record_end(struct sp_record *record, __u64 wakeup)
 {
-	__u32 key = 0;
-	struct sp_stats *stats = bpf_map_lookup_elem(&sp_stats, &key);
-
-	/* 64 records are 11 KiB: looking at every one costs more than being so much late */
-	if (stats && !(++stats->n[SP_STAT_RECORDS] & 63) &&
-	    bpf_ringbuf_query(&sp_records, BPF_RB_AVAIL_DATA) > 1024 * 1024)
+	if (bpf_ringbuf_query(&sp_records, BPF_RB_AVAIL_DATA) > 1024 * 1024)
 		wakeup = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(record, wakeup);
+	sp_stat_add(SP_STAT_RECORDS);
 }
 
 /* What of the packet a record tells, from the view of the end whose hook runs. */

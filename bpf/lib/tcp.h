@@ -92,29 +92,6 @@ static __always_inline int sp_tcp_verdict(struct __sk_buff *skb, struct sp_packe
 	return sp_tcp_in(skb, packet, flow, state);
 }
 
-/* A segment of a handshake that no rule is asked about: the answer to a SYN on its way out or in, and what follows it at
- * the end that connects. sp_tcp_verdict() would say the same after reading everything. Returns 1 to pass; 0 = look properly.
- */
-static __always_inline int sp_tcp_quick(struct __sk_buff *skb, __u32 direction, __u8 state)
-{
-	const __u8 *ip = (const __u8 *)(long)skb->data, *end = (const __u8 *)(long)skb->data_end, *tcp;
-
-	if (direction == SP_INCOMING && state == SP_STATE_LISTEN)
-		return 0;
-	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
-		tcp = ip + 20;
-		if (tcp + 14 > end || ip[0] != 0x45 || ip[9] != SP_TCP || (*(__be16 *)(ip + 6) & bpf_htons(0x1fff)))
-			return 0;
-	} else if (skb->protocol == bpf_htons(SP_ETH_IPV6)) {
-		tcp = ip + 40;
-		if (tcp + 14 > end || (ip[0] >> 4) != 6 || ip[6] != SP_TCP)
-			return 0;
-	} else {
-		return 0;
-	}
-	return (tcp[13] & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN;
-}
-
 static __always_inline void sp_record_socket(struct sp_record *record, struct bpf_sock_ops *ctx)
 {
 	record->socket = bpf_get_socket_cookie(ctx);
