@@ -13,6 +13,10 @@ let house: [SwiftSetting] = [
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+/// Errno and FilePath, for whoever handles errors and paths of the kernel.
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
 let package = Package(
   name: "sallyport",
   products: [
@@ -54,66 +58,76 @@ let package = Package(
     // Linux with Swift manners.
     .target(
       name: "Kernel",
-      dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: ["CLinux", system],
       swiftSettings: house),
     // libbpf as Swift values.
-    .target(name: "BPF", dependencies: ["CLibbpf", "Kernel"], swiftSettings: house),
+    .target(name: "BPF", dependencies: ["CLibbpf", "CLinux", "Kernel", system], swiftSettings: house),
     // The single writer of the kernel's tables.
     .target(
       name: "Enforcement",
-      dependencies: ["Policy", "Kernel", "BPF", "CDatapath", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["Policy", "Kernel", "BPF", "CDatapath", system, logging],
       swiftSettings: house),
     // What runs here, and which labels it has.
     .target(
       name: "Workloads",
-      dependencies: ["Policy", "Kernel", "Enforcement", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["Policy", "Kernel", "Enforcement", system, logging],
       swiftSettings: house),
     // Flow records, counters, and how they are shown.
-    .target(name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement"], swiftSettings: house),
+    .target(
+      name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement", system], swiftSettings: house),
 
     .executableTarget(
       name: "sallyport",
       dependencies: [
-        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence",
+        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
+        logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+        "Yams",
       ],
       swiftSettings: house),
     .executableTarget(
       name: "sallyport-bench",
       dependencies: [
-        "Policy", "Kernel", "Enforcement",
+        "Policy", "Kernel", "BPF", "Enforcement", system, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),
 
     // Sandboxes (cgroup, network namespace, bpffs) and packets for the tests.
     .target(
-      name: "TestSupport", dependencies: ["Policy", "Kernel", "BPF", "Enforcement"],
+      name: "TestSupport", dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "CLinux", system, logging],
       path: "Tests/Support", swiftSettings: house),
     .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
-      name: "KernelTests", dependencies: ["Kernel", "TestSupport"],
+      name: "KernelTests", dependencies: ["Kernel", "TestSupport", system],
       resources: [.copy("Fixtures")], swiftSettings: house),
-    .testTarget(name: "BPFTests", dependencies: ["BPF", "Kernel", "TestSupport"], swiftSettings: house),
+    .testTarget(name: "BPFTests", dependencies: ["BPF", "Kernel", "TestSupport", system], swiftSettings: house),
     .testTarget(
-      name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "TestSupport"], swiftSettings: house),
+      name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport", system, logging],
+      swiftSettings: house),
+    .testTarget(
+      name: "WorkloadsTests",
+      dependencies: [
+        "Workloads", "Enforcement", "Policy", "Kernel", "TestSupport", system,
+      ],
+      swiftSettings: house),
     .testTarget(
       name: "EvidenceTests",
       dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
-      name: "WorkloadsTests", dependencies: ["Workloads", "Policy", "Kernel", "TestSupport"], swiftSettings: house),
-    .testTarget(
       name: "DatapathTests",
       dependencies: [
-        "CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport",
-        .product(name: "Logging", package: "swift-log"), .product(name: "SystemPackage", package: "swift-system"),
+        "CDatapath", "BPF", "Enforcement", "Kernel", "Policy", "TestSupport", logging, system,
       ],
       swiftSettings: house),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport"],
+      name: "EndToEndTests",
+      dependencies: [
+        "CDatapath", "BPF", "Enforcement", "Evidence", "Kernel", "Policy", "TestSupport", system, logging,
+      ],
       swiftSettings: house),
   ],
   cLanguageStandard: .gnu2x

@@ -28,13 +28,11 @@ public final class RingBuffer: Sendable {
     }
   }
 
-  private let shared: SharedCounts
-  private let stopEvent: OwnedDescriptor
+  private let shared: SharedState
   private let thread: Mutex<DedicatedThread?>
 
-  private init(shared: SharedCounts, stopEvent: consuming OwnedDescriptor, thread: consuming DedicatedThread) {
+  private init(shared: SharedState, thread: consuming DedicatedThread) {
     self.shared = shared
-    self.stopEvent = stopEvent
     self.thread = Mutex(thread)
   }
 
@@ -55,12 +53,12 @@ public final class RingBuffer: Sendable {
     try checkBPF(stop < 0 ? -errno : stop, "create", "eventfd")
     let stopEvent = OwnedDescriptor(adopting: stop)
     let waiter = try Waiter(ring: map.raw, stop: stop, timeout: timeout)
-    let shared = SharedCounts()
+    let shared = SharedState(stopEvent: stopEvent)
     let ring = try RingMemory(map: map, info: info)
     let reader = Reader<Record>(waiter: waiter, ring: ring, shared: shared, batch: batch, handler: handler)
     do {
       let thread = try DedicatedThread.start("ring-\(info.name)") { reader.run() }
-      return RingBuffer(shared: shared, stopEvent: stopEvent, thread: thread)
+      return RingBuffer(shared: shared, thread: thread)
     } catch {
       throw BPFError(error)
     }
@@ -81,16 +79,21 @@ public final class RingBuffer: Sendable {
   public func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     var one: UInt64 = 1
-    _ = unsafe write(stopEvent.raw, &one, 8)
+    _ = unsafe write(shared.stopEvent.raw, &one, 8)
     running.join()
   }
 }
 
-/// Written by the reader's thread alone.
-private final class SharedCounts: Sendable {
+/// Counters that the reader's thread alone writes, and the event that ends it.
+///
+/// Both sides own it: a handler may drop the last reference to the reader, and the event must outlive that.
+private final class SharedState: Sendable {
+  let stopEvent: OwnedDescriptor
   let records = Atomic<UInt64>(0)
   let malformed = Atomic<UInt64>(0)
   let pending = Atomic<UInt64>(0)
+
+  init(stopEvent: consuming OwnedDescriptor) { self.stopEvent = stopEvent }
 }
 
 /// Waits for the kernel's wakeup, the stop event or the timeout.
@@ -130,12 +133,12 @@ private struct Waiter: ~Copyable {
 private final class Reader<Record: BitwiseCopyable> {
   private let waiter: Waiter
   private let ring: RingMemory
-  private let shared: SharedCounts
+  private let shared: SharedState
   private let batch: Int
   private let handler: @Sendable ([Record]) -> Void
 
   init(
-    waiter: consuming Waiter, ring: consuming RingMemory, shared: SharedCounts, batch: Int,
+    waiter: consuming Waiter, ring: consuming RingMemory, shared: SharedState, batch: Int,
     handler: @escaping @Sendable ([Record]) -> Void
   ) {
     self.waiter = waiter

@@ -1,3 +1,4 @@
+// GNU-only calls behind names and return values that Swift can use safely; clinux.h says why each is here.
 #define _GNU_SOURCE
 #include "clinux.h"
 #include <errno.h>
@@ -52,7 +53,6 @@ int sp_membarrier_global(void) { return result(syscall(SYS_membarrier, MEMBARRIE
 int sp_openat(int dirfd, const char *path, int flags, unsigned mode) {
   return result(openat(dirfd, path, flags, mode));
 }
-int sp_o_path(void) { return O_PATH; }
 int sp_pipe_cloexec(int fds[2]) { return result(pipe2(fds, O_CLOEXEC)); }
 
 ssize_t sp_fgetxattr(int fd, const char *name, void *value, size_t size) {
@@ -72,19 +72,6 @@ int sp_statfs_magic(const char *path, uint64_t *magic) {
 }
 int sp_mount(const char *source, const char *target, const char *type, unsigned long flags) {
   return result(mount(source, target, type, flags, NULL));
-}
-int sp_umount_detach(const char *target) { return result(umount2(target, MNT_DETACH)); }
-
-int sp_file_handle_id(int dirfd, const char *path, uint64_t *id) {
-  struct {
-    struct file_handle head;
-    uint64_t value;
-  } handle = {.head = {.handle_bytes = sizeof(uint64_t)}};
-  int mount_id;
-  int flags = path[0] == 0 ? AT_EMPTY_PATH : 0;
-  if (name_to_handle_at(dirfd, path, &handle.head, &mount_id, flags) < 0) return -errno;
-  memcpy(id, handle.head.f_handle, sizeof *id);
-  return 0;
 }
 
 int sp_capget(uint64_t *effective, uint64_t *permitted) {

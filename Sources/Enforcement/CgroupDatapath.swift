@@ -5,7 +5,6 @@ internal import CDatapath
 internal import Kernel
 internal import Synchronization
 
-
 /// BPF programs attached to one cgroup directory.
 ///
 /// Tests must never pass the hierarchy's root: they would police the machine they run on.
@@ -66,22 +65,27 @@ public final class CgroupDatapath: Datapath {
   /// The directory of its pins.
   public var pins: String { pinned.published }
 
+  /// Reads a slot back.
   public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
     do throws(BPFError) { return try tables.contents(of: slot) } catch { throw failure("read tables", error) }
   }
 
+  /// Reads back what is the same for both slots.
   public func current() throws(DatapathError) -> Holdings {
     do throws(BPFError) { return try tables.holdings(isNew: false) } catch { throw failure("read tables", error) }
   }
 
+  /// Makes one step.
   public func apply(_ change: TableChange) throws(DatapathError) {
     do throws(BPFError) { try tables.apply(change) } catch { throw tables.failure(change, error) }
   }
 
+  /// What was counted since it was attached.
   public func counters() throws(DatapathError) -> DatapathCounters {
     do throws(BPFError) { return try tables.counters() } catch { throw failure("read counters", error) }
   }
 
+  /// Begins to enforce.
   public func attach() throws(DatapathError) {
     var made: [String] = []
     do throws(BPFError) {
@@ -101,6 +105,7 @@ public final class CgroupDatapath: Datapath {
     }
   }
 
+  /// Ends enforcement and leaves nothing behind.
   public func detach() throws(DatapathError) {
     stopEvents()
     try pinned.removeAll()

@@ -45,7 +45,9 @@ public struct DatapathLimits: Sendable, Equatable {
   }
 }
 
-/// Something that enforces verdicts from tables. One writer at a time; `counters()` may be called by anybody.
+/// Something that enforces verdicts from tables.
+///
+/// One writer at a time; `counters()` may be called by anybody.
 public protocol Datapath: Sendable {
   /// What it held when it was opened: new, or adopted from an agent before this one.
   var holdings: Holdings { get }

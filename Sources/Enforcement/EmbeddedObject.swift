@@ -4,7 +4,9 @@ internal import CDatapath
 
 /// The ELF object of the cgroup datapath.
 enum EmbeddedObject {
-  /// Calls `body` with its bytes. The one place of this module that follows a C pointer.
+  /// Calls `body` with its bytes.
+  ///
+  /// The one place of this module that follows a C pointer.
   static func withCgroupObject<T: ~Copyable, E: Error>(_ body: (RawSpan) throws(E) -> T) throws(E) -> T {
     // Safe: the object is constant, lives as long as the program, and its size is what the C file says it is.
     let bytes = unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)

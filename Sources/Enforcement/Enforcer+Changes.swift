@@ -35,6 +35,7 @@ extension Enforcer {
   /// Changes who is who; returns how many rows that took.
   func relabel(setting workloads: [WorkloadInstance], removing gone: [CgroupID]) throws -> Int {
     var retained: [IdentityNumber] = []
+    let former = (workloads.map(\.cgroup) + gone).compactMap { roster.members[$0] }
     do {
       var members: [Roster.Member] = []
       for instance in workloads {
@@ -43,23 +44,24 @@ extension Enforcer {
         members.append(Roster.Member(instance: instance, number: number))
       }
       let (classes, rows) = try place(members)
-      let former = (workloads.map(\.cgroup) + gone).compactMap { roster.members[$0] }
-      var next = roster
-      for cgroup in gone { next.remove(cgroup) }
-      for member in members { next.set(member) }
-      let wanted = relabelling(members, gone, former, classes, next)
+      // In place, and taken back below: a copy would cost as much as there are workloads.
+      for cgroup in gone { roster.remove(cgroup) }
+      for member in members { roster.set(member) }
+      let wanted = relabelling(members, gone, former, classes)
       guard shadow.workloads.count + members.count <= datapath.limits.workloads + former.count else {
         throw DatapathError(
-          "write", "sp_workload", reason: "\(members.count) more workloads do not fit: limit \(datapath.limits.workloads)",
+          "write", "sp_workload",
+          reason: "\(members.count) more workloads do not fit: limit \(datapath.limits.workloads)",
           remedy: "label fewer cgroups: children inherit")
       }
       let changes = TableChanges.relabel(wanted, shadow: shadow)
       try perform(changes)
-      roster = next
       for member in former { allocator.release(member.number, generation: shadow.generation) }
       placed.merge(classes) { _, new in new }
       return rows + changes.reduce(0) { $0 + $1.rows }
     } catch {
+      for instance in workloads { roster.remove(instance.cgroup) }
+      for member in former { roster.set(member) }
       for number in retained { allocator.release(number, generation: shadow.generation) }
       throw error
     }
@@ -73,7 +75,7 @@ extension Enforcer {
       let number = member.number
       if compiled.tables.classes[number] != nil || placed[number] != nil || found[number] != nil { continue }
       guard let classes = compiled.classes(for: member.instance.labels) else {
-        let next = try Compiler.compile(policy: policy, identities: allocator.identities)
+        let next = try Compiler.compile(policy: policy, identities: identities)
         return ([:], try publish(next))
       }
       found[number] = classes
@@ -83,13 +85,13 @@ extension Enforcer {
 
   private func relabelling(
     _ members: [Roster.Member], _ gone: [CgroupID], _ former: [Roster.Member],
-    _ classes: [IdentityNumber: Classes], _ next: Roster
+    _ classes: [IdentityNumber: Classes]
   ) -> Relabelling {
-    var wanted = Relabelling(gone: gone, levels: next.levels, classes: classes)
+    var wanted = Relabelling(gone: gone, levels: roster.levels, classes: classes)
     for member in members { wanted.workloads[member.instance.cgroup] = member.row }
     for address in (former + members).flatMap(\.instance.addresses) {
       let prefix = IPPrefix(address)
-      if let row = next.row(of: address) ?? compiled?.tables.prefixes[prefix].map({ NetworkRow(identity: $0) }) {
+      if let row = roster.row(of: address) ?? compiled?.tables.prefixes[prefix].map({ NetworkRow(identity: $0) }) {
         wanted.networks[prefix] = row
       } else {
         wanted.networksGone.append(prefix)
@@ -111,7 +113,9 @@ extension Enforcer {
   }
 
   /// Restores what the shadow shows, then throws what went wrong.
-  private func takeBack(_ changes: ArraySlice<TableChange>, after failure: DatapathError) throws(DatapathError) -> Never {
+  private func takeBack(
+    _ changes: ArraySlice<TableChange>, after failure: DatapathError
+  ) throws(DatapathError) -> Never {
     var touchedForce = false
     do throws(DatapathError) {
       for change in changes.reversed() {

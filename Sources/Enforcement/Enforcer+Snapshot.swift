@@ -1,6 +1,5 @@
 // The enforcer's state as readers see it.
 
-internal import Glibc
 internal import Kernel
 internal import Logging
 internal import Policy
@@ -9,7 +8,7 @@ extension Enforcer {
   /// The state in force, for readers; it is also in the state directory.
   public var snapshot: Snapshot {
     var out = Snapshot()
-    out.pid = getpid()
+    out.pid = ProcessID.current.rawValue
     out.cgroup = cgroup
     out.pins = datapath.pins
     out.generation = shadow.generation
@@ -42,6 +41,7 @@ extension Enforcer {
   func writeSnapshot() {
     guard let state else { return }
     do throws(DatapathError) {
+      if isDetached { return try Snapshot.remove(state.snapshot) }
       try snapshot.write(to: state.snapshot)
     } catch {
       logger.error("\(error)")

@@ -32,6 +32,24 @@ extension Enforcer {
     return Publication(generation: shadow.generation)
   }
 
+  /// The labels of every number that a workload has, in the roster or in a row of the kernel's.
+  var identities: [IdentityNumber: LabelSet] {
+    var out = allocator.identities
+    guard shadow.workloads.count > roster.members.count else { return out }
+    let named = allocator.named
+    for row in shadow.workloads.values { out[row.identity] = named[row.identity] }
+    return out
+  }
+
+  /// Gives rows that an agent before us left their labels back, so that their numbers stay and no verdict changes
+  /// while they are put in force again.
+  func explainRows(by workloads: [WorkloadInstance]) {
+    for instance in workloads {
+      guard let row = shadow.workloads[instance.cgroup] else { continue }
+      allocator.adopt(row.identity, instance.labels, generation: shadow.generation)
+    }
+  }
+
   private func takeOver(_ former: Snapshot) {
     for known in former.identities {
       guard let labels = try? LabelSet(decoding: known.labels) else { continue }
@@ -54,7 +72,7 @@ extension Enforcer {
   private func recompiled(_ former: Snapshot) -> (result: Compiled, policy: PolicySet)? {
     let files = former.sources.map { (name: $0.name, bytes: $0.bytes) }
     guard !files.isEmpty, let parsed = try? PolicyParser.parse(files: files),
-      let result = try? Compiler.compile(policy: parsed.policy, identities: allocator.identities)
+      let result = try? Compiler.compile(policy: parsed.policy, identities: identities)
     else { return nil }
     let wanted = SlotContents(result.tables, addresses: roster.addresses)
     guard shadow[shadow.activeSlot] == wanted else {

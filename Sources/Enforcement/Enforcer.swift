@@ -25,6 +25,8 @@ public actor Enforcer {
   /// Whether rows may be left from a change that could be neither finished nor taken back.
   var isUncertain = false
   var isAttached = false
+  /// Whether enforcement was ended: nothing can be put in force any more.
+  var isDetached = false
   var failures = 0
   var lastError: String?
   var warnings: [String] = []
@@ -46,14 +48,17 @@ public actor Enforcer {
     shadow = Shadow(datapath.holdings)
   }
 
-  /// Puts a policy in force; attaches when it is the first one. On failure the policy before it stays in force.
+  /// Puts a policy in force; attaches when it is the first one.
   ///
+  /// On failure the policy before it stays in force.
   /// - Throws: `CompileError`, `DatapathError`.
   public func apply(policy: PolicySet, sources: [PolicySource]) async throws -> Publication {
     let began = clock.now
     return try reporting("apply policy") {
+      try requireDatapath()
       try resynchronise()
-      let next = try Compiler.compile(policy: policy, identities: allocator.identities)
+      explainRows(by: waiting ?? [])
+      let next = try Compiler.compile(policy: policy, identities: identities)
       var rows = try publish(next)
       self.policy = policy
       self.sources = sources
@@ -72,9 +77,9 @@ public actor Enforcer {
     }
   }
 
-  /// Puts the workloads of this host in force: all of them, every time. On failure those before stay in force.
+  /// Puts the workloads of this host in force: all of them, every time.
   ///
-  /// Before the first policy they are only remembered.
+  /// On failure those before stay in force. Before the first policy they are only remembered.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
   public func update(workloads: [WorkloadInstance]) async throws -> Publication {
     let fitting = fitting(workloads)
@@ -82,10 +87,13 @@ public actor Enforcer {
     return try change(setting: changed, removing: strangers(besides: fitting), all: fitting)
   }
 
-  /// Puts some workloads in force and removes others; the rest stay as they are. The quick way for one new workload.
+  /// Puts some workloads in force and removes others; the rest stay as they are.
   ///
+  /// The quick way for one new workload.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
-  public func update(setting workloads: [WorkloadInstance], removing gone: [CgroupID] = []) async throws -> Publication {
+  public func update(
+    setting workloads: [WorkloadInstance], removing gone: [CgroupID] = []
+  ) async throws -> Publication {
     let fitting = fitting(workloads)
     let known = waiting.map { known in
       known.filter { old in !gone.contains(old.cgroup) && !fitting.contains { $0.cgroup == old.cgroup } } + fitting
@@ -98,6 +106,7 @@ public actor Enforcer {
     try reporting("detach") {
       try datapath.detach()
       isAttached = false
+      isDetached = true
       logger.notice("enforcement ended", metadata: ["cgroup": "\(cgroup)"])
     }
   }
@@ -107,7 +116,7 @@ public actor Enforcer {
     get throws {
       guard let policy, !placed.isEmpty else { return compiled?.tables }
       // Identities that were only placed are not in these tables yet; the rules' numbers are the same.
-      return try Compiler.compile(policy: policy, identities: allocator.identities).tables
+      return try Compiler.compile(policy: policy, identities: identities).tables
     }
   }
 
@@ -122,6 +131,7 @@ public actor Enforcer {
   ) throws -> Publication {
     let began = clock.now
     return try reporting("update workloads") {
+      try requireDatapath()
       guard policy != nil else {
         waiting = all
         return Publication(generation: shadow.generation, warnings: warnings)
@@ -131,6 +141,11 @@ public actor Enforcer {
       return Publication(
         generation: shadow.generation, rowsWritten: rows, duration: clock.now - began, warnings: warnings)
     }
+  }
+
+  private func requireDatapath() throws(DatapathError) {
+    guard isDetached else { return }
+    throw DatapathError("enforce on", cgroup, reason: "enforcement was ended", remedy: "start the agent again")
   }
 
   /// The cgroups that the kernel has and a full list does not.

@@ -35,7 +35,9 @@ public struct IdentityAllocator: Sendable {
   private var next: UInt32 = IdentityNumber.firstAllotted.rawValue
   private let end: UInt32
 
-  /// Starts with nothing allotted. `hash` and `end` (the first number that is not allotted) are given by tests only.
+  /// Starts with nothing allotted.
+  ///
+  /// `hash` and `end` (the first number that is not allotted) are given by tests only.
   public init(
     quarantine: UInt32 = 1024, end: IdentityNumber = .firstExternal,
     hash: @escaping @Sendable (LabelSet) -> Identity = { $0.identity }

@@ -6,6 +6,7 @@ internal import CDatapath
 enum KernelFeatures {
   /// From everything to nothing; the first choice that the kernel loads is used.
   static let choices: [UInt32] = [
+    SP_FEATURE_COARSE_CLOCK | SP_FEATURE_SOCKET_CAST | SP_FEATURE_SKB_TASK,
     SP_FEATURE_COARSE_CLOCK | SP_FEATURE_SOCKET_CAST,
     SP_FEATURE_COARSE_CLOCK,
     0,

@@ -4,7 +4,9 @@ public import Kernel
 public import Policy
 internal import Synchronization
 
-/// For tests, and for asking "what if". It refuses what the kernel would refuse.
+/// A datapath for tests, and for asking "what if".
+///
+/// It refuses what the kernel would refuse.
 public final class ModelDatapath: Datapath {
   struct State: Sendable {
     var generation: UInt32 = 0
@@ -74,7 +76,9 @@ public final class ModelDatapath: Datapath {
   /// Forgets the log.
   public func clearLog() { state.withLock { $0.log = [] } }
 
-  /// Makes a step fail after some of its rows: the `step`-th from now, 0 = the next. With `forever` all later ones too.
+  /// Makes a step fail after some of its rows: the `step`-th from now, 0 = the next.
+  ///
+  /// With `forever` all later ones too.
   public func fail(step: Int, afterRows rows: Int = 0, forever: Bool = false) {
     state.withLock {
       $0.failure = ($0.steps + step, rows)
@@ -94,10 +98,12 @@ public final class ModelDatapath: Datapath {
   /// Makes `attach()` fail.
   public func failToAttach() { state.withLock { $0.failsToAttach = true } }
 
+  /// Reads a slot back.
   public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
     state.withLock { $0.slots[slot] ?? .empty }
   }
 
+  /// Reads back what is the same for both slots.
   public func current() throws(DatapathError) -> Holdings {
     state.withLock {
       Holdings(
@@ -105,6 +111,7 @@ public final class ModelDatapath: Datapath {
     }
   }
 
+  /// Makes one step.
   public func apply(_ change: TableChange) throws(DatapathError) {
     let limits = limits
     let problem: DatapathError? = state.withLock { state in
@@ -124,6 +131,7 @@ public final class ModelDatapath: Datapath {
     if let problem { throw problem }
   }
 
+  /// Begins to enforce.
   public func attach() throws(DatapathError) {
     let failed = state.withLock { state in
       if !state.failsToAttach { state.attached = true }
@@ -132,8 +140,10 @@ public final class ModelDatapath: Datapath {
     if failed { throw DatapathError("attach", "model", reason: "injected failure") }
   }
 
+  /// What was counted since it was attached.
   public func counters() throws(DatapathError) -> DatapathCounters { DatapathCounters() }
 
+  /// Ends enforcement and leaves nothing behind.
   public func detach() throws(DatapathError) {
     state.withLock {
       $0 = State()

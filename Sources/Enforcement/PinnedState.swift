@@ -1,7 +1,6 @@
 // Where the kernel's state is pinned, how it appears there in one step, and how all of it goes.
 
 internal import BPF
-internal import Glibc
 internal import Kernel
 internal import SystemPackage
 
@@ -29,26 +28,31 @@ struct PinnedState: Sendable, Equatable {
   /// The name under which the programs' configuration is pinned.
   static let configName = "sp_config"
 
-  var exists: Bool { Self.isThere(published) }
+  var exists: Bool { isThere(published) }
 
-  func hasLink(_ name: String) -> Bool { Self.isThere(link(name)) }
+  func hasLink(_ name: String) -> Bool { isThere(link(name)) }
 
   /// The names of what is pinned in one of the three directories.
-  func names(in part: String) throws(DatapathError) -> [String] { try Self.names(in: "\(published)/\(part)") }
+  func names(in part: String) throws(DatapathError) -> [String] {
+    try Self.step { () throws(KernelError) in
+      try directoryNames("\(published)/\(part)")
+    }
+  }
 
   /// Makes an empty staging directory; what a crash left there was never attached.
   func prepareStaging() throws(DatapathError) {
     try remove(staging)
-    try Self.makeDirectory(root, mayExist: true)
-    for path in [staging, "\(staging)/maps", "\(staging)/programs", "\(staging)/links"] {
-      try Self.makeDirectory(path, mayExist: false)
+    try Self.step { () throws(KernelError) in
+      try makeDirectory(root, mayExist: true)
+      for path in [staging, "\(staging)/maps", "\(staging)/programs", "\(staging)/links"] {
+        try makeDirectory(path)
+      }
     }
   }
 
   /// Makes the staging directory the published one.
   func publish() throws(DatapathError) {
-    let rc = unsafe rename(staging, published) < 0 ? errno : 0
-    guard rc == 0 else { throw Self.failure("publish", published, rc) }
+    try Self.step { () throws(KernelError) in try move(staging, to: published) }
   }
 
   /// Ends every attachment, then removes everything; the directory of all instances goes with its last one.
@@ -56,16 +60,16 @@ struct PinnedState: Sendable, Equatable {
     try remove(published)
     try remove(staging)
     // Others may be there: that it is not empty is no error.
-    _ = unsafe rmdir(root)
+    try? removeDirectory(root)
   }
 
   /// Removes one tree, links first: an attachment must end before anything that it reads may go.
   private func remove(_ tree: String) throws(DatapathError) {
-    guard Self.isThere(tree) else { return }
+    guard isThere(tree) else { return }
     for part in ["links", "programs", "maps"] {
       let directory = "\(tree)/\(part)"
-      guard Self.isThere(directory) else { continue }
-      for name in try Self.names(in: directory) {
+      guard isThere(directory) else { continue }
+      for name in try Self.step({ () throws(KernelError) in try directoryNames(directory) }) {
         let path = "\(directory)/\(name)"
         do throws(BPFError) {
           if part == "links" { try Self.endLink(path) }
@@ -74,9 +78,9 @@ struct PinnedState: Sendable, Equatable {
           throw DatapathError("remove", path, underlying: error, remedy: "run detach again")
         }
       }
-      try Self.removeDirectory(directory)
+      try Self.step { () throws(KernelError) in try removeDirectory(directory) }
     }
-    try Self.removeDirectory(tree)
+    try Self.step { () throws(KernelError) in try removeDirectory(tree) }
   }
 
   private static func endLink(_ path: String) throws(BPFError) {
@@ -90,28 +94,14 @@ struct PinnedState: Sendable, Equatable {
     }
   }
 
-  private static func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
-
-  private static func makeDirectory(_ path: String, mayExist: Bool) throws(DatapathError) {
-    let rc = unsafe mkdir(path, 0o750) < 0 ? errno : 0
-    if rc == 0 || mayExist && rc == EEXIST { return }
-    throw failure("make directory", path, rc)
-  }
-
-  private static func removeDirectory(_ path: String) throws(DatapathError) {
-    let rc = unsafe rmdir(path) < 0 ? errno : 0
-    guard rc == 0 || rc == ENOENT else { throw failure("remove directory", path, rc) }
-  }
-
-  private static func failure(_ operation: String, _ path: String, _ rc: Int32) -> DatapathError {
-    DatapathError(operation, path, underlying: KernelError(operation, path, Errno(rawValue: rc)))
-  }
-
-  private static func names(in directory: String) throws(DatapathError) -> [String] {
-    do throws(DirectoryError) {
-      return try directoryEntries(directory).filter { !$0.hasPrefix(".") }
+  /// Runs a step of this file and says which one failed.
+  private static func step<T>(_ body: () throws(KernelError) -> T) throws(DatapathError) -> T {
+    do throws(KernelError) {
+      return try body()
     } catch {
-      throw failure("list", directory, error.errno)
+      throw DatapathError(
+        error.operation, error.subject, reason: KernelError.describe(error.errno), underlying: error,
+        remedy: error.remedy)
     }
   }
 }

@@ -188,7 +188,9 @@ struct RevocationJudge {
     return losers
   }
 
-  /// TCP past LISTEN; UDP that called connect(). TIME_WAIT has nothing left to cut.
+  /// TCP past LISTEN, and UDP that called connect().
+  ///
+  /// TIME_WAIT has nothing left to cut.
   private static func isConnected(_ entry: SocketEntry) -> Bool {
     guard entry.remote.port != 0 else { return false }
     return entry.protocol == IPProtocol.tcp.rawValue ? ![6, 7, 10, 12].contains(entry.state) : entry.state == 1

@@ -72,11 +72,11 @@ public struct Revoker: Sendable {
     _ sockets: [RevocationJudge.Socket], _ namespaces: [NetworkNamespace], _ result: inout Revocation
   ) {
     let losers = Set(result.revoked.map(\.socket.cookie))
-    for (index, namespace) in namespaces.enumerated() {
-      let own = sockets.filter { $0.namespace == index && losers.contains($0.entry.cookie) }.map(\.entry)
-      guard !own.isEmpty else { continue }
+    // One pass: a host may have a thousand namespaces.
+    let byNamespace = Dictionary(grouping: sockets.lazy.filter { losers.contains($0.entry.cookie) }, by: \.namespace)
+    for (index, own) in byNamespace.sorted(by: { $0.key < $1.key }) {
       do throws(KernelError) {
-        let outcome = try SocketDiagnostics.open(in: namespace).destroy(own)
+        let outcome = try SocketDiagnostics.open(in: namespaces[index]).destroy(own.map(\.entry))
         result.destroyed += outcome.destroyed
         result.gone += outcome.gone
         result.failures += outcome.failed.map { "destroy socket \($0.socket.cookie): error \($0.error)" }

@@ -3,7 +3,9 @@
 internal import Kernel
 internal import Policy
 
-/// Who is in force. Changing it is pure; the kernel is told by whoever owns it.
+/// Who is in force.
+///
+/// Changing it is pure; the kernel is told by whoever owns it.
 struct Roster: Sendable {
   /// The deepest level at which the kernel looks for labelled cgroups.
   static let deepestLevel = 16

@@ -30,6 +30,11 @@ extension Snapshot {
     }
   }
 
+  /// Removes the file: what it described is gone.
+  static func remove(_ path: String) throws(DatapathError) {
+    do throws(KernelError) { try removeFile(path) } catch { throw DatapathError("remove", path, underlying: error) }
+  }
+
   /// Replaces the file as a whole: a reader sees the former one or this one.
   func write(to path: String) throws(DatapathError) {
     do {

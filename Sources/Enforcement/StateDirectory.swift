@@ -1,6 +1,5 @@
 // The agent's own files: the lock that makes it the only writer, and the snapshot that readers show.
 
-internal import Glibc
 internal import Kernel
 internal import SystemPackage
 
@@ -59,15 +58,14 @@ final class StateLock: Sendable {
 extension StateDirectory {
   /// Makes the directory if it is missing (its parent must be there), and becomes the only writer.
   func acquire() throws(DatapathError) -> StateLock {
-    let rc = unsafe mkdir(path, 0o750) < 0 ? errno : 0
-    guard rc == 0 || rc == EEXIST else {
-      throw DatapathError("make directory", path, underlying: KernelError("mkdir", path, Errno(rawValue: rc)))
-    }
     do throws(KernelError) {
+      try makeDirectory(path, mayExist: true)
       return StateLock(try FileLock.acquire(FilePath(lock)))
     } catch {
       guard error.errno == .wouldBlock || error.errno == .resourceTemporarilyUnavailable else {
-        throw DatapathError("lock", lock, underlying: error)
+        throw DatapathError(
+          error.operation, error.subject, reason: KernelError.describe(error.errno), underlying: error,
+          remedy: error.remedy)
       }
       throw DatapathError(
         "lock", lock, reason: "another agent is running" + (error.remedy.map { " (\($0))" } ?? ""),

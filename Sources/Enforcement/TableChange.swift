@@ -3,7 +3,9 @@
 public import Kernel
 public import Policy
 
-/// A batch of rows for one table. Steps are applied in the order of their list; the first failure ends it.
+/// A batch of rows for one table.
+///
+/// Steps are applied in the order of their list; the first failure ends it.
 public enum TableChange: Sendable, Equatable {
   /// Classes of identities in a slot; nil = a row of zeros.
   case classes(Slot, [IdentityNumber: Classes?])

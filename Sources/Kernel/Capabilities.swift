@@ -74,7 +74,16 @@ public struct Capabilities: Equatable, Sendable {
       "require", names, .notPermitted, remedy: "run as root, or add them to AmbientCapabilities= of the unit")
   }
 
-  /// The same, for the calling thread.
+  /// Takes every other effective capability from the calling thread, and from threads that it starts later.
+  ///
+  /// Threads that run already keep theirs: call it first thing. What is lacking is not given. The permitted set stays,
+  /// and a program that root executes has all of it again: a guard against mistakes, not against an attacker.
+  public static func keepOnly(_ kept: [Capability]) throws(KernelError) {
+    let wanted = kept.reduce(UInt64(0)) { $0 | 1 << $1.rawValue }
+    try check(sp_capset_effective(try current().effective & wanted), "limit", "capabilities")
+  }
+
+  /// Throws EPERM that names every wanted capability which the calling thread lacks.
   public static func require(_ wanted: [Capability]) throws(KernelError) {
     try current().require(wanted)
   }

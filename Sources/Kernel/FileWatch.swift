@@ -23,8 +23,7 @@ public final class FileWatch: Sendable {
   ///
   /// When nobody reads, old batches are dropped and counted: look at everything again then.
   public let events: AsyncStream<[FileEvent]>
-  private let dropped: DroppedBatches
-  private let stopEvent: OwnedDescriptor
+  private let shared: SharedState
   private let thread: Mutex<DedicatedThread?>
 
   /// What usually matters: contents written whole, entries made, moved, removed.
@@ -45,66 +44,65 @@ public final class FileWatch: Sendable {
     let event = eventfd(0, Int32(EFD_CLOEXEC))
     let stopEvent = OwnedDescriptor(adopting: try check(event < 0 ? -errno : event, "create", "eventfd"))
     let (stream, continuation) = AsyncStream.makeStream(of: [FileEvent].self, bufferingPolicy: .bufferingNewest(64))
-    let dropped = DroppedBatches()
+    let shared = SharedState(stopEvent: stopEvent)
     let reader = InotifyReader(
-      inotify: inotify, stop: event, watched: watched, continuation: continuation, dropped: dropped)
+      inotify: inotify, watched: watched, continuation: continuation, shared: shared)
     let thread = try DedicatedThread.start("inotify") { reader.run() }
-    return FileWatch(events: stream, dropped: dropped, stopEvent: stopEvent, thread: thread)
+    return FileWatch(events: stream, shared: shared, thread: thread)
   }
 
   private init(
-    events: AsyncStream<[FileEvent]>, dropped: DroppedBatches, stopEvent: consuming OwnedDescriptor,
-    thread: consuming DedicatedThread
+    events: AsyncStream<[FileEvent]>, shared: SharedState, thread: consuming DedicatedThread
   ) {
     self.events = events
-    self.dropped = dropped
-    self.stopEvent = stopEvent
+    self.shared = shared
     self.thread = Mutex(thread)
   }
 
   deinit { stop() }
 
   /// Batches that were dropped because nobody read them.
-  public var droppedBatches: Int { dropped.count.load(ordering: .relaxed) }
+  public var droppedBatches: Int { shared.dropped.load(ordering: .relaxed) }
 
   /// Ends the stream and waits for the thread; the second call does nothing.
   public func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     var one: UInt64 = 1
-    _ = unsafe write(stopEvent.raw, &one, 8)
+    _ = unsafe write(shared.stopEvent.raw, &one, 8)
     running.join()
   }
 }
 
-/// Counted by the reader's thread.
-private final class DroppedBatches: Sendable {
-  let count = Atomic<Int>(0)
+/// What the reader's thread counts, and the event that ends it; both sides own it, whichever goes first.
+private final class SharedState: Sendable {
+  let stopEvent: OwnedDescriptor
+  let dropped = Atomic<Int>(0)
+
+  init(stopEvent: consuming OwnedDescriptor) { self.stopEvent = stopEvent }
 }
 
 /// The loop of the watch's thread; belongs to that thread alone.
 private final class InotifyReader {
   private let inotify: OwnedDescriptor
-  private let stop: Int32
   private let watched: [Int32: FilePath]
   private let continuation: AsyncStream<[FileEvent]>.Continuation
-  private let dropped: DroppedBatches
+  private let shared: SharedState
 
   init(
-    inotify: consuming OwnedDescriptor, stop: Int32, watched: [Int32: FilePath],
-    continuation: AsyncStream<[FileEvent]>.Continuation, dropped: DroppedBatches
+    inotify: consuming OwnedDescriptor, watched: [Int32: FilePath],
+    continuation: AsyncStream<[FileEvent]>.Continuation, shared: SharedState
   ) {
     self.inotify = inotify
-    self.stop = stop
     self.watched = watched
     self.continuation = continuation
-    self.dropped = dropped
+    self.shared = shared
   }
 
   func run() {
     while waitForEvents() {
       let batch = readEvents()
       guard !batch.isEmpty else { continue }
-      if case .dropped = continuation.yield(batch) { dropped.count.add(1, ordering: .relaxed) }
+      if case .dropped = continuation.yield(batch) { shared.dropped.add(1, ordering: .relaxed) }
     }
     continuation.finish()
   }
@@ -112,7 +110,8 @@ private final class InotifyReader {
   /// False once the stop event was set.
   private func waitForEvents() -> Bool {
     var requests = (
-      pollfd(fd: inotify.raw, events: Int16(POLLIN), revents: 0), pollfd(fd: stop, events: Int16(POLLIN), revents: 0)
+      pollfd(fd: inotify.raw, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: shared.stopEvent.raw, events: Int16(POLLIN), revents: 0)
     )
     _ = unsafe withUnsafeMutableBytes(of: &requests) { bytes in
       unsafe poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, -1)

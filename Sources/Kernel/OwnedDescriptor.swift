@@ -3,6 +3,29 @@ internal import CLinux
 internal import Glibc
 public import SystemPackage
 
+/// Two ends of a pipe, both close-on-exec.
+public struct Pipe: ~Copyable, Sendable {
+  /// Where it is read.
+  public let output: OwnedDescriptor
+  /// Where it is written.
+  public let input: OwnedDescriptor
+
+  private init(output: consuming OwnedDescriptor, input: consuming OwnedDescriptor) {
+    self.output = output
+    self.input = input
+  }
+
+  /// Makes a pipe.
+  public static func make() throws(KernelError) -> Pipe {
+    var ends: (Int32, Int32) = (-1, -1)
+    let rc = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
+      unsafe sp_pipe_cloexec(bytes.baseAddress?.assumingMemoryBound(to: Int32.self))
+    }
+    try check(rc, "create", "pipe")
+    return Pipe(output: OwnedDescriptor(adopting: ends.0), input: OwnedDescriptor(adopting: ends.1))
+  }
+}
+
 /// A file descriptor that closes itself.
 public struct OwnedDescriptor: ~Copyable, Sendable {
   /// The number, valid as long as this value lives.

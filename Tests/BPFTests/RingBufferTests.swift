@@ -13,6 +13,19 @@ struct RingBufferTests {
     let records = Mutex<[UInt64]>([])
   }
 
+  /// Holds a reader that its own handler lets go.
+  private final class Keeper: Sendable {
+    let holder = Mutex<RingBuffer?>(nil)
+
+    /// Nobody else keeps the reader when this returns.
+    func hold(
+      _ map: borrowing OwnedDescriptor, _ handler: @escaping @Sendable ([UInt64]) -> Void
+    ) throws {
+      let reader = try RingBuffer.start(map: map.duplicate(), of: UInt64.self, timeout: 10, handler: handler)
+      holder.withLock { $0 = reader }
+    }
+  }
+
   private let packet = PacketBuilder.ipv4(from: [1, 1, 1, 1], to: [2, 2, 2, 2]).udp(from: 1, to: 1).bytes
   private let noWakeup: Int32 = 1
 
@@ -78,6 +91,23 @@ struct RingBufferTests {
     let records = collected.records.withLock { $0 }
     #expect(records.count >= 200)
     #expect(records.allSatisfy { $0 == 9 })
+  }
+
+  @Test("A handler that drops the last reference to its reader ends it")
+  func stoppedByHandler() async throws {
+    let map = try createRingBuffer(name: "t_self", bytes: 4096)
+    let program = try writer(to: map, value: 5)
+    let keeper = Keeper()
+    let (stream, continuation) = AsyncStream.makeStream(of: Int.self)
+    try keeper.hold(map) { batch in
+      keeper.holder.withLock { $0 = nil }
+      continuation.yield(batch.count)
+      continuation.finish()
+    }
+    _ = try program.testRun(packet: packet)
+    var sum = 0
+    for await count in stream { sum += count }
+    #expect(sum == 1)
   }
 
   @Test("A map of another type is refused")

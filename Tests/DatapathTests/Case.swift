@@ -2,6 +2,7 @@
 import BPF
 import CDatapath
 import Enforcement
+import Kernel
 import Policy
 import TestSupport
 
@@ -11,13 +12,16 @@ struct Case: Sendable, CustomStringConvertible {
   let packet: RandomPacket
   let verdict: Verdict
   let isLocal: Bool
+  /// Where the sender's egress hook would have said who it is; two cases of one batch must not say different things there.
+  let voucher: [UInt8]?
+  /// Who it says; the number of workloads stands for the host.
+  let vouched: Int?
   let description: String
 
   /// Draws a packet of a subject; what must be known of its sender is written where its egress hook would have.
   init(
-    number: Int, subject: Int, labels: [LabelSet], numbers: [UInt32], policy: PolicySet, bench: ProgramBench,
-    random: inout SeededGenerator
-  ) throws {
+    number: Int, subject: Int, labels: [LabelSet], policy: PolicySet, random: inout SeededGenerator
+  ) {
     let isHost = subject == labels.count
     let direction: Direction = random.oneIn(2) ? .outgoing : .incoming
     var peer: Endpoint
@@ -27,7 +31,9 @@ struct Case: Sendable, CustomStringConvertible {
       address = RandomPolicy.address(&random)
       peer = .external(policy.networks(containing: address))
     } else {
-      let other = random.below(labels.count)
+      var other = random.below(labels.count)
+      // A packet to oneself over the wire would vouch, for real, for the packets that others claim to be from here.
+      if direction == .outgoing, other == subject { other = (other + 1) % labels.count }
       address = ProgramBench.address(of: other, isIPv4: random.oneIn(2))
       peer = .workload(labels[other])
       if direction == .incoming {
@@ -42,7 +48,8 @@ struct Case: Sendable, CustomStringConvertible {
     let own = ProgramBench.address(of: subject, isIPv4: address.isIPv4)
     let (source, destination) = direction == .outgoing ? (own, address) : (address, own)
     packet = RandomPacket(from: source, to: destination, number: number, using: &random)
-    if let vouched { try Self.vouch(for: vouched, numbers, packet, source, destination, bench) }
+    voucher = direction == .incoming ? Self.key(packet, source, destination) : nil
+    self.vouched = vouched
     isLocal = vouched == subject
     self.subject = subject
     self.direction = direction
@@ -60,28 +67,37 @@ struct Case: Sendable, CustomStringConvertible {
       case .rule: .rule
       case .default: .default
       case .local: .local
-      default: .excluded
       }
     return "\(subject) \(direction) \(by) \(!passes)"
   }
 
-  private static func vouch(
-    for workload: Int, _ numbers: [UInt32], _ packet: RandomPacket, _ source: IPAddress, _ destination: IPAddress,
-    _ bench: ProgramBench
-  ) throws {
+  private static func key(_ packet: RandomPacket, _ source: IPAddress, _ destination: IPAddress) -> [UInt8] {
     var key = sp_sender_key()
-    withUnsafeMutableBytes(of: &key.source) { for index in 0..<16 { unsafe $0[index] = source.bytes[index] } }
-    withUnsafeMutableBytes(of: &key.destination) { for index in 0..<16 { unsafe $0[index] = destination.bytes[index] } }
+    unsafe withUnsafeMutableBytes(of: &key.source) { for index in 0..<16 { unsafe $0[index] = source.bytes[index] } }
+    unsafe withUnsafeMutableBytes(of: &key.destination) {
+      for index in 0..<16 { unsafe $0[index] = destination.bytes[index] }
+    }
     key.source_port = packet.sourcePort.bigEndian
     key.destination_port = packet.destinationPort.bigEndian
     key.sequence = packet.sequence.bigEndian
     key.protocol = packet.proto.rawValue
+    return unsafe withUnsafeBytes(of: key) { unsafe Array($0) }
+  }
+
+  /// Writes what the sender's egress hook would have written, or takes away what an earlier case left there.
+  func vouch(_ bench: ProgramBench, numbers: [UInt32]) throws {
+    guard let voucher else { return }
+    let key = unsafe voucher.withUnsafeBytes { unsafe $0.loadUnaligned(as: sp_sender_key.self) }
+    guard let vouched else {
+      _ = try bench.senders.remove(key)
+      return
+    }
     var sender = sp_sender()
-    if workload == numbers.count {
+    if vouched == numbers.count {
       sender.identity = IdentityNumber.host.rawValue
     } else {
-      sender.workload = bench.cgroups[workload].id.rawValue
-      sender.identity = numbers[workload]
+      sender.workload = bench.cgroups[vouched].id.rawValue
+      sender.identity = numbers[vouched]
     }
     try bench.senders.set(sender, for: key)
   }

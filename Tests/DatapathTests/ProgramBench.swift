@@ -22,12 +22,18 @@ final class ProgramBench: Sendable {
   let senders: BPFMap<sp_sender_key, sp_sender>
   private let workers: [Worker]
   let cgroups: [CgroupDirectory]
+  /// Where all subjects are.
+  let inside: NetworkNamespace
+  /// Held open: without its namespace the veth pair is gone.
+  private let outside: NetworkNamespace
   private let interface: UInt32
   private let directory: String
 
   init(_ sandbox: Sandbox) throws {
     self.sandbox = sandbox
-    let (inside, outside) = (try sandbox.makeNamespace(), try sandbox.makeNamespace())
+    let inside = try sandbox.makeNamespace()
+    self.inside = inside
+    outside = try sandbox.makeNamespace()
     try sandbox.connect(inside, ["10.99.0.1/24"], outside, ["10.99.0.2/24"])
     interface = try inside.run { UInt32(unsafe if_nametoindex("sp0")) }
     var cgroups: [CgroupDirectory] = []
@@ -36,8 +42,9 @@ final class ProgramBench: Sendable {
     directory = "/tmp/sallyport-test-\(getpid())-\(sandbox.cgroup.id.rawValue)"
     let state = StateDirectory(directory)
     let pins = try sandbox.makePinDirectory()
-    datapath = try CgroupDatapath.open(.init(cgroup: sandbox.cgroup.path.string, bpffs: pins), state: state)
-    enforcer = Enforcer(datapath: datapath, state: state, cgroup: sandbox.cgroup.path.string, logger: Logger(label: "test"))
+    guard let place = try CgroupHierarchy.find().location(of: sandbox.cgroup.path)?.string else { throw WorkerIsGone() }
+    datapath = try CgroupDatapath.open(.init(cgroup: place, bpffs: pins), state: state)
+    enforcer = Enforcer(datapath: datapath, state: state, cgroup: place, logger: Logger(label: "test"))
     let root = "\(pins)/sallyport/\(state.instance)"
     egress = try BPFProgram.pinned("\(root)/programs/sp_egress")
     ingress = try BPFProgram.pinned("\(root)/programs/sp_ingress")
@@ -49,7 +56,7 @@ final class ProgramBench: Sendable {
   func close() async throws {
     for worker in workers { worker.stop() }
     try await enforcer.detach()
-    _ = try? runOnFreshThread("clean") { () throws(KernelError) in _ = unsafe system("rm -rf '\(directory)'") }
+    try? sandbox.command(["rm", "-rf", directory])
   }
 
   /// The addresses at which the other namespaces reach a workload.
@@ -70,7 +77,28 @@ final class ProgramBench: Sendable {
     }
   }
 
-  /// A struct __sk_buff that says only through which interface: its 10th word is `ifindex` (linux/bpf.h).
+  /// Does `body` as one of the subjects.
+  func run<T: Sendable>(as subject: Int, _ body: @escaping @Sendable () throws -> T) throws -> T {
+    try workers[subject].run(body)
+  }
+
+  /// Gives the workloads random labels and puts a policy in force; returns the labels.
+  func publish(
+    _ policy: PolicySet, observing observer: Int? = nil, using random: inout SeededGenerator
+  ) async throws -> [LabelSet] {
+    let labels = try (0..<Self.workloadCount).map { _ in try RandomPolicy.labels(&random) }
+    _ = try await enforcer.update(
+      workloads: labels.indices.map { index in
+        WorkloadInstance(
+          cgroup: cgroups[index].id, path: cgroups[index].path.string, level: cgroups[index].level,
+          labels: labels[index], observe: index == observer, source: "test",
+          addresses: [true, false].map { Self.address(of: index, isIPv4: $0) })
+      })
+    _ = try await enforcer.apply(policy: policy, sources: [])
+    return labels
+  }
+
+  /// A struct __sk_buff that says only through which interface: its 11th word is `ifindex` (linux/bpf.h).
   private var context: [UInt8] {
     var bytes = [UInt8](repeating: 0, count: 40)
     unsafe withUnsafeBytes(of: interface) { unsafe bytes.append(contentsOf: $0) }

@@ -16,7 +16,7 @@ struct RandomPacket: Sendable {
 
   static let ports: [UInt16] = [0, 1, 2, 21, 22, 23, 53, 80, 81, 442, 443, 444, 8000, 8050, 8081, 65533, 65534, 65535]
 
-  /// Draws a packet between two addresses of one family. `number` makes its source port or identifier its own.
+  /// Draws a packet between two addresses of one family; `number` makes its source port or identifier its own.
   init(from source: IPAddress, to destination: IPAddress, number: Int, using random: inout SeededGenerator) {
     let isIPv4 = source.isIPv4
     func raw(_ address: IPAddress) -> [UInt8] {
@@ -31,7 +31,8 @@ struct RandomPacket: Sendable {
       if random.oneIn(4) { builder = builder.ipOptions([UInt8](repeating: 1, count: 4 * (1 + random.below(10)))) }
     } else {
       for _ in 0..<random.below(4) {
-        builder = builder.extensionHeader(random.pick([0, 43, 60]) ?? 60, [UInt8](repeating: 0, count: random.below(30)))
+        let body = [UInt8](repeating: 0, count: random.below(30))
+        builder = builder.extensionHeader(random.pick([0, 43, 60]) ?? 60, body)
       }
     }
     let own = UInt16(truncatingIfNeeded: 1024 + number % 60000)
@@ -39,7 +40,8 @@ struct RandomPacket: Sendable {
     let sequence = UInt32(truncatingIfNeeded: random.next())
     var excluded = false
     let icmp: IPProtocol = isIPv4 ? .icmp : .icmp6
-    let kinds: [IPProtocol] = [.tcp, .tcp, .tcp, .udp, .udp, .sctp, icmp, icmp, IPProtocol(rawValue: 47), IPProtocol(rawValue: 255)]
+    let others = [IPProtocol(rawValue: 47), IPProtocol(rawValue: 255)]
+    let kinds: [IPProtocol] = [.tcp, .tcp, .tcp, .udp, .udp, .sctp, icmp, icmp] + others
     proto = random.pick(kinds) ?? .tcp
     switch proto {
     case .tcp:
@@ -56,7 +58,8 @@ struct RandomPacket: Sendable {
       let type = UInt8(random.pick([0, 1, 3, 8, 11, 13, 128, 129, 2, 21, 22, 53, 80, 133, 135, 143, 255]) ?? 8)
       let code = UInt8(random.below(6))
       builder = builder.icmp(type: type, code: code, rest: (own, 1))
-      excluded = isIPv4
+      excluded =
+        isIPv4
         ? type == 11 || (type == 3 && code == 4)
         : type == 2 || type == 3 || (130...137).contains(type) || type == 143
       // The row about the sender has the identifier and the type in the places of the ports.

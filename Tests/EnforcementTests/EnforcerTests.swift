@@ -159,6 +159,9 @@ import Testing
     try await enforcer.detach()
     #expect(model.isDetached)
     #expect(await !enforcer.snapshot.attached)
+    let wanted = try policy(document(port: 81))
+    let error = await #expect(throws: DatapathError.self) { try await enforcer.apply(policy: wanted, sources: []) }
+    #expect(error?.description.contains("ended") == true)
   }
 
   @Test("a policy that does not fit beside the one in force is refused before anything is written")

@@ -8,7 +8,9 @@ import Testing
 @Suite struct FilesTests {
   @Test("different state directories never share a name of pins, and the name has nothing that bpffs refuses")
   func escape() {
-    let paths = ["/run/sallyport", "/run/sally-port", "/run/sally/port", "/run/sally.port", "/run/sally%2Fport", "/a+b"]
+    let paths = [
+      "/run/sallyport", "/run/sally-port", "/run/sally/port", "/run/sally.port", "/run/sally%2Fport", "/a+b",
+    ]
     let names = paths.map { StateDirectory($0).instance }
     #expect(Set(names).count == paths.count)
     #expect(names[0] == "-run-sallyport")

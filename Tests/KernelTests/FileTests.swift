@@ -73,6 +73,18 @@ struct FileTests {
     #expect(error?.description == "open /no/such: No such file or directory")
   }
 
+  @Test("A thread that kept one capability lacks the others, and only that thread", .requires(.root, .bpf))
+  func capabilities() throws {
+    let before = try Capabilities.current()
+    let inside = try runOnFreshThread("limited") { () throws(KernelError) in
+      try Capabilities.keepOnly([.netAdmin])
+      return try Capabilities.current()
+    }
+    #expect(inside == Capabilities(effective: 1 << 12))
+    #expect(inside.missing([.bpf, .netAdmin]) == [.bpf])
+    #expect(try Capabilities.current() == before)
+  }
+
   @Test("A grace period ends, and the clocks go forward")
   func clocks() throws {
     let before = Clock.monotonicNanoseconds()

@@ -1,6 +1,7 @@
 // Does the specification of the verdict say what the product promises, one promise at a time?
 
 import Policy
+import TestSupport
 import Testing
 
 /// A flow between two workloads, or from or to what `peer` says.
@@ -198,15 +199,31 @@ private func winner(_ verdict: Verdict) -> String {
       ])
   }
 
-  @Test("what it says to add does flip the verdict")
+  @Test("what it suggests does turn the verdict around")
   func flips() throws {
-    let flow = try flow(peer: workload("app=lb"))
-    let policy = try given([("web", rule(.allow, [peer("app=lb")], ["tcp/443"]))])
-    #expect(policy.verdict(for: flow).action == .reject)
-    let flipped = try given([
-      ("web", rule(.allow, [peer("app=lb")], ["tcp/443"])), ("web", rule(.allow, [peer("app=lb")], ["tcp/80"])),
-    ])
-    #expect(flipped.verdict(for: flow).action == .allow)
+    var generator = SeededGenerator(seed: 4)
+    var flipped = 0
+    for _ in 0..<400 {
+      let random = try RandomPolicy(seed: generator.next())
+      for _ in 0..<5 {
+        let flow = RandomQuestion(about: random, using: &generator).flow
+        let explanation = random.policy.explain(flow)
+        guard let suggestion = explanation.suggestion else { continue }
+        let changed = try PolicySet(
+          ruleSets: random.policy.ruleSets + [suggestion], networks: random.policy.networks,
+          defaults: random.policy.defaults)
+        flipped += 1
+        #expect(changed.verdict(for: flow).action != explanation.verdict.action, "seed \(random.seed): \(flow)")
+      }
+    }
+    #expect(flipped > 500)
+  }
+
+  @Test("nothing is suggested for an end that no label tells apart")
+  func noLabels() throws {
+    let explanation = PolicySet.empty.explain(try flow(peer: .workload(.empty)))
+    #expect(explanation.suggestion == nil)
+    #expect(explanation.flips == ["give both ends labels, so that a rule can name them"])
   }
 
   @Test("a reject names every rule in the way, and all matching rules in order")
@@ -217,6 +234,7 @@ private func winner(_ verdict: Verdict) -> String {
     ])
     let explanation = policy.explain(try flow(peer: workload("app=lb")))
     #expect(explanation.flips == ["remove or narrow b/incoming[0] and c/incoming[0]"])
+    #expect(explanation.suggestion == nil)
     #expect(
       explanation.description == """
         reject: rule b/incoming[0]

@@ -83,18 +83,18 @@ public struct RandomPolicy: Sendable {
     if random.oneIn(5) { return .everything }
     if random.oneIn(12) {
       let word = random.pick(["host", "world", "unknown"]) ?? "host"
-      return Selector([try Requirement("sallyport.identity", random.oneIn(2) ? .isIn : .notIn, [word])])
+      return Selector([try Policy.Requirement("sallyport.identity", random.oneIn(2) ? .isIn : .notIn, [word])])
     }
-    if random.oneIn(12) { return Selector([try Requirement("sallyport.network", .isIn, ["net0", "net1"])]) }
-    var requirements: [Requirement] = []
+    if random.oneIn(12) { return Selector([try Policy.Requirement("sallyport.network", .isIn, ["net0", "net1"])]) }
+    var requirements: [Policy.Requirement] = []
     for _ in 0..<(1 + random.below(2)) {
       let key = random.pick(keys) ?? "app"
       let some = random.oneIn(2) ? [random.pick(values) ?? "a"] : Array(values.shuffled(using: &random).prefix(2))
       switch random.below(6) {
-      case 0: requirements.append(try Requirement(key, .notIn, some))
-      case 1: requirements.append(try Requirement(key, .exists))
-      case 2: requirements.append(try Requirement(key, .doesNotExist))
-      default: requirements.append(try Requirement(key, .isIn, some))
+      case 0: requirements.append(try Policy.Requirement(key, .notIn, some))
+      case 1: requirements.append(try Policy.Requirement(key, .exists))
+      case 2: requirements.append(try Policy.Requirement(key, .doesNotExist))
+      default: requirements.append(try Policy.Requirement(key, .isIn, some))
       }
     }
     return Selector(requirements)

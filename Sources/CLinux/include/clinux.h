@@ -33,7 +33,6 @@ int sp_membarrier_global(void);
 
 // open(2) is variadic; mode is ignored unless O_CREAT.
 int sp_openat(int dirfd, const char *path, int flags, unsigned mode);
-int sp_o_path(void);
 int sp_pipe_cloexec(int fds[2]);
 
 // Extended attributes of a directory held by descriptor.
@@ -44,10 +43,6 @@ int sp_fremovexattr(int fd, const char *name);
 // The magic number of the filesystem that holds `path`, in *magic.
 int sp_statfs_magic(const char *path, uint64_t *magic);
 int sp_mount(const char *source, const char *target, const char *type, unsigned long flags);
-int sp_umount_detach(const char *target);
-
-// 64 bits of the kernel's file handle: on cgroupfs, the cgroup's id.
-int sp_file_handle_id(int dirfd, const char *path, uint64_t *id);
 
 // glibc has no wrapper for the capability calls.
 int sp_capget(uint64_t *effective, uint64_t *permitted);

@@ -14,9 +14,9 @@ public struct UserNames: Sendable {
   /// The users of this host; `path` is for tests.
   public init(path: String = "/etc/passwd") { self.path = FilePath(path) }
 
-  /// The name of a user; nil if there is none. `now` is any monotonic time in nanoseconds.
+  /// The name of a user, nil if there is none.
   ///
-  /// The file is read at most once a minute, and only for users that are not known.
+  /// `now` is any monotonic time in nanoseconds. The file is read at most once a minute, and only for users that are not known.
   public mutating func name(of uid: UInt32, now: UInt64) -> String? {
     if let known = names[uid] { return known }
     guard now >= nextRead else { return nil }

@@ -35,9 +35,11 @@ struct DocumentReader {
   }
 
   /// All entries of a mapping.
-  mutating func entries(_ node: DocumentNode, _ field: String, like example: String) -> [DocumentNode.Entry]? {
+  mutating func entries(
+    _ node: DocumentNode, _ field: String, like example: @autoclosure () -> String
+  ) -> [DocumentNode.Entry]? {
     guard case .mapping(let entries) = node.content else {
-      fail(node.location, field, "must be a mapping, not \(node.kind)", "write it like {\(example)}")
+      fail(node.location, field, "must be a mapping, not \(node.kind)", "write it like {\(example())}")
       return nil
     }
     return entries

@@ -53,18 +53,19 @@ struct YAMLReader {
   /// of aliases takes exponential time: so a text with more than a few is refused before it is composed. A few may
   /// just be words in comments and quotes.
   private mutating func isFreeOfAliases(_ text: String) -> Bool {
+    let bytes = Array(text.utf8)
     let few = 16
     var anchors: Set<[UInt8]> = []
     var aliases = 0
     var line = 1
     var before = UInt8(ascii: "\n")
-    var rest = text.utf8[...]
-    while let byte = rest.popFirst() {
-      let mayBegin = before <= 32 || YAMLReader.beforeNodes.contains(before)
-      if mayBegin, byte == UInt8(ascii: "&") || byte == UInt8(ascii: "*") {
-        let name = Array(rest.prefix { $0 > 32 && !YAMLReader.afterNames.contains($0) })
+    for (index, byte) in bytes.enumerated() {
+      if byte == UInt8(ascii: "&") || byte == UInt8(ascii: "*"), YAMLReader.mayPrecedeNode(before) {
+        // Names are letters, digits, `_` and `-` to libyaml. Cutting long ones only makes more of them equal.
+        let rest = bytes[(index + 1)...].prefix(32)
+        let name = Array(rest.prefix { Label.isNameByte($0) && $0 != UInt8(ascii: ".") })
         if byte == UInt8(ascii: "&") { anchors.insert(name) } else if anchors.contains(name) { aliases += 1 }
-        if aliases > few {
+        if aliases > few || anchors.count > 4096 {
           fail(line, 0, YAMLReader.anchorMessage, YAMLReader.anchorRemedy)
           return false
         }
@@ -75,8 +76,11 @@ struct YAMLReader {
     return true
   }
 
-  private static let beforeNodes = Array("[]{},:-?!\"'".utf8)
-  private static let afterNames = Array("[]{},:".utf8)
+  /// Blanks, YAML's own signs, and everything beyond ASCII, where YAML has more line breaks.
+  private static func mayPrecedeNode(_ byte: UInt8) -> Bool {
+    byte <= 32 || byte >= 128 || "[]{},:-?!\"'".utf8.contains(byte)
+  }
+
   private static let anchorMessage = "YAML anchors (&) and aliases (*) are not read"
   private static let anchorRemedy = "write the value out, or put it in quotes if it is text"
 
@@ -108,7 +112,7 @@ struct YAMLReader {
     case .duplicatedKeysInMapping(let keys, let context):
       fail(
         context.mark.line, context.mark.column,
-        "a mapping holds \(keys.map(\.shown).joined(separator: ", ")) more than once", "keep one of them")
+        "a mapping holds \(keys.prefix(5).map(\.shown).joined(separator: ", ")) more than once", "keep one of them")
     case .reader(let problem, let offset, _, _):
       let line = text.prefix(offset ?? 0).count { $0.isNewline } + 1
       fail(line, 0, "the file is no YAML: \(problem)", "remove the character")

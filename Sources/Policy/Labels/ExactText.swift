@@ -31,13 +31,13 @@ struct ExactText: Sendable, Hashable, Comparable {
       default: byte > 32
       }
     }
-    return plain ? text : text.shown
+    return plain ? text : text.quoted
   }
 }
 
 extension String {
   /// The string in double quotes with everything escaped that is not printable.
-  var shown: String {
+  var quoted: String {
     var out = "\""
     for scalar in unicodeScalars {
       switch scalar {
@@ -49,5 +49,11 @@ extension String {
       }
     }
     return out + "\""
+  }
+
+  /// The string in quotes as messages show it: cut where it is so long that it would hide the message.
+  var shown: String {
+    let kept = unicodeScalars.prefix(200)
+    return kept.endIndex == unicodeScalars.endIndex ? quoted : String(kept).quoted + "…"
   }
 }

@@ -20,6 +20,9 @@ public struct Explanation: Sendable, Equatable, CustomStringConvertible {
   public let matches: [Match]
   /// What would turn the verdict around; each line is enough alone unless it says otherwise.
   public let flips: [String]
+  /// A rule set that turns the verdict around when it is added; nil if none can, or none that is narrow enough to
+  /// suggest.
+  public let suggestion: RuleSet?
 
   /// Several lines for people.
   public var description: String {
@@ -54,37 +57,76 @@ extension PolicySet {
         rule: match.reference,
         wins: verdict.decidedBy == .rule(match.reference) || verdict.observed?.rule == match.reference)
     }
+    let suggestion = suggestion(flow, verdict)
     return Explanation(
       flow: flow, verdict: verdict, ruleSets: applicable.map(\.name), matches: listed,
-      flips: flips(flow, verdict, applicable, matching))
+      flips: flips(flow, verdict, applicable, matching, suggestion), suggestion: suggestion)
   }
 
-  private func flips(_ flow: Flow, _ verdict: Verdict, _ applicable: [RuleSet], _ matching: [Match]) -> [String] {
-    let wanted: Action = verdict.action == .allow ? .reject : .allow
+  /// The narrowest rule set of the other action, for this subject, peer and port.
+  private func suggestion(_ flow: Flow, _ verdict: Verdict) -> RuleSet? {
+    switch verdict.decidedBy {
+    case .local: return nil
+    // Reject beats allow: no rule can be added that helps.
+    case .rule(let winner) where winner.action == .reject: return nil
+    default: break
+    }
+    guard let subject = narrowSelector(flow.subject) else { return nil }
+    var peer: Peer?
+    if let network = flow.peer.networks.first {
+      peer = .network(network)
+    } else {
+      peer = narrowSelector(flow.peer).map(Peer.selector)
+    }
+    guard let peer else { return nil }
+    let rule = Rule(
+      action: verdict.action == .allow ? .reject : .allow, peers: [peer],
+      ports: [.ports(flow.protocol, PortRange(flow.port, flow.port))])
+    var name = "suggested"
+    while ruleSets.contains(where: { $0.name == name }) { name += "-more" }
+    return RuleSet(
+      name: name, subject: subject, incoming: flow.direction == .incoming ? [rule] : [],
+      outgoing: flow.direction == .outgoing ? [rule] : [])
+  }
+
+  /// Matches the endpoint by the labels that people gave it, else by the reserved ones; nil if it has none at all.
+  private func narrowSelector(_ endpoint: Endpoint) -> Selector? {
+    let own = endpoint.labels.labels.filter { !Label.isReserved($0.key) }
+    let labels = own.isEmpty ? endpoint.labels.labels : own
+    return labels.isEmpty ? nil : Selector(labels.map(Requirement.init(_:)))
+  }
+
+  private func flips(
+    _ flow: Flow, _ verdict: Verdict, _ applicable: [RuleSet], _ matching: [Match], _ suggestion: RuleSet?
+  ) -> [String] {
     let enforced = matching.filter { $0.rule.mode == .enforce }
-    let rule = "{action: \(wanted), peers: \(suggestedPeer(flow.peer)), ports: [\(suggestedPort(flow))]}"
     switch verdict.decidedBy {
     case .local: return []
     case .rule(let winner) where winner.action == .reject:
-      // Reject beats allow: no rule can be added that helps.
       let rejects = enforced.filter { $0.rule.action == .reject }.map(\.reference.description)
       let remains =
         enforced.contains { $0.rule.action == .allow } || defaults.actions(for: flow.subject)[flow.direction] == .allow
-      let also = remains ? "" : ", and add \(rule)"
+      let also = remains ? "" : ", and add a rule that allows it"
       return ["remove or narrow \(rejects.joined(separator: " and "))\(also)"]
     default: break
     }
+    let wanted: Action = verdict.action == .allow ? .reject : .allow
     var out = matching.filter { $0.rule.mode == .observe && $0.rule.action == wanted }
       .map { "set `mode: enforce` on \($0.reference)" }
     if wanted == .allow { out += nearMisses(flow, applicable) }
+    guard let suggestion, let rule = suggestion.rules(flow.direction).first else {
+      return out + ["give both ends labels, so that a rule can name them"]
+    }
+    let peers = rule.peers.map(\.description).joined(separator: ", ")
+    let ports = rule.ports.map(\.description).joined(separator: ", ")
+    let text = "{action: \(wanted), peers: [\(peers)], ports: [\(ports)]}"
     if let ruleSet = applicable.first {
       let missing = matching.isEmpty ? "no \(flow.direction) rule of rule set \(ruleSet.name) matches: " : ""
-      out.append("\(missing)add \(rule) to \(flow.direction) of \(ruleSet.name)")
+      out.append("\(missing)add \(text) to \(flow.direction) of \(ruleSet.name)")
     } else {
-      let subject = suggestedSelector(flow.subject)
       out.append(
-        "no rule set has \(flow.direction) rules for this subject: add one with subject \(subject) "
-          + "and \(flow.direction) [\(rule)]")
+        "no rule set has \(flow.direction) rules for this subject: add one with subject "
+          + "\(suggestion.subject.description.quoted) and \(flow.direction) [\(text)]")
     }
     return out
   }
@@ -97,28 +139,24 @@ extension PolicySet {
       where rule.action == .allow && rule.mode == .enforce {
         let reference = ruleSet.reference(flow.direction, position)
         switch (matchesPeer(rule, flow), matchesPort(rule, flow)) {
-        case (true, false): out.append("\(reference) allows this peer on other ports: add \(suggestedPort(flow)) to it")
-        case (false, true):
-          out.append("\(reference) allows this port to other peers: add \(suggestedPeer(flow.peer)) to it")
+        case (true, false):
+          let port = PortSpec.ports(flow.protocol, PortRange(flow.port, flow.port))
+          out.append("\(reference) allows this peer on other ports: add \(port) to it")
+        case (false, true): out.append("\(reference) allows this port to other peers: add this peer to it")
         default: break
         }
       }
     }
     return out
   }
+}
 
-  private func suggestedPort(_ flow: Flow) -> String {
-    PortSpec.ports(flow.protocol, PortRange(flow.port, flow.port)).description
-  }
-
-  private func suggestedPeer(_ endpoint: Endpoint) -> String {
-    if let network = endpoint.networks.first { return "[{network: \(network)}]" }
-    return "[{selector: \(suggestedSelector(endpoint))}]"
-  }
-
-  private func suggestedSelector(_ endpoint: Endpoint) -> String {
-    let own = endpoint.labels.labels.filter { !Label.isReserved($0.key) }
-    let labels = own.isEmpty ? endpoint.labels.labels : own
-    return LabelSet(sorted: labels).description.shown
+extension Peer: CustomStringConvertible {
+  /// As a document writes it: `{selector: "app=lb"}` or `{network: corp}`.
+  public var description: String {
+    switch self {
+    case .selector(let selector): "{selector: \(selector.description.quoted)}"
+    case .network(let name): "{network: \(name)}"
+    }
   }
 }

@@ -39,6 +39,13 @@ public struct Requirement: Sendable, Hashable, Comparable {
     exactValues = Set(values.map(ExactText.init)).sorted()
   }
 
+  /// Requires exactly this label.
+  public init(_ label: Label) {
+    key = label.key
+    self.operator = .isIn
+    exactValues = [label.exactValue]
+  }
+
   /// Whether a label set fulfils it.
   public func matches(_ labels: LabelSet) -> Bool {
     let value = labels.exactValue(of: key)

@@ -5,7 +5,7 @@ internal import Kernel
 public import Testing
 
 /// Something that a machine may lack.
-public struct Requirement: Sendable {
+public struct MachineRequirement: Sendable {
   /// What it is, for the message.
   public let name: String
   /// Why it is not there, or nil if it is.
@@ -18,19 +18,19 @@ public struct Requirement: Sendable {
   }
 
   /// The effective user is root.
-  public static let root = Requirement("root") { geteuid() == 0 ? nil : "not root" }
+  public static let root = MachineRequirement("root") { geteuid() == 0 ? nil : "not root" }
 
   /// Making maps, loading programs, and attaching them to cgroups.
-  public static let bpf = Requirement("BPF") { lacking([.bpf, .netAdmin]) }
+  public static let bpf = MachineRequirement("BPF") { lacking([.bpf, .netAdmin]) }
 
   /// Making network namespaces and configuring them.
-  public static let networkNamespaces = Requirement("network namespaces") {
+  public static let networkNamespaces = MachineRequirement("network namespaces") {
     if let lacks = lacking([.sysAdmin, .netAdmin]) { return lacks }
     return Sandbox.find("ip") == nil ? "ip (iproute2) is not installed" : nil
   }
 
   /// A cgroup v2 hierarchy in which we may make directories.
-  public static let cgroups = Requirement("cgroup v2") {
+  public static let cgroups = MachineRequirement("cgroup v2") {
     do throws(KernelError) {
       _ = try CgroupHierarchy.find()
       return geteuid() == 0 ? nil : "not root"
@@ -40,7 +40,7 @@ public struct Requirement: Sendable {
   }
 
   /// A BPF file system at the usual place.
-  public static let pins = Requirement("BPF file system") {
+  public static let pins = MachineRequirement("BPF file system") {
     do throws(KernelError) {
       try BPFFilesystem.standard.require()
       return nil
@@ -50,8 +50,8 @@ public struct Requirement: Sendable {
   }
 
   /// A feature of the kernel, tried.
-  public static func feature(_ feature: Feature) -> Requirement {
-    Requirement(feature.name) { feature.probe().reason }
+  public static func feature(_ feature: Feature) -> MachineRequirement {
+    MachineRequirement(feature.name) { feature.probe().reason }
   }
 
   private static func lacking(_ wanted: [Capability]) -> String? {
@@ -66,7 +66,7 @@ public struct Requirement: Sendable {
 
 extension Trait where Self == ConditionTrait {
   /// Skips the test unless the machine has everything named; with SALLYPORT_NO_SKIP=1 it runs, and fails, instead.
-  public static func requires(_ requirements: Requirement...) -> ConditionTrait {
+  public static func requires(_ requirements: MachineRequirement...) -> ConditionTrait {
     let missing = requirements.compactMap { requirement in
       requirement.missing().map { "\(requirement.name): \($0)" }
     }

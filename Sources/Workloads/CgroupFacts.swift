@@ -1,0 +1,57 @@
+// What classification knows of one cgroup: plain values, read elsewhere.
+public import Kernel
+
+/// What a rule may ask of one process.
+public struct ProcessTraits: Sendable, Hashable {
+  /// The absolute path of the executable; nil for kernel threads and for what may not be read.
+  public var executable: String?
+  /// The real user id.
+  public var uid: UInt32
+  /// The user's name, if the host's user file has one.
+  public var user: String?
+
+  /// Takes all its parts.
+  public init(executable: String?, uid: UInt32, user: String? = nil) {
+    self.executable = executable
+    self.uid = uid
+    self.user = user
+  }
+}
+
+/// What is known of one cgroup.
+public struct CgroupFacts: Sendable {
+  /// The inode number of its directory.
+  public var cgroup: CgroupID
+  /// The path below the root of the hierarchy, `/` first.
+  public var path: String
+  /// How many directories it is below the root of the hierarchy.
+  public var level: Int
+  /// Whether the programs are attached to this very cgroup.
+  public var isAttachRoot: Bool
+  /// What was written on it by `sallyport exec` or `workload label`.
+  public var tag: WorkloadTag?
+  /// Its own processes, not those of its children; nil when no rule asked and so nobody looked.
+  public var processes: [ProcessTraits]?
+
+  /// Takes all its parts.
+  public init(
+    cgroup: CgroupID, path: String, level: Int, isAttachRoot: Bool = false, tag: WorkloadTag? = nil,
+    processes: [ProcessTraits]? = nil
+  ) {
+    self.cgroup = cgroup
+    self.path = path
+    self.level = level
+    self.isAttachRoot = isAttachRoot
+    self.tag = tag
+    self.processes = processes
+  }
+
+  /// The name of the systemd unit that this cgroup is, or nil.
+  ///
+  /// systemd names the directory after the unit; a service's own sub-cgroups have names of other kinds.
+  public var unit: String? {
+    guard let name = path.split(separator: "/").last else { return nil }
+    let kinds = [".service", ".slice", ".scope", ".socket", ".mount", ".swap"]
+    return kinds.contains { name.hasSuffix($0) && name.count > $0.count } ? String(name) : nil
+  }
+}

@@ -1,0 +1,78 @@
+// The labels that are written on a cgroup itself, as text in an extended attribute.
+public import Policy
+
+/// What the attribute `trusted.sallyport.labels` of a cgroup says.
+///
+/// The first line holds the labels (`app=web,tier=front`), further lines hold options: `name=N`, `mode=observe`, and
+/// `transient=PID` for a cgroup that the agent is to remove once it is empty and the process that made it, which may yet
+/// move in, is gone. Only a process with CAP_SYS_ADMIN in the initial user namespace can write a `trusted.` attribute
+/// (xattr(7)), so no container can label itself.
+public struct WorkloadTag: Sendable, Hashable {
+  /// The labels.
+  public var labels: LabelSet
+  /// What people call the workload; empty if they do not.
+  public var name: String
+  /// Whether verdicts are applied or only observed.
+  public var mode: Mode
+  /// The process that made the cgroup and is to move in, if the agent is to remove it once it and all others are gone.
+  public var transientOwner: Int32?
+
+  /// Takes all its parts.
+  public init(labels: LabelSet, name: String = "", mode: Mode = .enforce, transientOwner: Int32? = nil) {
+    self.labels = labels
+    self.name = name
+    self.mode = mode
+    self.transientOwner = transientOwner
+  }
+
+  /// Reads the text of the attribute.
+  ///
+  /// - Throws: when a label is malformed or reserved for the agent, or an option is not known: a tag that is half
+  ///   understood could enforce less than its writer meant.
+  public init(parsing text: String) throws(WorkloadTagError) {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    do {
+      labels = try LabelSet(parsing: lines.first ?? "")
+    } catch {
+      throw WorkloadTagError(problem: "\(error)")
+    }
+    if let reserved = labels.labels.first(where: { Label.isReserved($0.key) }) {
+      throw WorkloadTagError(problem: "label key \(reserved.key) is set by the agent alone")
+    }
+    guard !labels.labels.isEmpty else { throw WorkloadTagError(problem: "has no labels") }
+    name = ""
+    mode = .enforce
+    transientOwner = nil
+    for line in lines.dropFirst() where !line.isEmpty {
+      switch line {
+      case "mode=enforce": mode = .enforce
+      case "mode=observe": mode = .observe
+      case let line where line.hasPrefix("transient="):
+        guard let pid = Int32(line.dropFirst(10)), pid > 0 else {
+          throw WorkloadTagError(problem: "has no process in \(line.debugDescription)")
+        }
+        transientOwner = pid
+      case let line where line.hasPrefix("name="): name = String(line.dropFirst(5))
+      default: throw WorkloadTagError(problem: "has an unknown option \(line.debugDescription)")
+      }
+    }
+  }
+
+  /// What `init(parsing:)` reads back.
+  public var text: String {
+    var lines = [labels.description]
+    if !name.isEmpty { lines.append("name=\(name)") }
+    if mode == .observe { lines.append("mode=observe") }
+    if let transientOwner { lines.append("transient=\(transientOwner)") }
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// A tag that cannot be read.
+public struct WorkloadTagError: Error, Equatable, CustomStringConvertible {
+  /// What is wrong.
+  public let problem: String
+
+  /// One line.
+  public var description: String { "workload tag: \(problem)" }
+}

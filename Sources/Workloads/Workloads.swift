@@ -1,1 +1,0 @@
-// Skeleton; replaced as Workloads is built.

@@ -1,0 +1,81 @@
+// How documents become policy in force, or an error that people see while the policy before stays.
+internal import Enforcement
+internal import Logging
+internal import Policy
+internal import Workloads
+
+extension Agent {
+  /// Reads the policy path again; what is wrong with it is logged and shown by `status`.
+  func reloadPolicy() async {
+    guard let path = configuration.policy else {
+      if sourcesInForce == nil { await keep { _ = try await self.apply([], evenIfSame: true) } }
+      return
+    }
+    await keep {
+      let sources = try PolicyDirectory(path).read()
+      _ = try await self.apply(sources, evenIfSame: false)
+      self.report.policyPath = path
+    }
+  }
+
+  private func keep(_ attempt: () async throws -> Void) async {
+    do {
+      try await attempt()
+      report.policyError = []
+    } catch {
+      report.policyError = Agent.lines(of: error)
+      report.failures += 1
+      for line in report.policyError { logger.error("policy: \(line)") }
+      logger.error("policy: refused; the policy before it stays in force")
+    }
+    publishReport()
+  }
+
+  /// Puts documents in force, labels workloads by them, and cuts what they no longer allow.
+  @discardableResult
+  func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
+    if !evenIfSame, sources == sourcesInForce { return nil }
+    let parsed = try PolicyParser.parse(files: sources.map { ($0.name, $0.bytes) })
+    let isFirst = await !enforcer.snapshot.attached
+    if isFirst {
+      // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.
+      classifier = Classifier(rules: parsed.policy.workloads)
+      try await publishWorkloads()
+    }
+    var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
+    sourcesInForce = sources
+    classifier = Classifier(rules: parsed.policy.workloads)
+    policyWarnings = parsed.warnings.map(\.description) + publication.warnings
+    for warning in policyWarnings { logger.warning("policy: \(warning)") }
+    let labelled = try await publishWorkloads()
+    await publishNames()
+    publication.generation = labelled?.generation ?? publication.generation
+    publication.rowsWritten += labelled?.rowsWritten ?? 0
+    publication.revoked = await revoke()
+    logger.debug(
+      "policy in force, workloads labelled, connections judged again",
+      metadata: [
+        "generation": "\(publication.generation)", "rows": "\(publication.rowsWritten)",
+        "cut": "\(publication.revoked)",
+      ])
+    return publication
+  }
+
+  /// Cuts live connections that are no longer allowed.
+  func revoke() async -> Int {
+    do {
+      let count = try await revocation.revoke(after: enforcer)
+      report.revoked += count
+      return count
+    } catch {
+      report.failures += 1
+      logger.error("revocation: \(error): connections that are no longer allowed may live on")
+      return 0
+    }
+  }
+
+  /// One line per fault.
+  static func lines(of error: any Error) -> [String] {
+    (error as? PolicyErrors)?.errors.map(\.description) ?? ["\(error)"]
+  }
+}

@@ -1,0 +1,110 @@
+// The agent: one loop through which every change goes, in the order in which they came.
+internal import Enforcement
+internal import Kernel
+internal import Logging
+internal import Policy
+internal import ServiceLifecycle
+internal import Workloads
+
+/// Something that the agent has to react to.
+enum Change: Sendable {
+  /// Policy documents may have changed.
+  case policy
+  /// Cgroups, tags or processes may have changed.
+  case workloads
+  /// Somebody asks.
+  case call(ControlCall)
+}
+
+/// Reconciles what is wanted (documents, cgroups, requests) with what is enforced.
+///
+/// Sources only say that something may have changed; the loop then looks for itself. So lost and doubled events are
+/// harmless, and no two changes are ever under way at once.
+actor Agent: Service {
+  let configuration: AgentConfiguration
+  let enforcer: Enforcer
+  let revocation: RevocationPass
+  let scanner: CgroupScanner
+  let logger: Logger
+  let reportFile: ReportFile
+  private let pipeline: FlowPipeline
+  private let changes: Changes
+
+  /// The rules by which workloads are known: those of the policy in force.
+  var classifier = Classifier(rules: [])
+  /// The documents in force that came from `configuration.policy`: what need not be applied again.
+  var sourcesInForce: [PolicySource]?
+  /// The warnings of the policy and of the workloads.
+  var policyWarnings: [String] = []
+  var workloadWarnings: [String] = []
+  /// Workloads as last published.
+  var workloads: [WorkloadInstance] = []
+  var report: AgentReport
+
+  init(
+    configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
+    scanner: CgroupScanner, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.enforcer = enforcer
+    self.revocation = revocation
+    self.scanner = scanner
+    self.report = report
+    self.reportFile = reportFile
+    self.changes = changes
+    self.logger = logger
+    self.pipeline = pipeline
+  }
+
+  /// Takes over what is in force, brings it to what is wanted, and returns: from then on everything is enforced.
+  ///
+  /// - Throws: when there is neither an earlier policy in force nor one that can be read: nothing would be enforced.
+  func start() async throws {
+    try await enforcer.start()
+    let before = await enforcer.snapshot
+    if before.attached, !before.sources.isEmpty,
+      let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
+    {
+      classifier = Classifier(rules: parsed.policy.workloads)
+      sourcesInForce = before.sources
+      workloads = before.workloads
+      await publishNames()
+    }
+    await reloadPolicy()
+    await reconcileWorkloads()
+    let after = await enforcer.snapshot
+    guard after.attached else {
+      // Nothing was in force before and nothing is now: leave nothing behind either.
+      try await enforcer.detach()
+      throw Failure(
+        report.policyError.first ?? "no policy to enforce", remedy: "give a policy that can be read with --policy")
+    }
+  }
+
+  /// Reacts until the service group stops; enforcement stays as it is.
+  func run() async throws {
+    for await change in changes.stream.cancelOnGracefulShutdown() {
+      changes.begin(change)
+      switch change {
+      case .policy: await reloadPolicy()
+      case .workloads: await reconcileWorkloads()
+      case .call(let call):
+        let response = await respond(to: call.request)
+        call.answer(response)
+        // Nothing is left to do: returning ends the service group.
+        if call.request.verb == .detach && response.error == nil { return }
+      }
+    }
+  }
+
+  /// Tells the flow log what the numbers of the generation in force stand for.
+  func publishNames() async {
+    pipeline.publish(await enforcer.snapshot)
+  }
+
+  /// Says what went wrong, keeps it for `status`, and writes the report.
+  func publishReport() {
+    report.warnings = policyWarnings + workloadWarnings
+    reportFile.write(report)
+  }
+}

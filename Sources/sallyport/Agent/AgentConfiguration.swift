@@ -1,0 +1,78 @@
+// What an agent is told: a YAML file and the command line, which has the last word.
+internal import Kernel
+internal import SystemPackage
+internal import Yams
+
+/// How an agent runs; the keys of the file are the names of the options.
+struct AgentConfiguration: Sendable, Equatable {
+  /// The cgroup to enforce on.
+  var cgroup: String?
+  /// The policy directory or file.
+  var policy: String?
+  /// The state directory.
+  var state = "/run/sallyport"
+  /// How many cells the policy table holds, both slots together; nil = the default.
+  var maxEntries: Int?
+  /// Whether to mount bpffs when it is missing.
+  var mountBPFFS = false
+  /// The file of flow records; nil = `flows.jsonl` in the state directory.
+  var flows: String?
+  /// How many bytes a file of flow records may have before it is rotated.
+  var flowsSize = 64 << 20
+
+  var stateDirectory: FilePath { FilePath(state) }
+
+  /// Reads a configuration file.
+  ///
+  /// - Throws: with file, line and key, for everything that is not understood.
+  static func read(_ path: String) throws -> AgentConfiguration {
+    let text = try readKernelFile(FilePath(path))
+    return try parse(text, file: path)
+  }
+
+  /// Reads the text of a configuration file.
+  static func parse(_ text: String, file: String) throws -> AgentConfiguration {
+    var configuration = AgentConfiguration()
+    let root: Node?
+    do {
+      root = try Yams.compose(yaml: text)
+    } catch {
+      throw Failure("\(file): \(error)", remedy: "write YAML: one `key: value` a line")
+    }
+    guard let root else { return configuration }
+    guard let mapping = root.mapping else {
+      throw Failure("\(file):1: not a mapping", remedy: "write one `key: value` a line")
+    }
+    for (key, value) in mapping {
+      let place = "\(file):\(key.mark?.line ?? 1): \(key.string ?? "?")"
+      switch key.string {
+      case "cgroup": configuration.cgroup = try string(value, place)
+      case "policy": configuration.policy = try string(value, place)
+      case "state": configuration.state = try string(value, place)
+      case "flows": configuration.flows = try string(value, place)
+      case "max-entries": configuration.maxEntries = try number(value, place, 2...(1 << 26))
+      case "flows-size": configuration.flowsSize = try number(value, place, 65536...(1 << 40))
+      case "mount-bpffs":
+        guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
+        configuration.mountBPFFS = flag
+      default:
+        throw Failure(
+          "\(place): unknown key",
+          remedy: "known are cgroup, policy, state, flows, flows-size, max-entries and mount-bpffs")
+      }
+    }
+    return configuration
+  }
+
+  private static func string(_ node: Node, _ place: String) throws -> String {
+    guard let text = node.string, !text.isEmpty else { throw Failure("\(place): not a text", remedy: "write a path") }
+    return text
+  }
+
+  private static func number(_ node: Node, _ place: String, _ range: ClosedRange<Int>) throws -> Int {
+    guard let number = node.int, range.contains(number) else {
+      throw Failure("\(place): not a number in range", remedy: "write \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+}

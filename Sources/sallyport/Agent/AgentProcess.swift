@@ -1,0 +1,98 @@
+// Puts an agent together and runs its services.
+internal import Enforcement
+internal import Evidence
+internal import Glibc
+internal import Kernel
+internal import Logging
+internal import ServiceLifecycle
+internal import SystemPackage
+internal import UnixSignals
+internal import Workloads
+
+/// The agent as a process: from preflight to the end of the service group.
+struct AgentProcess {
+  let configuration: AgentConfiguration
+  let verbose: Bool
+  let readyDescriptor: Int32?
+
+  func run() async throws {
+    var logger = Logger(label: "sallyport") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = verbose ? .debug : .info
+    let root = try Preflight.check(configuration)
+    try makeDirectory(configuration.stateDirectory)
+    let state = StateDirectory(configuration.state)
+    let datapath = try CgroupDatapath.open(options, state: state)
+    let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
+    let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
+    let pipeline = try FlowPipeline(
+      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize), processes: LiveProcesses(),
+      logger: logger)
+    let changes = Changes()
+    let report = AgentReport(
+      pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
+      policyPath: configuration.policy)
+    let agent = Agent(
+      configuration: configuration, enforcer: enforcer,
+      revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
+      pipeline: pipeline, scanner: CgroupScanner(root: root), report: report,
+      reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
+      changes: changes, logger: logger)
+    try datapath.startEvents { events in pipeline.consume(events) }
+    defer { datapath.stopEvents() }
+    try await agent.start()
+    let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
+    let sweeper = try ConversationSweeper.open(
+      pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
+    let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
+    try await serve(agent, root, changes, calls, sweep, logger)
+    let isAttached = await enforcer.snapshot.attached
+    logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
+  }
+
+  private func serve(
+    _ agent: Agent, _ root: CgroupDirectory, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
+    _ sweep: ConversationSweep, _ logger: Logger
+  ) async throws {
+    var services: [any Service] = [
+      agent, CgroupWatcher(watcher: WorkloadWatcher(root: root), changes: changes, logger: logger),
+      HangupListener(changes: changes),
+      ProcessPoller(isNeeded: { await agent.classifier.needsProcesses }, changes: changes),
+      ControlListener(calls: calls, changes: changes), sweep,
+    ]
+    if let policy = configuration.policy {
+      services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))
+    }
+    logger.notice("enforcing on \(cgroup)")
+    announceReady()
+    var group = ServiceGroupConfiguration(
+      services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
+      gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    group.maximumGracefulShutdownDuration = .seconds(10)
+    try await ServiceGroup(configuration: group).run()
+  }
+
+  private var cgroup: String { configuration.cgroup ?? "" }
+
+  private var options: CgroupDatapath.Options {
+    var options = CgroupDatapath.Options(cgroup: cgroup, verbose: verbose)
+    if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
+    return options
+  }
+
+  private func makeDirectory(_ path: FilePath) throws {
+    let rc = unsafe path.withPlatformString { unsafe mkdir($0, 0o750) }
+    let reason = errno
+    guard rc == 0 || reason == EEXIST else {
+      throw Failure("make state directory \(path): \(Errno(rawValue: reason))", remedy: "make its parent directory")
+    }
+  }
+
+  /// The reader of the descriptor learns that from now on every packet is judged.
+  private func announceReady() {
+    guard let readyDescriptor else { return }
+    let descriptor = FileDescriptor(rawValue: readyDescriptor)
+    // Who asked may have gone; that is no reason to stop enforcing.
+    _ = try? descriptor.writeAll([UInt8(ascii: "\n")])
+    try? descriptor.close()
+  }
+}

@@ -1,0 +1,131 @@
+// Where changes come from: the policy path, the cgroups, a clock, a signal, the control socket.
+internal import Glibc
+internal import Kernel
+internal import Logging
+internal import ServiceLifecycle
+internal import Synchronization
+internal import SystemPackage
+internal import UnixSignals
+internal import Workloads
+
+/// The agent's queue of changes; the same change waits in it once, however often it is announced.
+final class Changes: Sendable {
+  /// What the agent's loop reads.
+  let stream: AsyncStream<Change>
+  private let continuation: AsyncStream<Change>.Continuation
+  private let policyWaits = Atomic<Bool>(false)
+  private let workloadsWait = Atomic<Bool>(false)
+
+  init() { (stream, continuation) = AsyncStream.makeStream(of: Change.self) }
+
+  /// Policy documents may have changed.
+  func announcePolicy() {
+    if !policyWaits.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.policy) }
+  }
+
+  /// Cgroups, tags or processes may have changed.
+  func announceWorkloads() {
+    if !workloadsWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.workloads) }
+  }
+
+  /// Somebody asks.
+  func announce(_ call: ControlCall) { continuation.yield(.call(call)) }
+
+  /// To be called before a change is looked into: what happens from then on is another change.
+  func begin(_ change: Change) {
+    switch change {
+    case .policy: policyWaits.store(false, ordering: .releasing)
+    case .workloads: workloadsWait.store(false, ordering: .releasing)
+    case .call: break
+    }
+  }
+}
+
+/// Announces changes of the policy path.
+struct PolicyWatcher: Service {
+  let path: FilePath
+  let changes: Changes
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      while !Task.isCancelled {
+        let isDirectory = (try? OwnedDescriptor.open(path, flags: O_RDONLY | O_DIRECTORY)) != nil
+        // A file is watched through its directory, because editors replace files by renaming.
+        let watched = isDirectory ? path : path.removingLastComponent()
+        guard let watch = try? FileWatch.start([watched.isEmpty ? "." : watched], mask: Self.mask) else {
+          // It may come back, and is read when it does; meanwhile the policy in force stays.
+          for await _ in Ticker.every(.seconds(1)) { break }
+          continue
+        }
+        changes.announcePolicy()
+        let name = path.lastComponent.map { FilePath(root: nil, [$0]) }
+        for await batch in watch.events {
+          guard batch.contains(where: { isDirectory || $0.isOverflow || $0.name == name }) else { continue }
+          changes.announcePolicy()
+          if batch.contains(where: { $0.mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 }) {
+            logger.error("\(path): gone; the policy in force stays until it is back")
+            break
+          }
+        }
+        watch.stop()
+      }
+    }
+  }
+
+  /// Files that are written and closed, renamed or removed; not those that are still being written.
+  private static let mask =
+    UInt32(IN_CLOSE_WRITE) | UInt32(IN_DELETE) | UInt32(IN_MOVED_FROM) | UInt32(IN_MOVED_TO) | UInt32(IN_DELETE_SELF)
+    | UInt32(IN_MOVE_SELF)
+}
+
+/// Announces changes of cgroups.
+struct CgroupWatcher: Service {
+  let watcher: WorkloadWatcher
+  let changes: Changes
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown { [watcher, changes, logger] in
+      do {
+        try await watcher.run { changes.announceWorkloads() }
+      } catch {
+        // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
+        logger.error("\(error); looking at all cgroups every second from now on")
+        for await _ in Ticker.every(.seconds(1)) { changes.announceWorkloads() }
+      }
+    }
+  }
+}
+
+/// Announces a look at all cgroups once a second: processes that start another program make no inotify event.
+struct ProcessPoller: Service {
+  let isNeeded: @Sendable () async -> Bool
+  let changes: Changes
+
+  func run() async throws {
+    for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() where await isNeeded() {
+      changes.announceWorkloads()
+    }
+  }
+}
+
+/// SIGHUP = read the policy path again.
+struct HangupListener: Service {
+  let changes: Changes
+
+  func run() async throws {
+    let signals = await UnixSignalsSequence(trapping: .sighup)
+    for await _ in signals.cancelOnGracefulShutdown() { changes.announcePolicy() }
+  }
+}
+
+/// Hands on what is asked over the control socket.
+struct ControlListener: Service {
+  let calls: AsyncStream<ControlCall>
+  let changes: Changes
+
+  func run() async throws {
+    for await call in calls.cancelOnGracefulShutdown() { changes.announce(call) }
+  }
+}

@@ -1,0 +1,32 @@
+// `sallyport counters`: what the kernel counted, by workload and reason.
+internal import ArgumentParser
+internal import Enforcement
+internal import Evidence
+internal import Yams
+
+struct CountersCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "counters", abstract: "Show what was allowed and refused, by workload and reason.",
+    discussion: "Read from the kernel: the agent need not be running.")
+
+  /// The output formats of other nouns, and the one that Prometheus scrapes.
+  enum Format: String, CaseIterable, ExpressibleByArgument {
+    case table, json, yaml, openmetrics
+  }
+
+  @OptionGroup var state: StateOptions
+  @Option(name: [.customShort("o"), .long], help: "How to print: table, json, yaml or openmetrics.")
+  var output: Format = .table
+
+  func run() throws {
+    let counted = try PinnedReader(state: StateDirectory(state.state)).counters()
+    let counters = Counters(counted, snapshot: try state.snapshot())
+    switch output {
+    case .table: Terminal.write(counters.text(width: Terminal.width))
+    case .json: Terminal.write(counters.json)
+    // JSON is YAML: read and written again it gets YAML's own look.
+    case .yaml: Terminal.write(try Yams.serialize(node: Yams.compose(yaml: counters.json) ?? Node("")))
+    case .openmetrics: Terminal.write(counters.openMetrics)
+    }
+  }
+}

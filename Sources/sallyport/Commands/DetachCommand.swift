@@ -1,0 +1,20 @@
+// `sallyport detach`: the only way to end enforcement.
+internal import ArgumentParser
+internal import Enforcement
+
+struct DetachCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "detach", abstract: "End enforcement and leave nothing in the kernel; the agent stops too.")
+
+  @OptionGroup var state: StateOptions
+
+  func run() throws {
+    do {
+      _ = try state.client.ask(ControlRequest(.detach))
+    } catch let failure as Failure where failure.status == .notEnforcing {
+      // No agent: what it left in the kernel is still there, and is ours to end.
+      try AgentlessState.detach(state.directory)
+    }
+    Terminal.print("detached: nothing is enforced")
+  }
+}

@@ -1,0 +1,54 @@
+// `sallyport run`: the agent.
+internal import ArgumentParser
+internal import Enforcement
+internal import Evidence
+internal import Glibc
+internal import Kernel
+internal import Logging
+internal import ServiceLifecycle
+internal import SystemPackage
+internal import Workloads
+
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Run the agent: enforce policy on a cgroup and everything below it.",
+    discussion: """
+      SIGTERM and SIGINT stop the agent and leave enforcement in place; SIGHUP reads the policy again. Only \
+      `sallyport detach` ends enforcement. Every option but --config and --ready-fd may stand in the configuration \
+      file under its own name, such as `max-entries: 262144`.
+      """)
+
+  @Option(help: "The cgroup v2 directory to enforce on.") var cgroup: String?
+  @Option(help: "A directory of policy documents, or one file.") var policy: String?
+  @Option(help: "The state directory (default: /run/sallyport).") var state: String?
+  @Option(help: "A configuration file in YAML.") var config: String?
+  @Option(help: "Room for policy cells in the kernel, the policy in force and the next one together.")
+  var maxEntries: Int?
+  @Flag(help: "Mount a BPF file system at /sys/fs/bpf if there is none.") var mountBpffs = false
+  @Option(help: "The file of flow records (default: flows.jsonl in the state directory).") var flows: String?
+  @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
+  var readyFd: Int32?
+  @Flag(help: "Log more.") var verbose = false
+
+  func validate() throws {
+    if let maxEntries, !(2...(1 << 26)).contains(maxEntries) {
+      throw ValidationError("--max-entries must be between 2 and \(1 << 26)")
+    }
+    if let readyFd, readyFd < 0 { throw ValidationError("--ready-fd must not be negative") }
+  }
+
+  func run() async throws {
+    try await AgentProcess(configuration: try merged(), verbose: verbose, readyDescriptor: readyFd).run()
+  }
+
+  private func merged() throws -> AgentConfiguration {
+    var configuration = try config.map { try AgentConfiguration.read($0) } ?? AgentConfiguration()
+    configuration.cgroup = cgroup ?? configuration.cgroup
+    configuration.policy = policy ?? configuration.policy
+    configuration.state = state ?? configuration.state
+    configuration.maxEntries = maxEntries ?? configuration.maxEntries
+    configuration.flows = flows ?? configuration.flows
+    configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
+    return configuration
+  }
+}

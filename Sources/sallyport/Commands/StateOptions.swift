@@ -1,0 +1,45 @@
+// Where the state directory is, and what a reader finds there.
+internal import ArgumentParser
+internal import Enforcement
+internal import Kernel
+internal import SystemPackage
+
+/// The option that names the agent among several.
+struct StateOptions: ParsableArguments {
+  @Option(help: "The state directory of the agent.")
+  var state: String = "/run/sallyport"
+
+  var directory: FilePath { FilePath(state) }
+  var client: ControlClient { ControlClient(state: directory) }
+
+  /// What was last put in force.
+  ///
+  /// - Throws: exit code 3 when no agent ever ran with this state directory, or enforcement was ended.
+  func snapshot() throws -> Snapshot {
+    let read: Snapshot?
+    do {
+      read = try Snapshot.read(from: StateDirectory(state).snapshot)
+    } catch {
+      throw Failure("\(error)")
+    }
+    guard let read else {
+      throw Failure(
+        "nothing is enforced with the state directory \(state)",
+        remedy: "start an agent with `sallyport run`, or name its state directory with --state",
+        status: .notEnforcing)
+    }
+    return read
+  }
+
+  /// What the agent last wrote about itself; nil if there never was one.
+  func report() -> AgentReport? {
+    guard let bytes = try? readKernelBytes(directory.appending("agent.json")) else { return nil }
+    return try? Document.read(AgentReport.self, from: bytes)
+  }
+
+  /// Says on standard error when the agent is gone: what is shown is then what it left in force.
+  func warnIfAgentIsGone() {
+    guard (try? client.ask(ControlRequest(.status))) == nil else { return }
+    Terminal.warn("no agent is running; enforcement continues as it was left")
+  }
+}

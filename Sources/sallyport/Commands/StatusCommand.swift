@@ -1,0 +1,89 @@
+// `sallyport status`: is anything enforced, by whom, since when, and what went wrong.
+internal import ArgumentParser
+internal import Enforcement
+internal import Evidence
+internal import Kernel
+
+struct StatusCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status", abstract: "Say whether policy is enforced, and how the agent is.",
+    discussion: "Ends with 0 when policy is enforced, even if the agent is gone, and with 3 when it is not.")
+
+  @OptionGroup var state: StateOptions
+  @OptionGroup var options: OutputOptions
+
+  /// What is printed as a document.
+  struct Status: Encodable {
+    var enforcing: Bool
+    var agent: String
+    var agentPid: Int32?
+    var generation: UInt32
+    var cgroup: String
+    var workloads: Int
+    var identities: Int
+    var rules: Int
+    var cells: Int
+    var cellLimit: Int
+    var pins: String
+    var programs: [String: String]
+    var recordsLost: UInt64?
+    var policy: String?
+    var policyErrors: [String]
+    var lastError: String?
+    var failures: Int
+    var revoked: Int
+    var warnings: [String]
+  }
+
+  func run() throws {
+    let snapshot = try state.snapshot()
+    let living = (try? state.client.ask(ControlRequest(.status)))?.agent
+    let report = living ?? state.report()
+    let reader = PinnedReader(state: StateDirectory(state.state))
+    let attachments = (try? reader.attachments()) ?? []
+    // Without the privilege to look, the snapshot's word is taken.
+    let isAttached = attachments.isEmpty ? snapshot.attached : attachments.allSatisfy(\.isAttached)
+    let status = Status(
+      enforcing: snapshot.attached && isAttached, agent: living == nil ? "gone" : "running", agentPid: living?.pid,
+      generation: snapshot.generation, cgroup: snapshot.cgroup, workloads: snapshot.workloads.count,
+      identities: snapshot.identities.count, rules: snapshot.rules.count, cells: snapshot.cells,
+      cellLimit: snapshot.cellLimit, pins: snapshot.pins,
+      programs: Dictionary(
+        attachments.map { ($0.program, $0.isAttached ? "program \($0.programID)" : "not attached") },
+        uniquingKeysWith: { first, _ in first }),
+      recordsLost: try? reader.counters().statistics.recordsLost, policy: report?.policyPath,
+      policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
+      failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
+      warnings: report?.warnings ?? snapshot.warnings)
+    try options.print(status) { Self.text(status) }
+    if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
+  }
+
+  private static func programs(_ status: Status) -> String {
+    let missing = status.programs.filter { $0.value == "not attached" }.keys.sorted()
+    guard !status.programs.isEmpty else { return "unknown: run as root" }
+    let attached = status.programs.count - missing.count
+    return "\(attached) of \(status.programs.count) attached"
+      + (missing.isEmpty ? "" : "; missing: " + missing.joined(separator: ", "))
+  }
+
+  private static func text(_ status: Status) -> String {
+    let gone = status.enforcing ? "gone; enforcement stays as it was left" : "gone"
+    var lines = [
+      ("enforcing", status.enforcing ? "yes" : "no"),
+      ("agent", status.agentPid.map { "running, pid \($0)" } ?? gone),
+      ("cgroup", status.cgroup), ("generation", String(status.generation)),
+      ("policy", status.policy ?? "applied by hand"),
+      ("rules", String(status.rules)), ("workloads", String(status.workloads)),
+      ("identities", String(status.identities)), ("cells", "\(status.cells) of \(status.cellLimit)"),
+      ("connections cut", String(status.revoked)), ("failures", String(status.failures)),
+      ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
+      ("programs", programs(status)),
+    ]
+    if let error = status.lastError { lines.append(("last error", error)) }
+    lines += status.policyErrors.map { ("policy error", $0) }
+    lines += status.warnings.map { ("warning", $0) }
+    let width = lines.map(\.0.count).max() ?? 0
+    return lines.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 + "\n" }.joined()
+  }
+}

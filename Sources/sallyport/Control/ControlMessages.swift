@@ -1,0 +1,69 @@
+// What is said over the control socket: one JSON object a line, one request and one answer a connection.
+internal import Enforcement
+
+/// A request to the running agent.
+struct ControlRequest: Codable, Sendable {
+  /// What is wanted.
+  enum Verb: String, Codable, Sendable {
+    /// Say how the agent is.
+    case status
+    /// Take these policy documents, or the ones at this path, in the place of those in force.
+    case applyPolicy = "policy.apply"
+    /// Read the policy directory again.
+    case reload
+    /// Label a cgroup; answered once that is enforced.
+    case labelWorkload = "workload.label"
+    /// End enforcement, leave nothing, and stop.
+    case detach
+  }
+
+  var verb: Verb
+  /// `policy.apply`: the documents.
+  var sources: [PolicySource]?
+  /// `workload.label`: the path of the cgroup below the root of the hierarchy.
+  var cgroup: String?
+  /// `workload.label`: the tag as it is written on the cgroup.
+  var tag: String?
+
+  init(_ verb: Verb) { self.verb = verb }
+}
+
+/// The agent's answer.
+struct ControlResponse: Codable, Sendable {
+  /// Why the request was refused; nil when it was done.
+  var error: String?
+  /// What to do about the error.
+  var remedy: String?
+  /// The generation in force after the request.
+  var generation: UInt32?
+  /// How many rows of the kernel's tables were written.
+  var rowsWritten: Int?
+  /// How many live connections were cut.
+  var revoked: Int?
+  /// What people should know.
+  var warnings: [String] = []
+  /// `status`: how the agent is.
+  var agent: AgentReport?
+}
+
+/// How the agent is: answered to `status`, and kept in `STATE/agent.json` for readers when the agent is gone.
+struct AgentReport: Codable, Sendable {
+  var pid: Int32
+  var version: String
+  /// The cgroup that the programs are attached to: its absolute path.
+  var cgroup: String
+  /// Its path below the root of the hierarchy.
+  var cgroupPath: String
+  /// Where policy is read from; nil when it came by `policy apply`.
+  var policyPath: String?
+  /// Why the policy at `policyPath` is not the one in force; nil when it is.
+  var policyError: [String] = []
+  /// What the last policy and the last look at workloads had to say.
+  var warnings: [String] = []
+  /// Live connections that were cut since the agent started.
+  var revoked = 0
+  /// Publications that failed since the agent started.
+  var failures = 0
+  /// Flow records that the agent itself had to drop.
+  var flowsDropped = 0
+}

@@ -1,0 +1,228 @@
+// Does enforcement outlive its agent, and end only when told to?
+
+import BPF
+import FoundationEssentials
+import Kernel
+import Logging
+import Policy
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import Enforcement
+
+@Suite(.requires(.root, .bpf, .cgroups, .pins), .serialized) struct AdoptionTests {
+  /// A sandbox with a state directory and two labelled cgroups.
+  struct Place {
+    let sandbox: Sandbox
+    let state: StateDirectory
+    var options: CgroupDatapath.Options
+    let workloads: [WorkloadInstance]
+
+    var pins: PinnedState { PinnedState(bpffs: options.bpffs, state: state) }
+
+    func open() throws -> CgroupDatapath { try CgroupDatapath.open(options, state: state) }
+
+    func enforcer(_ datapath: CgroupDatapath) -> Enforcer {
+      Enforcer(
+        datapath: datapath, state: state, cgroup: options.cgroup,
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+  }
+
+  private func withPlace<T>(_ body: (Place) async throws -> T) async throws -> T {
+    try await withSandbox { sandbox in
+      let directory = FileManager.default.temporaryDirectory.path + "/sallyport-\(UInt64.random(in: .min ... .max))"
+      let state = StateDirectory(directory)
+      defer { try? FileManager.default.removeItem(atPath: directory) }
+      let hierarchy = try CgroupHierarchy.find()
+      let location = try #require(hierarchy.location(of: sandbox.cgroup.path))
+      let options = CgroupDatapath.Options(cgroup: location.string, bpffs: try sandbox.makePinDirectory())
+      let workloads = try ["web", "api"].map { name in
+        let cgroup = try sandbox.makeCgroup(name)
+        return WorkloadInstance(
+          cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level,
+          labels: try LabelSet(parsing: "app=\(name)"), addresses: [try IPAddress(parsing: "192.0.2.1")])
+      }
+      let place = Place(sandbox: sandbox, state: state, options: options, workloads: workloads)
+      defer { _ = try? CgroupDatapath.remove(bpffs: options.bpffs, state: state) }
+      return try await body(place)
+    }
+  }
+
+  private func source(port: Int) -> PolicySource {
+    let text = """
+      apiVersion: sallyport/v1
+      kind: NetworkRuleSet
+      metadata: {name: api}
+      spec:
+        subject: app=api
+        incoming: [{action: allow, peers: [{selector: app=web}, {network: corp}], ports: [tcp/\(port)], log: true}]
+        outgoing: [{action: reject, peers: any, ports: [icmp/8, ip/47], mode: observe}]
+      ---
+      apiVersion: sallyport/v1
+      kind: ExternalNetwork
+      metadata: {name: corp}
+      spec: {cidrs: [10.0.0.0/8, "!10.1.0.0/16", "2001:db8::/32"]}
+      """
+    return PolicySource(name: "api.yaml", bytes: Array(text.utf8))
+  }
+
+  private func apply(_ enforcer: Enforcer, port: Int) async throws -> Publication {
+    let source = source(port: port)
+    let parsed = try PolicyParser.parse(files: [(name: source.name, bytes: source.bytes)])
+    return try await enforcer.apply(policy: parsed.policy, sources: [source])
+  }
+
+  @Test("the kernel holds exactly the rows that were compiled, in the slot in force")
+  func rows() async throws {
+    try await withPlace { place in
+      let datapath = try place.open()
+      #expect(datapath.holdings.isNew)
+      let enforcer = place.enforcer(datapath)
+      try await enforcer.start()
+      _ = try await enforcer.update(workloads: place.workloads)
+      for port in [80, 443, 8443] {
+        let publication = try await apply(enforcer, port: port)
+        let tables = try #require(try await enforcer.tables)
+        let held = try datapath.contents(of: Slot(generation: publication.generation))
+        #expect(held.cells == tables.cells)
+        #expect(held.classes == tables.classes)
+        #expect(held.portClasses == tables.portClasses)
+        // Two workloads of different identities claim this address: nobody's to guess.
+        let claimed = IPPrefix(try IPAddress(parsing: "192.0.2.1"))
+        #expect(held.networks[claimed] == NetworkRow(identity: .unknown))
+        #expect(held.networks.count == tables.prefixes.count + 1)
+        #expect(try datapath.current().generation == publication.generation)
+      }
+      #expect(try datapath.current().workloads == (await enforcer.workloadRows))
+      #expect(try datapath.counters().workloads.count == 2)
+      #expect(try place.pins.names(in: "links") == Hook.all.map(\.program).sorted())
+    }
+  }
+
+  @Test("an agent that dies leaves everything as it is, and its successor writes nothing")
+  func restart() async throws {
+    try await withPlace { place in
+      var before: [SlotContents] = []
+      var rows: [CgroupID: WorkloadRow] = [:]
+      var ids: [UInt32] = []
+      do {
+        let datapath = try place.open()
+        let enforcer = place.enforcer(datapath)
+        try await enforcer.start()
+        _ = try await apply(enforcer, port: 80)
+        _ = try await enforcer.update(workloads: place.workloads)
+        before = try Slot.allCases.map { try datapath.contents(of: $0) }
+        rows = try datapath.current().workloads
+        ids = try Hook.all.map { try PinnedLink.open(place.pins.link($0.program)).info().programID }
+        #expect(throws: DatapathError.self) { try place.open() }
+      }
+      let seen = try #require(try PinnedInspection.read(bpffs: place.options.bpffs, state: place.state))
+      #expect(seen.isEnforcing)
+      #expect(seen.cgroup == place.sandbox.cgroup.id)
+      #expect(seen.workloads == rows)
+      #expect(seen.cells > 0)
+      let datapath = try place.open()
+      #expect(!datapath.holdings.isNew)
+      #expect(datapath.notes.isEmpty)
+      #expect(datapath.holdings.workloads == rows)
+      let enforcer = place.enforcer(datapath)
+      try await enforcer.start()
+      let publication = try await apply(enforcer, port: 80)
+      #expect(publication.rowsWritten == 0)
+      #expect(try await enforcer.update(workloads: place.workloads).rowsWritten == 0)
+      #expect(try Slot.allCases.map { try datapath.contents(of: $0) } == before)
+      #expect(try Hook.all.map { try PinnedLink.open(place.pins.link($0.program)).info().programID } == ids)
+    }
+  }
+
+  @Test("programs with another configuration are replaced link by link, and the maps stay")
+  func upgrade() async throws {
+    try await withPlace { place in
+      var place = place
+      var links: [UInt32] = []
+      var programs: [UInt32] = []
+      do {
+        let enforcer = place.enforcer(try place.open())
+        try await enforcer.start()
+        _ = try await enforcer.update(workloads: place.workloads)
+        _ = try await apply(enforcer, port: 80)
+        let infos = try Hook.all.map { try PinnedLink.open(place.pins.link($0.program)).info() }
+        links = infos.map(\.id)
+        programs = infos.map(\.programID)
+      }
+      place.options.conversationIdle = .seconds(7)
+      let datapath = try place.open()
+      #expect(datapath.notes == ["replaced \(Hook.all.count) programs in place"])
+      #expect(datapath.holdings.workloads.count == 2)
+      let infos = try Hook.all.map { try PinnedLink.open(place.pins.link($0.program)).info() }
+      #expect(infos.map(\.id) == links)
+      #expect(Set(infos.map(\.programID)).isDisjoint(with: programs))
+    }
+  }
+
+  @Test("a state that enforces on another cgroup is refused, and detach without an agent leaves nothing")
+  func otherCgroup() async throws {
+    try await withPlace { place in
+      var place = place
+      do {
+        let enforcer = place.enforcer(try place.open())
+        _ = try await apply(enforcer, port: 80)
+      }
+      let options = place.options
+      place.options.cgroup += "/web"
+      let error = #expect(throws: DatapathError.self) { try place.open() }
+      #expect(error?.remedy?.contains("detach") == true)
+      #expect(try CgroupDatapath.remove(bpffs: options.bpffs, state: place.state))
+      #expect(!FileManager.default.fileExists(atPath: "\(options.bpffs)/sallyport"))
+      #expect(try PinnedInspection.read(bpffs: options.bpffs, state: place.state) == nil)
+      #expect(try !CgroupDatapath.remove(bpffs: options.bpffs, state: place.state))
+    }
+  }
+
+  @Test("another ABI version is refused, naming both")
+  func otherABI() async throws {
+    try await withPlace { place in
+      do {
+        let enforcer = place.enforcer(try place.open())
+        _ = try await apply(enforcer, port: 80)
+      }
+      // The programs' own section is frozen: a stand-in tells of the other version.
+      let path = place.pins.map(PinnedState.configName)
+      try removePin(at: path)
+      let other = try BPFMap<UInt32, InlineArray<3, UInt64>>.create(.array, name: "other", maxEntries: 1)
+      try other.set([99, 0, 0], for: 0)
+      try other.pin(at: path)
+      let error = #expect(throws: DatapathError.self) { try place.open() }
+      #expect(error?.description.contains("99") == true)
+      #expect(error?.description.contains("version 1") == true)
+    }
+  }
+
+  @Test("a table that is full is an error that names it and its limit, and the policy before stays in force")
+  func full() async throws {
+    try await withPlace { place in
+      var place = place
+      place.options.maxEntries = 4
+      let datapath = try place.open()
+      let enforcer = place.enforcer(datapath)
+      _ = try await enforcer.update(workloads: place.workloads)
+      _ = try await apply(enforcer, port: 80)
+      let before = try datapath.current().generation
+      let sources = (1...6).map { index in
+        """
+        apiVersion: sallyport/v1
+        kind: NetworkRuleSet
+        metadata: {name: s\(index)}
+        spec: {subject: app=web, incoming: [{action: allow, peers: any, ports: [tcp/\(index)]}]}
+        """
+      }
+      let files = sources.enumerated().map { (name: "\($0.offset).yaml", bytes: Array($0.element.utf8)) }
+      let wanted = try PolicyParser.parse(files: files).policy
+      let error = await #expect(throws: DatapathError.self) { try await enforcer.apply(policy: wanted, sources: []) }
+      #expect(error?.description.contains("limit 4") == true)
+      #expect(try datapath.current().generation == before)
+    }
+  }
+}

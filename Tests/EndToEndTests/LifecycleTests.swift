@@ -1,0 +1,308 @@
+// What happens while policy changes, and when something is full or flooded.
+internal import BPF
+internal import Dispatch
+internal import Enforcement
+internal import Kernel
+internal import Policy
+internal import Synchronization
+internal import SystemPackage
+internal import TestSupport
+internal import Testing
+
+@Suite("Change and load", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+struct LifecycleTests {
+  let policed: Policed
+  init() throws { policed = try Policed.shared }
+
+  private func webAndStore() async throws -> (web: PolicedThread, db: PolicedThread) {
+    (try await policed.workload("web", "app=web"), try await policed.workload("db", "app=db"))
+  }
+
+  // MARK: Change
+
+  @Test("[42] while two policies alternate, every verdict is that of its generation and never of a mixture")
+  func oneFlip() async throws {
+    let (web, db) = try await webAndStore()
+    let first = Policed.allowing("app=web", to: "app=db", "tcp/9000")
+    let second = Policed.allowing("app=web", to: "app=db", "tcp/9001")
+    var allowed: [UInt32: UInt16] = [try await policed.apply(second).generation: 9001]
+    let listeners = try db.run { (try TestSocket.listening("127.0.0.1", 9000), try TestSocket.listening("127.0.0.1", 9001)) }
+    let mark = try policed.mark()
+    let load = try Background { progress in
+      try web.run { () throws -> Int in
+        var strange = 0
+        while progress.next() {
+          for port in [UInt16(9000), 9001] {
+            do {
+              let caller = try TestSocket.tcp()
+              try caller.startConnect("127.0.0.1", port)
+            } catch let error as Errno where error == .notPermitted {
+            } catch { strange += 1 }
+          }
+          _ = try? listeners.0.accept(within: 0)
+          _ = try? listeners.1.accept(within: 0)
+        }
+        return strange
+      }
+    }
+    var round = 0
+    while round < 60 || (round < 20000 && load.progress.count < 500) {
+      round += 1
+      let isFirst = round % 2 == 0
+      let publication = try await policed.apply(isFirst ? first : second)
+      allowed[publication.generation] = isFirst ? 9000 : 9001
+    }
+    #expect(try load.finish() == 0)
+    let told = try policed.told(after: mark).filter {
+      ($0.kind == .attempt || $0.kind == .refused) && $0.workload == web.cgroup.id.rawValue && $0.protocol == .tcp
+    }
+    let wrong = told.filter { ($0.action == .allow) != (allowed[$0.generation] == $0.remotePort) }
+    #expect(wrong.isEmpty)
+    #expect(Set(told.map(\.generation)).count > 2)
+  }
+
+  @Test("[37] tightening cuts live TCP at both ends, loosening lets the next attempt through")
+  func revocation() async throws {
+    let (web, db) = try await webAndStore()
+    let allow = Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.allowing("app=web", to: "app=db", "tcp/9005")
+    try await policed.apply(allow)
+    let connect: @Sendable (UInt16) throws -> (client: TestSocket, server: TestSocket) = { port in
+      let listener = try db.run { try TestSocket.listening("127.0.0.1", port) }
+      let client = try web.run {
+        let client = try TestSocket.tcp()
+        try client.connect("127.0.0.1", port)
+        return client
+      }
+      return (client, try listener.accept())
+    }
+    let (cut, kept) = (try connect(9000), try connect(9005))
+    try cut.client.send("x")
+    #expect(try cut.server.receive() == "x")
+    _ = try policed.mark()
+    #expect(try await policed.revoke().destroyed == 0)
+    try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9005"))
+    let revocation = try await policed.revoke()
+    #expect(revocation.revoked.count == 2)
+    #expect(revocation.destroyed + revocation.gone == 2)
+    for end in [cut.client, cut.server] {
+      let failure = #expect(throws: Errno.self) { try end.receive() }
+      #expect([.connectionAbort, .connectionReset].contains(failure))
+    }
+    try kept.client.send("alive")
+    #expect(try kept.server.receive() == "alive")
+    try await policed.apply(allow)
+    let again = try connect(9000)
+    try again.client.send("again")
+    #expect(try again.server.receive() == "again")
+  }
+
+  @Test("[37] an idle connection across namespaces is cut as well")
+  func revocationAcross() async throws {
+    let pair = try policed.pair()
+    let (web, db) = (
+      try await policed.workload("web", "app=web"), try await policed.workload("db", "app=db", at: ["10.77.0.2"])
+    )
+    try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
+    let listener = try db.run(in: pair.right) { try TestSocket.listening("10.77.0.2", 9000) }
+    let client = try web.run(in: pair.left) {
+      let client = try TestSocket.tcp()
+      try client.connect("10.77.0.2", 9000)
+      return client
+    }
+    let server = try listener.accept()
+    _ = try policed.mark()
+    try await policed.apply(Policed.outgoing("app=web", to: "app=db", "tcp/9000"))
+    #expect(try await policed.revoke().revoked.count == 1)
+    #expect(throws: Errno.connectionAbort) { try server.receive() }
+    #expect(throws: Errno.connectionReset) { try client.receive() }
+    _ = try await policed.workload("db", "app=db")
+  }
+
+  @Test("a policy that cannot be parsed or compiled changes nothing")
+  func refusedPolicy() async throws {
+    let (web, db) = try await webAndStore()
+    let before = try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
+    await #expect(throws: PolicyErrors.self) { try await policed.apply("kind: Nonsense") }
+    await #expect(throws: PolicyErrors.self) { try await policed.apply(Policed.outgoing("app=web", to: "network:none", "any")) }
+    #expect(await policed.enforcer.snapshot.generation == before.generation)
+    let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
+    try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
+    _ = try listener.accept()
+  }
+
+  // MARK: Full
+
+  @Test("[40] a policy that does not fit is refused with map, count and limit; the one before stays in force")
+  func mapTooSmall() async throws {
+    try await Policed.with(maxEntries: 64) { small in
+      try await small.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
+      let (web, db) = (try await small.workload("web", "app=web"), try await small.workload("db", "app=db"))
+      let before = await small.enforcer.snapshot.generation
+      // Every second port: no two are one class.
+      let many = (0..<200).map { Policed.allowing("app=web", to: "app=db", "tcp/\(10000 + 2 * $0)") }.joined()
+      let error = await #expect(throws: DatapathError.self) { try await small.apply(many) }
+      #expect(error?.description.contains("sp_policy") == true)
+      #expect(error?.description.contains("64") == true)
+      #expect(error?.remedy != nil)
+      #expect(await small.enforcer.snapshot.generation == before)
+      let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
+      try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
+      _ = try listener.accept()
+      #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 10000) } == .notPermitted)
+    }
+  }
+
+  /// A key or value of a map as bytes.
+  private struct Bytes56: BitwiseCopyable { var words: InlineArray<7, UInt64> = .init(repeating: 0) }
+  private struct Bytes48: BitwiseCopyable { var words: InlineArray<6, UInt64> = .init(repeating: 0) }
+  private struct Bytes96: BitwiseCopyable { var words: InlineArray<12, UInt64> = .init(repeating: 0) }
+  private struct Bytes24: BitwiseCopyable { var words: InlineArray<3, UInt64> = .init(repeating: 0) }
+
+  @Test("[40] when no conversation can be kept every packet is judged as new, and it is counted")
+  func conversationsFull() async throws {
+    let (web, db) = try await webAndStore()
+    try await policed.apply(Policed.allowing("app=web", to: "app=db", "udp/9001"))
+    let talks = try BPFMap<Bytes48, Bytes96>.pinned("\(policed.datapath.pins)/maps/sp_talks")
+    let filling = (0..<Int(talks.info.maxEntries)).map { number in
+      var key = Bytes48()
+      key.words[0] = .max - UInt64(number)
+      return key
+    }
+    try talks.setAll(filling.map { ($0, Bytes96()) })
+    defer { try? talks.removeAll(filling) }
+    let server = try db.run { try TestSocket.bound("127.0.0.1", 9001) }
+    let client = try web.run {
+      let client = try TestSocket.udp()
+      for _ in 0..<3 { try client.send("x", to: "127.0.0.1", 9001) }
+      return client
+    }
+    for _ in 0..<3 { #expect(try server.receive() == "x") }
+    #expect(try web.refusal { try client.send("x", to: "127.0.0.1", 9002) } == .notPermitted)
+    #expect(try policed.counters().statistics.conversationsFull > 0)
+  }
+
+  @Test("[41] churn in the table of senders may make a caller unknown, never somebody else")
+  func sendersChurn() async throws {
+    let pair = try policed.pair()
+    let (web, db) = (
+      try await policed.workload("web", "app=web"), try await policed.workload("db", "app=db", at: ["10.77.0.2"])
+    )
+    let intruder = try await policed.workload("intruder", "app=intruder")
+    try await policed.apply(
+      Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.outgoing("app=intruder", to: "any", "any"))
+    let listener = try db.run(in: pair.right) { try TestSocket.listening("10.77.0.2", 9000) }
+    let mark = try policed.mark()
+    let senders = try BPFMap<Bytes56, Bytes24>.pinned("\(policed.datapath.pins)/maps/sp_senders")
+    let path = "\(policed.datapath.pins)/maps/sp_senders"
+    let churn = try Background { progress in
+      let senders = try BPFMap<Bytes56, Bytes24>.pinned(path)
+      var written = 0
+      while progress.next() || written <= senders.info.maxEntries {
+        try senders.setAll((0..<4096).map { number in
+          var key = Bytes56()
+          key.words[0] = UInt64(written + number)
+          return (key, Bytes24())
+        })
+        written += 4096
+      }
+      return written
+    }
+    let callers = try [web, intruder].map { thread in
+      try thread.run(in: pair.left) {
+        try (0..<100).map { _ in
+          let caller = try TestSocket.tcp()
+          try caller.startConnect("10.77.0.2", 9000)
+          return caller
+        }
+      }
+    }
+    var accepted = 0
+    while (try? listener.accept(within: 300)) != nil { accepted += 1 }
+    #expect(try churn.finish() > Int(senders.info.maxEntries))
+    #expect(accepted <= 100)
+    let told = try policed.told(after: mark).filter { $0.direction == .incoming && $0.protocol == .tcp }
+    #expect(told.filter { $0.kind == .open }.allSatisfy { $0.peerWorkload == web.cgroup.id.rawValue })
+    for event in told where event.kind == .refused {
+      #expect([0, intruder.cgroup.id.rawValue].contains(event.peerWorkload))
+    }
+    _ = callers
+    _ = try await policed.workload("db", "app=db")
+  }
+
+  // MARK: Flood
+
+  @Test("[49] a refused flood costs a record a second per tuple and CPU, and the rest is counted")
+  func flood() async throws {
+    let (web, _) = try await webAndStore()
+    try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
+    let mark = try policed.mark()
+    let before = try policed.counters()
+    let began = Clock.monotonicNanoseconds()
+    try web.run {
+      let socket = try TestSocket.udp()
+      for _ in 0..<5000 { _ = try? socket.send("x", to: "127.0.0.1", 9999) }
+    }
+    let seconds = Int((Clock.monotonicNanoseconds() - began) / 1_000_000_000) + 1
+    let told = try policed.told(after: mark).filter { $0.kind == .refused && $0.remotePort == 9999 }
+    #expect(told.count >= 1)
+    #expect(told.count <= (seconds + 1) * 8)
+    let after = try policed.counters()
+    #expect(after.statistics.recordsSuppressed - before.statistics.recordsSuppressed == UInt64(5000 - told.count))
+    let refused: (DatapathCounters) -> UInt64 = { $0.workloads[web.cgroup.id]?[.outgoing, .default, refused: true] ?? 0 }
+    #expect(refused(after) - refused(before) == 5000)
+  }
+
+  @Test("[49] records that do not fit the ring are lost and counted, every one of them")
+  func lostRecords() async throws {
+    let (web, _) = try await webAndStore()
+    try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/1"))
+    _ = try policed.mark()
+    policed.pauseEvents()
+    let before = try policed.counters().statistics
+    try web.run {
+      for _ in 0..<26000 { _ = try? TestSocket.tcp().connect("127.0.0.1", 9998) }
+    }
+    let after = try policed.counters().statistics
+    try policed.resumeEvents()
+    #expect(after.recordsLost > before.recordsLost)
+    #expect(after.records - before.records + after.recordsLost - before.recordsLost == 26000)
+  }
+}
+
+/// How far a background load has come, and whether it may go on.
+private final class Progress: Sendable {
+  private let state = Mutex((count: 0, isOver: false))
+  var count: Int { state.withLock { $0.count } }
+  func end() { state.withLock { $0.isOver = true } }
+
+  /// Counts one more round; false if there is to be none.
+  func next() -> Bool {
+    state.withLock { state in
+      state.count += 1
+      return !state.isOver
+    }
+  }
+}
+
+/// Blocking work on a thread of its own, which has begun when this is made: no thread of Swift's pool waits for it.
+private final class Background<Result: Sendable>: Sendable {
+  let progress = Progress()
+  private let outcome = Mutex<Swift.Result<Result, any Error>?>(nil)
+  private let ended = DispatchSemaphore(value: 0)
+
+  init(_ body: @escaping @Sendable (Progress) throws -> Result) throws {
+    _ = try DedicatedThread.start("load") { [self] in
+      let result = Swift.Result { try body(progress) }
+      outcome.withLock { $0 = result }
+      ended.signal()
+    }
+  }
+
+  /// Ends the work and waits for its result.
+  func finish() throws -> Result {
+    progress.end()
+    ended.wait()
+    guard let result = outcome.withLock({ $0 }) else { throw Errno.canceled }
+    return try result.get()
+  }
+}

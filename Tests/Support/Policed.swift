@@ -1,0 +1,268 @@
+// A sandbox with the real datapath attached to its own cgroup, and an enforcer that keeps it.
+public import Enforcement
+internal import Glibc
+public import Kernel
+internal import Logging
+internal import Policy
+internal import Synchronization
+internal import SystemPackage
+
+/// A policed subtree: threads that live in labelled cgroups, namespaces they work in, policy, and what was told.
+public final class Policed: Sendable {
+  /// Where everything is.
+  public let sandbox: Sandbox
+  /// The programs in the kernel.
+  public let datapath: CgroupDatapath
+  /// The one writer.
+  public let enforcer: Enforcer
+  /// A namespace with nothing but its loopback interface: where threads work when no other is named.
+  public let home: NetworkNamespace
+  /// What the kernel told.
+  public let events = PolicedEvents()
+  /// What lives, for revocation.
+  public let flows = LiveFlows()
+  private let stateDirectory: String
+  private let state = Mutex(State())
+
+  private struct State {
+    var threads: [String: PolicedThread] = [:]
+    var instances: [CgroupID: WorkloadInstance] = [:]
+    var namespaces: [NetworkNamespace] = []
+    var pairs: [String: NamespacePair] = [:]
+  }
+
+  /// Two namespaces that a veth pair joins.
+  public struct NamespacePair: Sendable {
+    /// 10.77.0.1, fd77::1 and 02:77:00:00:00:01.
+    public let left: NetworkNamespace
+    /// 10.77.0.2, fd77::2 and 02:77:00:00:00:02.
+    public let right: NetworkNamespace
+  }
+
+  private init(_ sandbox: Sandbox, _ stateDirectory: String, maxEntries: UInt32) throws {
+    self.sandbox = sandbox
+    self.stateDirectory = stateDirectory
+    try sandbox.cgroup.makeThreaded()
+    home = try sandbox.makeNamespace()
+    guard let cgroup = sandbox.cgroup.hierarchy.location(of: sandbox.cgroup.path) else {
+      throw Errno.noSuchFileOrDirectory
+    }
+    let options = CgroupDatapath.Options(
+      cgroup: cgroup.string, bpffs: try sandbox.makePinDirectory(), maxEntries: maxEntries)
+    let directory = StateDirectory(stateDirectory)
+    datapath = try CgroupDatapath.open(options, state: directory)
+    var logger = Logger(label: "policed")
+    logger.logLevel = .critical
+    enforcer = Enforcer(datapath: datapath, state: directory, cgroup: cgroup.string, logger: logger)
+    state.withLock { $0.namespaces = [home] }
+  }
+
+  private func start() async throws {
+    try await enforcer.start()
+    try resumeEvents()
+  }
+
+  /// Reads no records until `resumeEvents()`: they fill the ring.
+  public func pauseEvents() { datapath.stopEvents() }
+
+  /// Reads records again.
+  public func resumeEvents() throws {
+    try datapath.startEvents { [events, flows] batch in
+      flows.note(batch)
+      events.note(batch)
+    }
+  }
+
+  /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
+  public static func with<T>(maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T) async throws -> T {
+    try await withSandbox { sandbox in
+      let directory = try temporaryDirectory()
+      defer { removeStateDirectory(directory) }
+      let policed = try Policed(sandbox, directory, maxEntries: maxEntries)
+      let result: Result<T, any Error>
+      do {
+        try await policed.start()
+        result = .success(try await body(policed))
+      } catch {
+        result = .failure(error)
+      }
+      await policed.end()
+      return try result.get()
+    }
+  }
+
+  private func end() async {
+    for thread in state.withLock({ Array($0.threads.values) }) { thread.stop() }
+    datapath.stopEvents()
+    // The sandbox removes pins as well; this is the product's own way.
+    try? await enforcer.detach()
+  }
+
+  // MARK: What was told
+
+  /// A place in the events after everything that the kernel told before this call.
+  ///
+  /// Records come late, because most do not wake the reader: a bind does, and it comes after them.
+  public func mark() throws -> Int {
+    let marker = try thread("marker").run { () throws -> (TestSocket, UInt64) in
+      let socket = try TestSocket.bound("127.0.0.1", 0)
+      return (socket, try socket.descriptor.socketCookie())
+    }
+    guard events.first(after: 0, where: { $0.kind == .bind && $0.socket == marker.1 }) != nil else {
+      throw Errno.timedOut
+    }
+    return events.count
+  }
+
+  /// All events after a mark until now.
+  public func told(after mark: Int) throws -> [FlowEvent] {
+    let end = try self.mark()
+    return Array(events.since(mark).prefix(end - mark))
+  }
+
+  // MARK: Who
+
+  /// The thread of a cgroup, made on first use; `name` may be a path such as `web/child`.
+  public func thread(_ name: String) throws -> PolicedThread {
+    if let known = state.withLock({ $0.threads[name] }) { return known }
+    let thread = try PolicedThread(in: try threadedCgroup(name), home: home)
+    state.withLock { $0.threads[name] = thread }
+    return thread
+  }
+
+  /// A threaded cgroup below the sandbox's, with everything above it; nobody lives in it yet.
+  public func threadedCgroup(_ name: String) throws -> CgroupDirectory {
+    var cgroup = sandbox.cgroup
+    for component in FilePath(name).components {
+      cgroup = try cgroup.create(component)
+      if try readKernelFile("cgroup.type", at: cgroup.descriptor.raw) != "threaded\n" { try cgroup.makeThreaded() }
+    }
+    return cgroup
+  }
+
+  /// Ends a thread, unlabels its cgroup if it was labelled, and removes the directory.
+  public func remove(_ name: String) async throws {
+    let thread = state.withLock { $0.threads.removeValue(forKey: name) }
+    thread?.stop()
+    guard let cgroup = thread?.cgroup else { return }
+    if state.withLock({ $0.instances[cgroup.id] != nil }) { try await unlabel(cgroup) }
+    try cgroup.remove()
+  }
+
+  /// Ends a thread and removes its directory, telling the enforcer nothing.
+  public func removeBehindTheEnforcersBack(_ name: String) throws {
+    let thread = state.withLock { $0.threads.removeValue(forKey: name) }
+    thread?.stop()
+    try thread?.cgroup.remove()
+  }
+
+  /// Labels a cgroup.
+  @discardableResult
+  public func label(
+    _ cgroup: CgroupDirectory, _ labels: String, at addresses: [String] = [], observe: Bool = false
+  ) async throws -> Publication {
+    let instance = WorkloadInstance(
+      cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level, labels: try LabelSet(parsing: labels),
+      observe: observe, source: "test", addresses: try addresses.map { text in try IPAddress(parsing: text) })
+    state.withLock { $0.instances[cgroup.id] = instance }
+    return try await enforcer.update(setting: [instance])
+  }
+
+  /// Takes a cgroup's labels away.
+  public func unlabel(_ cgroup: CgroupDirectory) async throws {
+    state.withLock { $0.instances[cgroup.id] = nil }
+    _ = try await enforcer.update(setting: [], removing: [cgroup.id])
+  }
+
+  /// A thread in a labelled cgroup: the same one for the same name, with labels and addresses as given now.
+  public func workload(
+    _ name: String, _ labels: String, at addresses: [String] = [], observe: Bool = false
+  ) async throws -> PolicedThread {
+    let thread = try thread(name)
+    let wanted = try LabelSet(parsing: labels)
+    let known = state.withLock { $0.instances[thread.cgroup.id] }
+    let sameAddresses = known?.addresses.map(\.description) == addresses
+    if known?.labels != wanted || known?.observe != observe || !sameAddresses {
+      try await label(thread.cgroup, labels, at: addresses, observe: observe)
+    }
+    return thread
+  }
+
+  // MARK: Where
+
+  /// A namespace of its own with its loopback interface up.
+  public func makeNamespace() throws -> NetworkNamespace {
+    let made = try sandbox.makeNamespace()
+    state.withLock { $0.namespaces.append(made) }
+    return made
+  }
+
+  /// Two namespaces on 10.77.0.0/24 and fd77::/64, by name: pairs of different names overlap.
+  public func pair(_ name: String = "pair") throws -> NamespacePair {
+    if let known = state.withLock({ $0.pairs[name] }) { return known }
+    let pair = NamespacePair(left: try makeNamespace(), right: try makeNamespace())
+    try sandbox.connect(
+      pair.left, ["10.77.0.1/24", "fd77::1/64"], pair.right, ["10.77.0.2/24", "fd77::2/64"])
+    for (namespace, address) in [(pair.left, "02:77:00:00:00:01"), (pair.right, "02:77:00:00:00:02")] {
+      try sandbox.command(["ip", "link", "set", "sp0", "address", address], namespace: namespace)
+    }
+    state.withLock { $0.pairs[name] = pair }
+    return pair
+  }
+
+  // MARK: Policy
+
+  /// Puts documents in force.
+  @discardableResult
+  public func apply(_ yaml: String) async throws -> Publication {
+    let bytes = Array(yaml.utf8)
+    let parsed = try PolicyParser.parse(files: [(name: "test.yaml", bytes: bytes)])
+    return try await enforcer.apply(policy: parsed.policy, sources: [PolicySource(name: "test.yaml", bytes: bytes)])
+  }
+
+  /// What the kernel counts.
+  public func counters() throws -> DatapathCounters { try datapath.counters() }
+
+  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox.
+  public func revoke() async throws -> Revocation {
+    guard let tables = try await enforcer.tables else { return Revocation() }
+    let rows = await enforcer.workloadRows
+    var subjects: [CgroupID: PolicedSubject] = [:]
+    var byPath: [(path: FilePath, subject: PolicedSubject)] = []
+    try sandbox.cgroup.walk { directory in
+      if let row = rows[directory.id] {
+        let own = PolicedSubject(workload: directory.id, identity: row.identity, observe: row.observe)
+        byPath.append((directory.path, own))
+      }
+      subjects[directory.id] = byPath.last { directory.path.starts(with: $0.path) }?.subject ?? .host
+    }
+    let known = subjects
+    let (instances, namespaces) = state.withLock { ($0.instances, $0.namespaces) }
+    var addresses: [IPAddress: PolicedSubject] = [:]
+    for instance in instances.values {
+      for address in instance.addresses { addresses[address] = known[instance.cgroup] }
+    }
+    let rules = RevocationRules(
+      tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses) { known[$0] }
+    return Revoker(flows: flows).revoke(by: rules, in: namespaces)
+  }
+}
+
+/// A directory of its own for state.
+private func temporaryDirectory() throws -> String {
+  var template = Array("/tmp/sallyport-test-XXXXXX".utf8CString)
+  guard unsafe mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
+  return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// Removes a directory with the files in it.
+private func removeStateDirectory(_ path: String) {
+  guard let stream = unsafe opendir(path) else { return }
+  while let entry = unsafe readdir(stream) {
+    let bytes = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { unsafe Array($0.prefix { $0 != 0 }) }
+    let name = String(decoding: bytes, as: UTF8.self)
+    if name != ".", name != ".." { unsafe unlink("\(path)/\(name)") }
+  }
+  unsafe closedir(stream)
+  unsafe rmdir(path)
+}

@@ -1,0 +1,113 @@
+// One policed sandbox for all the tests of a suite, and the policies that tests write most.
+public import Testing
+
+/// Gives a suite one `Policed.current`; its tests run one after the other and each puts its own policy in force.
+public struct PolicedSuite: SuiteTrait, TestScoping {
+  /// One scope around the whole suite, not one around each test.
+  public var isRecursive: Bool { false }
+
+  /// Makes the sandbox, runs the suite, removes the sandbox.
+  public func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
+  ) async throws {
+    try await Policed.with { policed in
+      try await Policed.$current.withValue(policed) { try await function() }
+    }
+  }
+}
+
+extension Trait where Self == PolicedSuite {
+  /// The suite shares one policed sandbox.
+  public static var policed: PolicedSuite { PolicedSuite() }
+}
+
+extension Policed {
+  /// The sandbox of the suite that runs.
+  @TaskLocal public static var current: Policed?
+
+  /// The sandbox of the suite that runs; throws outside of one.
+  public static var shared: Policed {
+    get throws {
+      guard let current else { throw MissingSandbox() }
+      return current
+    }
+  }
+
+  private struct MissingSandbox: Error {}
+
+  /// Documents that let `source` reach `destination` on some ports: a rule at either end.
+  public static func allowing(
+    _ source: String, to destination: String, _ ports: String, log: Bool = false, mode: String = "enforce"
+  ) -> String {
+    outgoing(source, to: destination, ports, log: log, mode: mode)
+      + incoming(destination, from: source, ports, log: log, mode: mode)
+  }
+
+  /// A rule set with one outgoing rule.
+  public static func outgoing(
+    _ subject: String, to peer: String, _ ports: String, action: String = "allow", log: Bool = false,
+    mode: String = "enforce"
+  ) -> String {
+    ruleSet(subject, "outgoing", peer, ports, action, log, mode)
+  }
+
+  /// A rule set with one incoming rule.
+  public static func incoming(
+    _ subject: String, from peer: String, _ ports: String, action: String = "allow", log: Bool = false,
+    mode: String = "enforce"
+  ) -> String {
+    ruleSet(subject, "incoming", peer, ports, action, log, mode)
+  }
+
+  private static func ruleSet(
+    _ subject: String, _ direction: String, _ peer: String, _ ports: String, _ action: String, _ log: Bool,
+    _ mode: String
+  ) -> String {
+    let text = "\(subject) \(direction) \(action) \(peer) \(ports) \(mode)"
+    let name = "set-" + String(text.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }).lowercased()
+    let peers = peer == "any" ? "any" : peer.hasPrefix("network:")
+      ? "[{network: \(peer.dropFirst(8))}]" : "[{selector: \"\(peer)\"}]"
+    return """
+      ---
+      apiVersion: sallyport/v1
+      kind: NetworkRuleSet
+      metadata: {name: \(name)}
+      spec:
+        subject: "\(subject)"
+        \(direction):
+          - action: \(action)
+            peers: \(peers)
+            ports: [\(ports)]
+            log: \(log)
+            mode: \(mode)
+
+      """
+  }
+
+  /// The document that sets default actions.
+  public static func defaults(
+    incoming: String = "reject", outgoing: String = "reject", hostIncoming: String = "allow",
+    hostOutgoing: String = "allow"
+  ) -> String {
+    """
+    ---
+    apiVersion: sallyport/v1
+    kind: Defaults
+    metadata: {name: defaults}
+    spec: {incoming: \(incoming), outgoing: \(outgoing), host: {incoming: \(hostIncoming), outgoing: \(hostOutgoing)}}
+
+    """
+  }
+
+  /// A document that names a network.
+  public static func network(_ name: String, _ cidrs: String) -> String {
+    """
+    ---
+    apiVersion: sallyport/v1
+    kind: ExternalNetwork
+    metadata: {name: \(name)}
+    spec: {cidrs: [\(cidrs)]}
+
+    """
+  }
+}
