@@ -46,10 +46,11 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 	return sp_talk_verdict(skb, &packet, &flow);
 }
 
-/* Established TCP needs no look at the packet: a TCP stream that is neither listening nor connecting was let in. A raw,
- * datagram or SCTP socket may say ESTABLISHED too, hence the type and the protocol.
+/* What needs no verdict. An established TCP connection needs no look at the packet: a TCP stream that is neither listening
+ * nor connecting was let in. A raw, datagram or SCTP socket may say ESTABLISHED too, hence the type and the protocol. UDP
+ * of a live conversation needs one lookup.
  */
-static __always_inline int sp_fast(struct __sk_buff *skb, struct sp_tcp_socket *tcp)
+static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struct sp_tcp_socket *tcp)
 {
 	struct bpf_sock *sk = skb->sk;
 
@@ -59,10 +60,13 @@ static __always_inline int sp_fast(struct __sk_buff *skb, struct sp_tcp_socket *
 		return 0;
 	tcp->state = sk->state;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->type != SP_SOCK_STREAM || sk->protocol != SP_TCP)
+	if (!sk)
 		return 0;
-	tcp->is_stream = 1;
-	return tcp->state != SP_STATE_LISTEN && tcp->state != SP_STATE_SYN_SENT && tcp->state != SP_STATE_CLOSE;
+	if (sk->type == SP_SOCK_STREAM && sk->protocol == SP_TCP) {
+		tcp->is_stream = 1;
+		return tcp->state != SP_STATE_LISTEN && tcp->state != SP_STATE_SYN_SENT && tcp->state != SP_STATE_CLOSE;
+	}
+	return sk->protocol == SP_UDP && sp_talk_fast(skb, direction);
 }
 
 SEC("cgroup_skb/egress")
@@ -70,7 +74,7 @@ int sp_egress(struct __sk_buff *skb)
 {
 	struct sp_tcp_socket tcp;
 
-	if (sp_fast(skb, &tcp))
+	if (sp_fast(skb, SP_OUTGOING, &tcp))
 		return SP_PASS;
 	return sp_bounded(sp_packet_verdict(skb, SP_OUTGOING, &tcp));
 }
@@ -80,7 +84,7 @@ int sp_ingress(struct __sk_buff *skb)
 {
 	struct sp_tcp_socket tcp;
 
-	if (sp_fast(skb, &tcp))
+	if (sp_fast(skb, SP_INCOMING, &tcp))
 		return SP_PASS;
 	return sp_bounded(sp_packet_verdict(skb, SP_INCOMING, &tcp));
 }

@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "datapath/abi.h"
+#include "lib/flow.h"
 
 /* Written by the loader between open and load; the verifier deletes the branches that it rules out. */
 const volatile struct sp_config config SEC(".rodata.config") = {
@@ -118,34 +119,44 @@ struct {
 	__uint(max_entries, 4 * 1024 * 1024);
 } sp_records SEC(".maps");
 
-/* What the listener's ingress hook found, for the sock_ops callback that runs after it for the same packet. */
-struct sp_accepted {
-	__u8 local[16];
-	__u8 remote[16];
-	__u16 local_port;
-	__u16 remote_port;
-	__u32 uid;
-	__u64 listener;
-	__u64 workload;
-	__u64 peer_workload;
-	__u32 subject;
-	__u32 peer;
-	__u32 rule;
-	__u32 observed_rule;
-	__u32 generation;
-	__u8 observed_action;
-	__u8 decided_by;
-	__u8 assurance;
-	__u8 flags;
+/* How far a handshake on this CPU has been judged: connect() → SYN out → SYN in → ACK in → established. On loopback all of
+ * it runs on one CPU within one system call; each step that recognizes its flow need not judge it again. One that does
+ * not (another flow came between, another CPU, another generation) judges for itself.
+ */
+enum sp_stage {
+	SP_STAGE_NONE = 0,
+	SP_STAGE_ASKED,	   /* connect() judged both sides */
+	SP_STAGE_SENT,	   /* its SYN left */
+	SP_STAGE_ACCEPTED, /* its SYN or its last ACK passed at the listener */
 };
 
-/* One a CPU: both run in one softirq, in this order, with nothing between. Programs write and read. */
+struct sp_handshake {
+	struct sp_flow outgoing; /* ASKED on: as judged at connect() */
+	struct sp_flow incoming; /* the listener's side */
+	__u8 client[16];	 /* SENT on */
+	__u8 server[16];
+	__be16 client_port;
+	__be16 server_port;
+	__u32 sequence; /* of the SYN, host order */
+	__u32 stage;	/* enum sp_stage */
+	__u32 uid;	/* of the listener */
+};
+
+/* One a CPU. Programs write and read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct sp_accepted);
+	__type(value, struct sp_handshake);
 } sp_scratch SEC(".maps");
+
+/* Processes whose attempts have woken the reader: it looks at each process once, in time. Direct-mapped by pid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} sp_woken SEC(".maps");
 
 /* When a refusal was last recorded, direct-mapped by who, whom and which port: a refused flood costs one record a second. */
 struct {

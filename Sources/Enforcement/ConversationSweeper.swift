@@ -82,18 +82,18 @@ public struct ConversationSweeper: ~Copyable, Sendable {
     let direction = Direction(rawValue: talk.direction) ?? .outgoing
     event.direction = direction
     event.protocol = IPProtocol(rawValue: key.protocol)
-    let local = FlowEvent.halves(key.local)
+    let local = FlowEvent.halves(talk.local)
     let remote = FlowEvent.halves(key.remote)
     event.local = IPAddress(high: local.0, low: local.1)
     event.remote = IPAddress(high: remote.0, low: remote.1)
     if event.protocol.hasTypes {
       // An echo has its identifier, another message its type and code (lib/talk.h).
-      let isEcho = key.remote_port == 0
+      let isEcho = key.is_echo != 0
       let echoRequest: UInt16 = event.protocol == .icmp ? 8 : 128
-      event.localPort = isEcho ? UInt16(bigEndian: key.local_port) : 0
-      event.remotePort = isEcho ? echoRequest : UInt16(bigEndian: key.local_port) >> 8
+      event.localPort = isEcho ? UInt16(bigEndian: key.id) : 0
+      event.remotePort = isEcho ? echoRequest : UInt16(bigEndian: key.id) >> 8
     } else {
-      event.localPort = UInt16(bigEndian: key.local_port)
+      event.localPort = UInt16(bigEndian: talk.local_port)
       event.remotePort = UInt16(bigEndian: key.remote_port)
     }
     event.workload = talk.workload

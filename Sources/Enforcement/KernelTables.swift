@@ -41,11 +41,11 @@ final class KernelTables: Sendable {
   func apply(_ change: TableChange) throws(BPFError) {
     switch change {
     case .classes(let slot, let rows):
-      try classes.setAll(rows.map { (Rows.classIndex(slot, $0.key), Rows.classes($0.value)) })
+      try classes.setAll(rows.map { (Rows.classIndex(slot, $0.number), Rows.classes($0.classes)) })
     case .ports(let slot, let rows):
       try ports.setAll(rows.map { (Rows.portIndex(slot, $0.key), Rows.ports($0.value)) })
     case .setCells(let slot, let rows):
-      try cells.setAll(rows.map { (Rows.key(slot, $0.key), Rows.cell($0.value)) })
+      try cells.setAll(keys: rows.keys.map { Rows.key(slot, $0) }, values: rows.values.map { Rows.cell($0) })
     case .removeCells(let slot, let keys): try cells.removeAll(keys.map { Rows.key(slot, $0) })
     case .setNetworks(let slot, let rows):
       try networks.setAll(rows.map { (Rows.network(slot, $0.key), Rows.network($0.value)) })
@@ -93,9 +93,11 @@ final class KernelTables: Sendable {
       let start = PortRow.range(number).lowerBound
       for offset in row.indices { held.portClasses[start + offset] = row[offset] }
     }
+    var found: [(key: CellKey, value: Cell)] = []
     for (key, row) in try cells.entries() {
-      if let (own, key) = Rows.key(key), own == slot { held.cells[key] = Rows.cell(row) }
+      if let (own, key) = Rows.key(key), own == slot { found.append((key, Rows.cell(row))) }
     }
+    held.cells = CellTable(found)
     for (key, row) in try networks.entries() {
       if let (own, prefix) = Rows.network(key), own == slot { held.networks[prefix] = Rows.network(row) }
     }

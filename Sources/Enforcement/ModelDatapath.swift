@@ -175,15 +175,13 @@ extension ModelDatapath.State {
   mutating func write(_ change: TableChange, rows limit: Int) {
     switch change {
     case .classes(let slot, let rows):
-      for (number, classes) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) {
-        slots[slot]?.classes[number] = classes
-      }
+      for row in rows.prefix(limit) { slots[slot]?.classes[row.number] = row.classes }
     case .ports(let slot, let rows):
       for (row, classes) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) {
         slots[slot]?.portClasses.replaceSubrange(PortRow.range(row), with: classes)
       }
     case .setCells(let slot, let rows):
-      for (key, cell) in rows.sorted(by: { $0.key < $1.key }).prefix(limit) { slots[slot]?.cells[key] = cell }
+      for (key, cell) in rows.prefix(limit) { slots[slot]?.cells[key] = cell }
     case .removeCells(let slot, let keys):
       for key in keys.prefix(limit) { slots[slot]?.cells[key] = nil }
     case .setNetworks(let slot, let rows):

@@ -46,7 +46,7 @@ struct Shadow: Sendable, Equatable {
   mutating func note(_ change: TableChange) {
     switch change {
     case .classes(let slot, let rows):
-      for (number, classes) in rows { self[slot]?.classes[number] = classes }
+      for row in rows { self[slot]?.classes[row.number] = row.classes }
     case .ports(let slot, let rows):
       for (row, classes) in rows {
         self[slot]?.portClasses.replaceSubrange(PortRow.range(row), with: classes)
@@ -79,13 +79,13 @@ struct Shadow: Sendable, Equatable {
     switch change {
     case .classes(let slot, let rows):
       guard let held = self[slot]?.classes else { return nil }
-      return .classes(slot, Dictionary(uniqueKeysWithValues: rows.keys.map { ($0, held[$0]) }))
+      return .classes(slot, rows.map { ClassRow($0.number, held[$0.number]) })
     case .ports(let slot, let rows):
       guard let held = self[slot]?.portClasses else { return nil }
       return .ports(slot, Dictionary(uniqueKeysWithValues: rows.keys.map { ($0, Array(held[PortRow.range($0)])) }))
     case .removeCells(let slot, let keys):
       guard let held = self[slot]?.cells else { return nil }
-      return .setCells(slot, restored(keys, held))
+      return .setCells(slot, CellTable(keys.compactMap { key in held[key].map { (key, $0) } }))
     case .removeNetworks(let slot, let keys):
       guard let held = self[slot]?.networks else { return nil }
       return .setNetworks(slot, restored(keys, held))
@@ -105,7 +105,8 @@ struct Shadow: Sendable, Equatable {
     switch change {
     case .setCells(let slot, let rows):
       guard let held = self[slot]?.cells else { return [] }
-      let (back, gone) = split(rows.keys, held)
+      let back = CellTable(rows.keys.compactMap { key in held[key].map { (key, $0) } })
+      let gone = rows.keys.filter { held[$0] == nil }
       return [.removeCells(slot, gone), .setCells(slot, back)].filter { $0.rows > 0 }
     case .setNetworks(let slot, let rows):
       guard let held = self[slot]?.networks else { return [] }

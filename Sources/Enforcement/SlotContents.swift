@@ -48,17 +48,17 @@ public struct WorkloadRow: Sendable, Hashable {
 /// Everything that a verdict reads from one slot.
 public struct SlotContents: Sendable, Equatable {
   /// The classes of identities; one that is missing is a row of zeros.
-  public var classes: [IdentityNumber: Classes]
+  public var classes: ClassTable
   /// The class of every port; always `Tables.portClassCount` entries.
   public var portClasses: [UInt16]
   /// What the rules say.
-  public var cells: [CellKey: Cell]
+  public var cells: CellTable
   /// Whose addresses are.
   public var networks: [IPPrefix: NetworkRow]
 
   /// Takes all its parts.
   public init(
-    classes: [IdentityNumber: Classes], portClasses: [UInt16], cells: [CellKey: Cell],
+    classes: ClassTable, portClasses: [UInt16], cells: CellTable,
     networks: [IPPrefix: NetworkRow]
   ) {
     self.classes = classes
@@ -76,7 +76,8 @@ public struct SlotContents: Sendable, Equatable {
 
   /// A slot that was never written: arrays of zeros, empty hashes.
   public static let empty = SlotContents(
-    classes: [:], portClasses: Array(repeating: 0, count: Tables.portClassCount), cells: [:], networks: [:])
+    classes: ClassTable(), portClasses: Array(repeating: 0, count: Tables.portClassCount), cells: CellTable(),
+    networks: [:])
 }
 
 extension SlotContents: CustomStringConvertible {

@@ -3,16 +3,30 @@
 public import Kernel
 public import Policy
 
+/// What an identity's row in a slot becomes.
+public struct ClassRow: Sendable, Equatable {
+  /// The identity.
+  public var number: IdentityNumber
+  /// Its classes; nil = a row of zeros.
+  public var classes: Classes?
+
+  /// Takes both parts.
+  public init(_ number: IdentityNumber, _ classes: Classes?) {
+    self.number = number
+    self.classes = classes
+  }
+}
+
 /// A batch of rows for one table.
 ///
 /// Steps are applied in the order of their list; the first failure ends it.
 public enum TableChange: Sendable, Equatable {
-  /// Classes of identities in a slot; nil = a row of zeros.
-  case classes(Slot, [IdentityNumber: Classes?])
+  /// Classes of identities in a slot.
+  case classes(Slot, [ClassRow])
   /// Rows of 64 port classes in a slot, by row number.
   case ports(Slot, [Int: [UInt16]])
   /// Cells of a slot that are new or differ.
-  case setCells(Slot, [CellKey: Cell])
+  case setCells(Slot, CellTable)
   /// Cells of a slot that go.
   case removeCells(Slot, [CellKey])
   /// Addresses of a slot that are new or differ.

@@ -28,10 +28,10 @@ enum TableChanges {
     let rows = wanted.workloads.filter { shadow.workloads[$0.key] != $0.value }
     let gone = wanted.gone.filter { shadow.workloads[$0] != nil }.sorted()
     let uncounted = (wanted.workloads.keys + [Shadow.host]).filter { !shadow.counted.contains($0) }.sorted()
-    let classes = wanted.classes.filter { held?.classes[$0.key] != $0.value }
+    let classes = wanted.classes.filter { held?.classes[$0.key] != $0.value }.sorted { $0.key < $1.key }
     let addresses = wanted.networks.filter { held?.networks[$0.key] != $0.value }
     let lostAddresses = wanted.networksGone.filter { held == nil || held?.networks[$0] != nil }.sorted()
-    if !classes.isEmpty { changes.append(.classes(slot, classes.mapValues { $0 })) }
+    if !classes.isEmpty { changes.append(.classes(slot, classes.map { ClassRow($0.key, $0.value) })) }
     let both = wanted.levels | shadow.levels
     if both != shadow.levels { changes.append(.levels(both)) }
     if !uncounted.isEmpty { changes.append(.addCounts(uncounted)) }
@@ -49,28 +49,18 @@ enum TableChanges {
   /// The smallest set of row writes that turns one slot's contents into another's; removals first.
   static func difference(from held: SlotContents, to wanted: SlotContents, slot: Slot) -> [TableChange] {
     var changes: [TableChange] = []
-    let lostCells = gone(held.cells, wanted.cells)
-    if !lostCells.isEmpty { changes.append(.removeCells(slot, lostCells)) }
-    let lostNetworks = gone(held.networks, wanted.networks)
+    let cells = wanted.cells.changes(from: held.cells)
+    if !cells.gone.isEmpty { changes.append(.removeCells(slot, cells.gone)) }
+    let lostNetworks = held.networks.keys.filter { wanted.networks[$0] == nil }.sorted()
     if !lostNetworks.isEmpty { changes.append(.removeNetworks(slot, lostNetworks)) }
-    var classes: [IdentityNumber: Classes?] = changed(held.classes, wanted.classes).mapValues { $0 }
-    for number in gone(held.classes, wanted.classes) { classes[number] = .some(nil) }
+    let classes = wanted.classes.changes(from: held.classes).map { ClassRow($0.key, $0.value) }
     if !classes.isEmpty { changes.append(.classes(slot, classes)) }
     let ports = changedPorts(held.portClasses, wanted.portClasses)
     if !ports.isEmpty { changes.append(.ports(slot, ports)) }
-    let networks = changed(held.networks, wanted.networks)
+    let networks = wanted.networks.filter { held.networks[$0.key] != $0.value }
     if !networks.isEmpty { changes.append(.setNetworks(slot, networks)) }
-    let cells = changed(held.cells, wanted.cells)
-    if !cells.isEmpty { changes.append(.setCells(slot, cells)) }
+    if !cells.set.isEmpty { changes.append(.setCells(slot, cells.set)) }
     return changes
-  }
-
-  private static func gone<Key: Hashable & Comparable, Row>(_ held: [Key: Row], _ wanted: [Key: Row]) -> [Key] {
-    held.isEmpty ? [] : held.keys.filter { wanted[$0] == nil }.sorted()
-  }
-
-  private static func changed<Key: Hashable, Row: Equatable>(_ held: [Key: Row], _ wanted: [Key: Row]) -> [Key: Row] {
-    held.isEmpty ? wanted : wanted.filter { held[$0.key] != $0.value }
   }
 
   private static func changedPorts(_ held: [UInt16], _ wanted: [UInt16]) -> [Int: [UInt16]] {

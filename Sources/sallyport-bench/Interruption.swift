@@ -12,7 +12,9 @@ struct Interrupted: Error, CustomStringConvertible {
 enum Interruption {
   private static let raised = Atomic<Bool>(false)
 
-  /// Takes over the signals. Blocking them would not do: the runtime unblocks all of them on the main thread.
+  /// Takes over the signals.
+  ///
+  /// Blocking them would not do: the runtime unblocks all of them on the main thread.
   static func arm() {
     // Touched before a handler can: nothing is initialised inside of one.
     raised.store(false, ordering: .relaxed)

@@ -42,7 +42,8 @@ struct ProgramsCommand: AsyncParsableCommand {
         report.settings.append(("large policy", "\(rules) rules, \(identities) identities, \(found) cells"))
       }
       report.tables.append(try measure(arena, instances))
-      report.notes.append("a test run has no real socket: the other end is known by its address alone")
+      report.notes.append(
+        "a test run's socket has no protocol: UDP takes the long way, and the other end is known by its address alone")
     } catch {
       for (_, instance) in instances { try? await instance.close() }
       throw error

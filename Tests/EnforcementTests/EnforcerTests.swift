@@ -78,7 +78,7 @@ import Testing
     let slot = Slot(generation: before)
     #expect(
       model.log == [
-        .classes(slot, [number: model.active.classes[number]]),
+        .classes(slot, [ClassRow(number, model.active.classes[number])]),
         .addCounts([CgroupID(rawValue: 103)]),
         .setWorkloads([CgroupID(rawValue: 103): WorkloadRow(identity: number)]),
         .activate(before + 2),

@@ -76,11 +76,11 @@ import Testing
     var key = sp_talk_key()
     key.socket = 77
     key.protocol = 17
-    key.local = record().local
     key.remote = record().remote
-    key.local_port = UInt16(53).bigEndian
     key.remote_port = UInt16(4000).bigEndian
     var talk = sp_talk()
+    talk.local = record().local
+    talk.local_port = UInt16(53).bigEndian
     talk.opened = 1_000_000_000
     talk.last_seen = 3_000_000_000
     talk.packets = (4, 5)
@@ -95,7 +95,8 @@ import Testing
     try talks.set(talk, for: key)
     var echo = key
     echo.protocol = 1
-    echo.local_port = UInt16(0x1234).bigEndian
+    echo.id = UInt16(0x1234).bigEndian
+    echo.is_echo = 1
     echo.remote_port = 0
     try talks.set(talk, for: echo)
     key.socket = 78

@@ -112,6 +112,18 @@ static __always_inline void sp_record_end(struct sp_record *record, __u64 wakeup
 	sp_stat_add(SP_STAT_RECORDS);
 }
 
+/* Wakes a reader that has caught up for the first record of each process, so that it can be looked at while it lives. */
+static __always_inline __u64 sp_wakeup_for(__u32 pid)
+{
+	__u32 index = pid & 4095;
+	__u32 *last = bpf_map_lookup_elem(&sp_woken, &index);
+
+	if (!last || *last == pid)
+		return BPF_RB_NO_WAKEUP;
+	*last = pid;
+	return 0;
+}
+
 /* What of the packet a record tells, from the view of the end whose hook runs. */
 static __always_inline void sp_record_packet(struct sp_record *record, const struct sp_packet *packet, __u32 direction)
 {

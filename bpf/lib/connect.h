@@ -6,6 +6,7 @@
 #include "account.h"
 #include "identity.h"
 #include "socket.h"
+#include "tcp.h"
 
 #define SP_MPTCP 262
 
@@ -108,7 +109,7 @@ __noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked
 		record->flags |= SP_RECORD_PEER_SIDE;
 	}
 	sp_record_task(record);
-	sp_record_end(record, 0);
+	sp_record_end(record, sp_wakeup_for(record->pid));
 	return 0;
 }
 
@@ -117,6 +118,7 @@ __noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked
  */
 __noinline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
+	struct sp_handshake *note;
 	struct sp_flow other = {};
 
 	if (!asked || !flow)
@@ -138,8 +140,17 @@ __noinline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct 
 	other.subject = flow->peer;
 	other.peer = flow->subject;
 	sp_judge(&other);
-	if (other.action == SP_ALLOW)
+	if (other.action == SP_ALLOW) {
+		note = sp_handshake();
+		if (asked->is_tcp && note) {
+			note->outgoing = *flow;
+			note->incoming = other;
+			sp_copy_address(note->server, asked->remote);
+			note->server_port = (__be16)ctx->user_port;
+			note->stage = SP_STAGE_ASKED;
+		}
 		return 1;
+	}
 	sp_count(&other);
 	sp_record_asked(ctx, asked, &other);
 	return 0;
@@ -169,7 +180,9 @@ static __always_inline const struct sock *sp_foreign_socket(struct bpf_sock_addr
 	return mine;
 }
 
-/* TCP: the task that connects, and the socket's creator if that is another, must both be allowed. */
+/* TCP: the task that connects, and the socket's creator if that is another, must both be allowed. The creator comes last:
+ * what the packet hooks find noted is what they would judge.
+ */
 static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
 	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == SP_TCP);
@@ -248,6 +261,6 @@ static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
 	sp_copy_address(record->local, local);
 	record->local_port = sk->src_port;
 	sp_record_task(record);
-	sp_record_end(record, 0);
+	sp_record_end(record, sp_wakeup_for(record->pid));
 	return 1;
 }

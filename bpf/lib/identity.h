@@ -5,31 +5,6 @@
 #include "packet.h"
 #include "socket.h"
 
-/* One end of a flow. */
-struct sp_party {
-	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */
-	__u32 identity; /* number */
-	__u32 flags;	/* SP_WORKLOAD_… */
-	__u32 assurance;
-	__u32 pad;
-};
-
-/* A flow as one end sees it: what is asked of the policy, and its answer. */
-struct sp_flow {
-	struct sp_party subject; /* whose policy is asked */
-	struct sp_party peer;
-	__u64 cookie; /* of the subject's socket */
-	__u32 generation;
-	__u32 direction;
-	__u32 port_index; /* of the destination, whoever asks */
-	__u32 rule;
-	__u32 observed_rule;
-	__u8 action;	      /* what to do: SP_ALLOW or SP_REJECT */
-	__u8 observed_action; /* what would be done if all that is observed were enforced, when that differs in cause */
-	__u8 decided_by;
-	__u8 log;
-};
-
 static __always_inline void sp_party_host(struct sp_party *party, __u32 assurance)
 {
 	party->workload = 0;

@@ -10,6 +10,8 @@
 #define SP_SENDER_FORGET 10000000000ull /* ns */
 /* A long conversation tells its sender again after this long, because the map is an LRU. */
 #define SP_SENDER_REFRESH 1000000000ull /* ns */
+/* sp_talk.handoff_time of a conversation whose receiver finds the sender's socket by itself. */
+#define SP_NEVER_TELL (~0ull)
 
 static __always_inline void sp_sender_fill(struct sp_sender_key *key, const struct sp_packet *packet)
 {

@@ -37,20 +37,14 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 	__builtin_memset(key, 0, sizeof(*key));
 	key->socket = cookie;
 	key->protocol = packet->protocol;
-	sp_copy_address(key->local, out ? packet->source : packet->destination);
 	sp_copy_address(key->remote, out ? packet->destination : packet->source);
-	if (sp_is_icmp(packet)) {
-		key->initiator = sp_initiator(packet, direction);
-		if (sp_is_echo(packet)) {
-			key->local_port = packet->icmp_id;
-		} else {
-			key->local_port = bpf_htons((__u16)packet->icmp_type << 8 | packet->icmp_code);
-			key->remote_port = 1; /* not an echo, whatever its identifier */
-		}
+	if (!sp_is_icmp(packet)) {
+		key->remote_port = out ? packet->destination_port : packet->source_port;
 		return;
 	}
-	key->local_port = out ? packet->source_port : packet->destination_port;
-	key->remote_port = out ? packet->destination_port : packet->source_port;
+	key->initiator = sp_initiator(packet, direction);
+	key->is_echo = sp_is_echo(packet);
+	key->id = key->is_echo ? packet->icmp_id : bpf_htons((__u16)packet->icmp_type << 8 | packet->icmp_code);
 }
 
 static __always_inline __u64 sp_idle_limit(__u8 protocol)
@@ -87,13 +81,12 @@ static __always_inline void sp_talk_peer(const struct sp_talk *talk, __u32 slot,
 		sp_party_unknown(peer); /* the label is gone: judged as nobody until it speaks again */
 }
 
-static __always_inline void sp_talk_touch(struct sp_talk *talk, const struct sp_packet *packet, __u32 direction,
-					  __u64 now)
+static __always_inline void sp_talk_touch(struct sp_talk *talk, __u32 length, __u32 direction, __u64 now)
 {
 	direction &= 1;
 	talk->last_seen = now;
 	__sync_fetch_and_add(&talk->packets[direction], 1);
-	__sync_fetch_and_add(&talk->bytes[direction], packet->length);
+	__sync_fetch_and_add(&talk->bytes[direction], length);
 }
 
 /* A live conversation under a newer generation: returns 1 if it still may go on, and stamps it so; else tells, returns 0. */
@@ -125,17 +118,28 @@ __noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *pa
 	return 0;
 }
 
+/* True if the packet's receiver cannot find the sender's socket by itself. */
+static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	return skb->ifindex != SP_LOOPBACK_IFINDEX || (packet->protocol != SP_TCP && packet->protocol != SP_UDP);
+}
+
 /* Keeps an allowed conversation. Returns 0. */
 __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
 			     struct sp_talk_key *key)
 {
 	struct sp_talk talk = {};
+	int out;
 
 	if (!packet || !flow || !key)
 		return 0;
+	out = flow->direction == SP_OUTGOING;
+	sp_copy_address(talk.local, out ? packet->source : packet->destination);
+	if (!sp_is_icmp(packet))
+		talk.local_port = out ? packet->source_port : packet->destination_port;
 	talk.opened = bpf_ktime_get_ns();
 	talk.last_seen = sp_now();
-	talk.handoff_time = talk.last_seen;
+	talk.handoff_time = sp_must_tell(skb, packet) ? talk.last_seen : SP_NEVER_TELL;
 	talk.workload = flow->subject.workload;
 	talk.peer_workload = flow->peer.workload;
 	talk.peer = flow->peer.identity;
@@ -152,10 +156,48 @@ __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, st
 	return 0;
 }
 
-/* True if the packet's receiver cannot find the sender's socket by itself. */
-static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
+/* True if the sender of a long conversation must be told again. */
+static __always_inline int sp_must_refresh(const struct sp_talk *talk, __u64 now)
 {
-	return skb->ifindex != SP_LOOPBACK_IFINDEX || (packet->protocol != SP_TCP && packet->protocol != SP_UDP);
+	return talk->handoff_time != SP_NEVER_TELL && (__s64)(now - talk->handoff_time) > (__s64)SP_SENDER_REFRESH;
+}
+
+/* The usual UDP packet of a live conversation, by direct access and one lookup: true if it may pass. Whatever is unusual
+ * (options, fragments, extension headers, another generation, silence for too long) takes the long way.
+ */
+static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct sp_talk_key key;
+	struct sp_talk *talk;
+	__u64 now;
+
+	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
+		if (data + 28 > end || *(__u8 *)data != 0x45 || *(__u8 *)(data + 9) != SP_UDP ||
+		    (*(__be16 *)(data + 6) & bpf_htons(0x3fff)))
+			return 0;
+		sp_map_ipv4(key.remote, *(__be32 *)(data + (direction == SP_OUTGOING ? 16 : 12)));
+		key.remote_port = *(__be16 *)(data + (direction == SP_OUTGOING ? 22 : 20));
+	} else {
+		if (data + 48 > end || *(__u8 *)(data + 6) != SP_UDP || (*(__u8 *)data >> 4) != 6)
+			return 0;
+		sp_copy_address(key.remote, data + (direction == SP_OUTGOING ? 24 : 8));
+		key.remote_port = *(__be16 *)(data + (direction == SP_OUTGOING ? 42 : 40));
+	}
+	key.socket = bpf_get_socket_cookie(skb);
+	*(__u16 *)&key.id = 0;
+	*(__u32 *)&key.protocol = 0;
+	key.protocol = SP_UDP;
+	talk = bpf_map_lookup_elem(&sp_talks, &key);
+	if (!talk || talk->generation != sp_generation())
+		return 0;
+	now = sp_now();
+	if ((__s64)(now - talk->last_seen) >= (__s64)config.udp_idle)
+		return 0;
+	if (direction == SP_OUTGOING && sp_must_refresh(talk, now))
+		return 0;
+	sp_talk_touch(talk, skb->len, direction, now);
+	return 1;
 }
 
 /* In one namespace both sockets are known: whichever end a conversation is new to asks the other's side as well. So a
@@ -199,13 +241,12 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 			bpf_map_delete_elem(&sp_talks, &key);
 			return 0;
 		}
-		if (direction == SP_OUTGOING && (__s64)(now - talk->handoff_time) > (__s64)SP_SENDER_REFRESH &&
-		    sp_must_tell(skb, packet)) {
+		if (direction == SP_OUTGOING && sp_must_refresh(talk, now)) {
 			talk->handoff_time = now;
 			sp_party_of_skb(skb, &flow->subject);
 			sp_sender_tell(skb, packet, &flow->subject);
 		}
-		sp_talk_touch(talk, packet, direction, now);
+		sp_talk_touch(talk, packet->length, direction, now);
 		return 1;
 	}
 

@@ -14,37 +14,85 @@ struct sp_tcp_socket {
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
 };
 
-/* Leaves what was found to the sock_ops callback that the same packet may lead to. */
-static __always_inline void sp_accept_note(struct __sk_buff *skb, const struct sp_packet *packet,
-					   const struct sp_flow *flow)
+static __always_inline struct sp_handshake *sp_handshake(void)
 {
 	__u32 key = 0;
-	struct sp_accepted *note = bpf_map_lookup_elem(&sp_scratch, &key);
 
-	if (!note)
+	return bpf_map_lookup_elem(&sp_scratch, &key);
+}
+
+static __always_inline int sp_is_same_tuple(const struct sp_handshake *known, const struct sp_packet *packet)
+{
+	return known->client_port == packet->source_port && known->server_port == packet->destination_port &&
+	       sp_same_address(known->client, packet->source) && sp_same_address(known->server, packet->destination);
+}
+
+/* Egress: true if connect() judged just this flow a moment ago, by the same generation. */
+static __always_inline int sp_was_asked(struct __sk_buff *skb, const struct sp_packet *packet,
+					const struct sp_flow *flow)
+{
+	struct sp_handshake *known = sp_handshake();
+
+	if (!known || known->stage != SP_STAGE_ASKED || known->outgoing.cookie != flow->cookie ||
+	    known->outgoing.generation != flow->generation || skb->ifindex != SP_LOOPBACK_IFINDEX ||
+	    known->server_port != packet->destination_port || !sp_same_address(known->server, packet->destination))
+		return 0;
+	sp_copy_address(known->client, packet->source);
+	known->client_port = packet->source_port;
+	known->sequence = bpf_ntohl(packet->sequence);
+	known->stage = SP_STAGE_SENT;
+	sp_count(&known->outgoing);
+	return 1;
+}
+
+/* Ingress: true if this SYN, or the ACK that completes its handshake, was judged for this listener already. */
+static __always_inline int sp_was_judged(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					 int is_syn)
+{
+	struct sp_handshake *known = sp_handshake();
+	__u32 sequence = bpf_ntohl(packet->sequence);
+
+	if (!known || known->incoming.generation != flow->generation || !sp_is_same_tuple(known, packet))
+		return 0;
+	if (!is_syn)
+		return known->stage == SP_STAGE_ACCEPTED && known->sequence + 1 == sequence &&
+		       known->incoming.cookie == flow->cookie;
+	if (known->stage != SP_STAGE_SENT || known->sequence != sequence)
+		return 0;
+	/* of an SO_REUSEPORT group, connect() may have seen another member: the same workload is enough */
+	sp_party_of_skb(skb, &flow->subject);
+	if (flow->subject.workload != known->incoming.subject.workload)
+		return 0;
+	known->incoming.cookie = flow->cookie;
+	known->uid = bpf_get_socket_uid(skb);
+	known->stage = SP_STAGE_ACCEPTED;
+	sp_count(&known->incoming);
+	return 1;
+}
+
+/* Leaves what was found to the steps that the same handshake may still take on this CPU. */
+static __always_inline void sp_note_accepted(struct __sk_buff *skb, const struct sp_packet *packet,
+					     const struct sp_flow *flow, int is_syn)
+{
+	struct sp_handshake *known = sp_handshake();
+
+	if (!known)
 		return;
-	sp_copy_address(note->local, packet->destination);
-	sp_copy_address(note->remote, packet->source);
-	note->local_port = bpf_ntohs(packet->destination_port);
-	note->remote_port = bpf_ntohs(packet->source_port);
-	note->uid = bpf_get_socket_uid(skb);
-	note->listener = flow->cookie;
-	note->workload = flow->subject.workload;
-	note->subject = flow->subject.identity;
-	note->peer_workload = flow->peer.workload;
-	note->peer = flow->peer.identity;
-	note->assurance = flow->peer.assurance;
-	note->rule = flow->rule;
-	note->observed_rule = flow->observed_rule;
-	note->observed_action = flow->observed_action;
-	note->decided_by = flow->decided_by;
-	note->flags = flow->log ? SP_RECORD_LOG : 0;
-	note->generation = flow->generation;
+	known->incoming = *flow;
+	sp_copy_address(known->client, packet->source);
+	sp_copy_address(known->server, packet->destination);
+	known->client_port = packet->source_port;
+	known->server_port = packet->destination_port;
+	known->sequence = bpf_ntohl(packet->sequence) - !is_syn;
+	known->uid = bpf_get_socket_uid(skb);
+	known->stage = SP_STAGE_ACCEPTED;
 }
 
 static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
+		return 1;
+	if (sp_was_asked(skb, packet, flow))
 		return 1;
 	sp_party_of_skb(skb, &flow->subject);
 	sp_find_destination(skb, packet, flow);
@@ -67,6 +115,8 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 		return 1;
 	if (state != SP_STATE_LISTEN && !is_syn)
 		return 1; /* the answer to our own SYN */
+	if (sp_was_judged(skb, packet, flow, is_syn))
+		return 1;
 	sp_party_of_skb(skb, &flow->subject);
 	sp_find_caller(skb, packet, flow);
 	sp_judge(flow);
@@ -78,7 +128,7 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 	}
 	if (is_syn && flow->peer.assurance == SP_ASSURED_HANDOFF)
 		sp_sender_confirm(packet, flow);
-	sp_accept_note(skb, packet, flow);
+	sp_note_accepted(skb, packet, flow, is_syn);
 	return 1;
 }
 
@@ -119,8 +169,8 @@ static __always_inline void sp_record_socket(struct sp_record *record, struct bp
 static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direction)
 {
 	struct sp_record *record = sp_record_begin();
-	struct sp_accepted *note;
-	__u32 key = 0;
+	struct sp_handshake *known;
+	__u64 cookie;
 
 	if (!record)
 		return;
@@ -128,25 +178,17 @@ static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direct
 	record->direction = direction;
 	record->action = SP_ALLOW;
 	sp_record_socket(record, ctx);
-	if (direction == SP_INCOMING) {
-		note = bpf_map_lookup_elem(&sp_scratch, &key);
-		if (note && note->local_port == record->local_port && note->remote_port == record->remote_port &&
-		    sp_same_address(note->local, record->local) && sp_same_address(note->remote, record->remote)) {
-			record->uid = note->uid;
-			record->listener = note->listener;
-			record->workload = note->workload;
-			record->subject = note->subject;
-			record->peer_workload = note->peer_workload;
-			record->peer = note->peer;
-			record->assurance = note->assurance;
-			record->rule = note->rule;
-			record->observed_rule = note->observed_rule;
-			record->observed_action = note->observed_action;
-			record->decided_by = note->decided_by;
-			record->flags = note->flags;
-			record->generation = note->generation;
-			note->local_port = 0;
-		}
+	known = sp_handshake();
+	if (direction == SP_INCOMING && known && known->stage == SP_STAGE_ACCEPTED &&
+	    bpf_ntohs(known->server_port) == record->local_port &&
+	    bpf_ntohs(known->client_port) == record->remote_port && sp_same_address(known->server, record->local) &&
+	    sp_same_address(known->client, record->remote)) {
+		cookie = record->socket;
+		sp_record_flow(record, &known->incoming);
+		record->socket = cookie;
+		record->listener = known->incoming.cookie;
+		record->uid = known->uid;
+		known->stage = SP_STAGE_NONE;
 	}
 	sp_record_end(record, BPF_RB_NO_WAKEUP);
 }

@@ -20,7 +20,7 @@ public struct CompileError: Error, Equatable, CustomStringConvertible {
 /// Tables, and what is needed to place new identities in them without compiling again.
 public struct Compiled: Sendable {
   /// What the kernel is to hold.
-  public let tables: Tables
+  public internal(set) var tables: Tables
   /// Selectors that match nothing on this host nor any network: probably a typing error, or a workload to come.
   public let warnings: [PolicyError]
   let classifier: Classifier
@@ -33,6 +33,19 @@ public struct Compiled: Sendable {
   public func classes(for labels: LabelSet) -> Classes? {
     classifier.known(labels).map { probes.classes($0, defaults.workloads) }
   }
+
+  /// Puts an identity's classes into the tables without compiling again; the rest of the tables stays as it is.
+  ///
+  /// Nil, and nothing done, if it falls in no known class: compile again with it.
+  @discardableResult
+  public mutating func insert(_ number: IdentityNumber, _ labels: LabelSet) -> Classes? {
+    guard let classes = classes(for: labels) else { return nil }
+    insert(number, classes)
+    return classes
+  }
+
+  /// Likewise, with classes that `classes(for:)` gave.
+  public mutating func insert(_ number: IdentityNumber, _ classes: Classes) { tables.classes[number] = classes }
 }
 
 /// Which kinds of cells each subject class has.
@@ -60,33 +73,36 @@ public enum Compiler {
   public static func compile(
     policy: PolicySet, identities: [IdentityNumber: LabelSet], maximumCells: Int = 4_194_304
   ) throws(CompileError) -> Compiled {
-    let all = try withReserved(identities)
-    let numbers = all.keys.sorted()
+    try compile(policy: policy, sorted: identities.sorted { $0.key < $1.key }, maximumCells: maximumCells)
+  }
+
+  /// Likewise, for identities in the order of their numbers, each once.
+  public static func compile(
+    policy: PolicySet, sorted identities: [(key: IdentityNumber, value: LabelSet)], maximumCells: Int = 4_194_304
+  ) throws(CompileError) -> Compiled {
+    let reserved = try reserved(with: identities)
     let prefixTable = try PrefixTable(policy.networks)
     var classifier = Classifier(policy)
     var triples: [(IdentityNumber, ClassTriple)] = []
-    triples.reserveCapacity(all.count + prefixTable.sets.count)
+    triples.reserveCapacity(reserved.count + identities.count + prefixTable.sets.count)
     var projection = SelectorIndex.Projection()
-    func classify(_ numbers: some Sequence<IdentityNumber>) {
-      for number in numbers {
-        guard let labels = all[number] else { continue }
+    func classify(_ identities: some Sequence<(key: IdentityNumber, value: LabelSet)>) {
+      for (number, labels) in identities {
         triples.append((number, classifier.classify(labels, reusing: &projection)))
       }
     }
     // Classes are numbered in the order in which they are met. External sets come before allotted identities, so that
     // a new identity, which has the highest number, leaves all other classes as they are.
-    let allotted = numbers.firstIndex { $0 >= .firstAllotted } ?? numbers.endIndex
-    classify(numbers[..<allotted])
+    classify(reserved)
     var externals: [IdentityNumber: [String]] = [:]
     for (index, set) in prefixTable.sets.enumerated() {
       let number = PrefixTable.number(at: index)
       externals[number] = set.map { policy.networks[$0].name }
       triples.append((number, classifier.classify(networks: set, of: policy.networks)))
     }
-    classify(numbers[allotted...])
+    classify(identities.drop { $0.key < .firstAllotted })
     let (portClasses, cells, rules, probes) = try RuleTable(policy, classifier).build(maximumCells)
-    var classes: [IdentityNumber: Classes] = [:]
-    classes.reserveCapacity(triples.count)
+    var classes = ClassTable()
     for (number, triple) in triples {
       classes[number] = probes.classes(triple, number == .host ? policy.defaults.host : policy.defaults.workloads)
     }
@@ -99,21 +115,21 @@ public enum Compiler {
       tables: tables, warnings: warnings, classifier: classifier, probes: probes, defaults: policy.defaults)
   }
 
-  private static func withReserved(
-    _ identities: [IdentityNumber: LabelSet]
-  ) throws(CompileError) -> [IdentityNumber: LabelSet] {
-    let strangers = identities.filter { number, labels in
+  /// The reserved identities, each with its own labels or those given for it.
+  private static func reserved(
+    with identities: [(key: IdentityNumber, value: LabelSet)]
+  ) throws(CompileError) -> [(key: IdentityNumber, value: LabelSet)] {
+    let stranger = identities.first { number, labels in
       number >= .firstExternal || (number < .firstAllotted && number != .host && labels != number.reservedLabels)
     }
-    if let first = strangers.keys.min() {
+    if let stranger {
       throw CompileError(
-        problem: "identity number \(first) cannot stand for a label set",
+        problem: "identity number \(stranger.key) cannot stand for a label set",
         remedy: "allot numbers from \(IdentityNumber.firstAllotted) up to \(IdentityNumber.firstExternal.rawValue - 1)")
     }
-    var all = identities
-    for number in [IdentityNumber.unknown, .host, .world] where all[number] == nil {
-      all[number] = number.reservedLabels
+    let given = identities.prefix { $0.key < .firstAllotted }
+    return [IdentityNumber.unknown, .host, .world].compactMap { number in
+      (given.first { $0.key == number }?.value ?? number.reservedLabels).map { (number, $0) }
     }
-    return all
   }
 }

@@ -11,7 +11,7 @@ struct RuleTable {
   private var outgoing: [[ResolvedRule]] = []
   private var incoming: [[ResolvedRule]] = []
 
-  typealias Result = (portClasses: [UInt16], cells: [CellKey: Cell], rules: [RuleReference], probes: SubjectProbes)
+  typealias Result = (portClasses: [UInt16], cells: CellTable, rules: [RuleReference], probes: SubjectProbes)
 
   /// Numbers all rules by rule-set name, direction and position, and resolves them.
   init(_ policy: PolicySet, _ classifier: Classifier) throws(CompileError) {
@@ -49,7 +49,7 @@ struct RuleTable {
 
   /// Writes everything.
   func build(_ maximumCells: Int) throws(CompileError) -> Result {
-    var cells: [CellKey: Cell] = [:]
+    var cells = CellTable()
     let probes = SubjectProbes(
       outgoing: try write(.outgoing, classifier.outgoing, outgoing, maximumCells, &cells),
       incoming: try write(.incoming, classifier.incoming, incoming, maximumCells, &cells))
@@ -58,7 +58,7 @@ struct RuleTable {
 
   private func write(
     _ direction: Direction, _ subjects: ClassNumbers, _ resolved: [[ResolvedRule]], _ maximumCells: Int,
-    _ cells: inout [CellKey: Cell]
+    _ cells: inout CellTable
   ) throws(CompileError) -> [Probes] {
     var bySubject: [[Int]] = Array(repeating: [], count: classifier.selectors.count)
     let positions = Dictionary(uniqueKeysWithValues: classifier.selectors.enumerated().map { ($1, $0) })
@@ -66,6 +66,8 @@ struct RuleTable {
       if let position = positions[ruleSet.subject] { bySubject[position].append(index) }
     }
     var probes: [Probes] = []
+    // One subject's cells, to be sorted; subjects come in order.
+    var own: [(place: UInt64, winners: Winners)] = []
     for (subject, selectors) in subjects.members.enumerated() {
       var builder = CellBuilder(limit: maximumCells)
       for selector in selectors {
@@ -75,10 +77,17 @@ struct RuleTable {
       }
       probes.append(
         try builder.write { (peer, port, winners) throws(CompileError) in
-          guard cells.count < maximumCells else { throw CompileError.tooManyCells(maximumCells) }
-          let key = CellKey(direction: direction, subject: UInt32(subject), peer: peer, portClass: port)
-          cells[key] = cell(winners)
+          guard cells.count + own.count < maximumCells else { throw CompileError.tooManyCells(maximumCells) }
+          own.append((UInt64(peer) << 16 | UInt64(port), winners))
         })
+      own.sort { $0.place < $1.place }
+      for (place, winners) in own {
+        let key = CellKey(
+          direction: direction, subject: UInt32(subject), peer: UInt32(truncatingIfNeeded: place >> 16),
+          portClass: UInt16(truncatingIfNeeded: place))
+        cells.append(cell(winners), for: key)
+      }
+      own.removeAll(keepingCapacity: true)
     }
     return probes
   }

@@ -80,17 +80,25 @@ public struct CellKey: Sendable, Hashable, Comparable {
     self.portClass = portClass
   }
 
+  private var subjectWord: UInt64 { UInt64(direction.rawValue) << 32 | UInt64(subject) }
+  private var peerWord: UInt64 { UInt64(peer) << 16 | UInt64(portClass) }
+
   /// Feeds two words: cells come by the hundred thousand.
   public func hash(into hasher: inout Hasher) {
-    hasher.combine(UInt64(subject) << 32 | UInt64(peer))
-    hasher.combine(UInt32(portClass) << 1 | UInt32(direction.rawValue))
+    hasher.combine(subjectWord)
+    hasher.combine(peerWord)
+  }
+
+  /// Compares two words.
+  public static func == (left: CellKey, right: CellKey) -> Bool {
+    left.subjectWord == right.subjectWord && left.peerWord == right.peerWord
   }
 
   /// Orders by direction, subject, peer and port class.
   public static func < (left: CellKey, right: CellKey) -> Bool {
-    if left.direction != right.direction { return left.direction.rawValue < right.direction.rawValue }
-    if left.subject != right.subject { return left.subject < right.subject }
-    return left.peer == right.peer ? left.portClass < right.portClass : left.peer < right.peer
+    // Two words each: cells are compared by the hundred thousand.
+    let (leftSubject, rightSubject) = (left.subjectWord, right.subjectWord)
+    return leftSubject == rightSubject ? left.peerWord < right.peerWord : leftSubject < rightSubject
   }
 }
 
@@ -123,11 +131,11 @@ public struct Tables: Sendable, Equatable {
   public static let portClassCount = 197_376
 
   /// The classes of every identity: the reserved ones, the given ones, the external sets.
-  public internal(set) var classes: [IdentityNumber: Classes]
+  public internal(set) var classes: ClassTable
   /// The port class of every port, type and protocol, at `portIndex`; 0 = no narrow port specification matches.
   public internal(set) var portClasses: [UInt16]
   /// What the rules say, by classes.
-  public internal(set) var cells: [CellKey: Cell]
+  public internal(set) var cells: CellTable
   /// The longest-prefix table of addresses, both families in one 128-bit space; an address that no prefix contains is
   /// the world.
   public internal(set) var prefixes: [IPPrefix: IdentityNumber]

@@ -228,16 +228,16 @@ _Static_assert(sizeof(struct sp_sender) == 24, "sp_sender");
 /* ---- sp_talks: hash, conversations of everything but TCP ----------------------------------------------------------- */
 
 struct sp_talk_key {
-	__u64 socket; /* cookie: state belongs to one socket, whatever the namespaces' addresses */
-	__u8 local[16];
+	__u64 socket; /* cookie: state belongs to one socket, whatever its own address and whatever the namespace */
 	__u8 remote[16];
-	__be16 local_port; /* ICMP echo: the identifier; other ICMP: type and code */
 	__be16 remote_port;
+	__be16 id; /* ICMP echo: the identifier; other ICMP: type and code; else 0 */
 	__u8 protocol;
 	__u8 initiator; /* ICMP only: enum sp_direction of who asked, so that an id used the other way is another talk */
-	__u8 pad[2];
+	__u8 is_echo;	/* ICMP only: id is an identifier */
+	__u8 pad;
 };
-_Static_assert(sizeof(struct sp_talk_key) == 48, "sp_talk_key");
+_Static_assert(sizeof(struct sp_talk_key) == 32, "sp_talk_key");
 
 struct sp_talk {
 	__u64 opened;	  /* ns, CLOCK_MONOTONIC */
@@ -246,17 +246,19 @@ struct sp_talk {
 	__u64 bytes[2];	  /* IP bytes, likewise */
 	__u64 workload;	  /* of the socket: cgroup id of its labelled ancestor, 0 = host */
 	__u64 peer_workload;
-	__u64 handoff_time; /* ns, when the receiver was last told the sender */
+	__u64 handoff_time; /* ns, when the receiver was last told the sender; ~0 = it need not be */
 	__u32 peer;	    /* identity number */
 	__u32 generation;   /* that last judged it */
 	__u32 rule;
 	__u32 uid;
+	__u8 local[16]; /* of the first packet */
+	__be16 local_port;
 	__u8 direction; /* who began: enum sp_direction */
 	__u8 assurance;
 	__u8 decided_by;
-	__u8 pad[5];
+	__u8 pad[3];
 };
-_Static_assert(sizeof(struct sp_talk) == 96, "sp_talk");
+_Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
 
 /* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
 
