@@ -8,6 +8,11 @@ public struct FileLock: ~Copyable, Sendable {
 
   private init(descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 
+  deinit {
+    // Closing is not enough: a child between fork and exec has the same open file, and would hold the lock.
+    _ = flock(descriptor.raw, LOCK_UN)
+  }
+
   /// Takes the lock at once or throws EAGAIN whose remedy names the holder, if it wrote its number.
   ///
   /// The file is made if it is missing, mode 0640; an exclusive holder writes its process id into it.
