@@ -91,10 +91,13 @@ struct HandshakeTests {
       return client
     }
     _ = try listener.accept()
+    // Somebody listens: to a port that nobody has the kernel's own refusal comes.
+    let forbidden = try db.run(in: isLoopback ? nil : pair.right) { try TestSocket.listening(address, 9001) }
     let refusal = try web.refusal(in: isLoopback ? nil : pair.left) {
       try TestSocket.tcp().send("x", to: address, 9001, flags: 0x2000_0000)
     }
     #expect(refusal == .notPermitted)
+    #expect(!forbidden.isReadable)
     _ = client
   }
 

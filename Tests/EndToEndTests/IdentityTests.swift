@@ -89,12 +89,14 @@ struct IdentityTests {
   func children() async throws {
     let (_, db, _) = try await webAndStore()
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
+    let forbidden = try db.run { try TestSocket.listening("127.0.0.1", 9002) }
     for path in ["web/child", "web/child/of/a/child"] {
       let child = try policed.thread(path)
       try child.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
       _ = try listener.accept()
       #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .notPermitted)
     }
+    #expect(!forbidden.isReadable)
     // A server in a child is its parent as well.
     let inner = try policed.threadedCgroup("db/inner")
     let own = try PolicedThread(in: inner, home: policed.home)

@@ -34,7 +34,9 @@ struct OverloadTests {
       let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
       try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
       _ = try listener.accept()
+      let other = try db.run { try TestSocket.listening("127.0.0.1", 10000) }
       #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 10000) } == .notPermitted)
+      #expect(!other.isReadable)
     }
   }
 
@@ -124,8 +126,9 @@ struct OverloadTests {
       IPProtocol.udp, .tcp,
     ])
   func flood(kind: IPProtocol) async throws {
-    let (web, _) = try await webAndStore()
+    let (web, db) = try await webAndStore()
     try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
+    let listener = try db.run { try TestSocket.listening("127.0.0.1", 9999) }
     let mark = try policed.mark()
     let before = try policed.counters()
     let began = Clock.monotonicNanoseconds()
@@ -148,6 +151,7 @@ struct OverloadTests {
       $0.workloads[web.cgroup.id]?[.outgoing, .default, refused: true] ?? 0
     }
     #expect(refused(after) - refused(before) == 5000)
+    #expect(!listener.isReadable)
   }
 
   @Test("[49] records that do not fit the ring are lost and counted, every one of them")

@@ -74,7 +74,8 @@ enum Sample {
   static func close(_ socket: UInt64, at time: UInt64) throws -> FlowEvent {
     var event = try open(socket, at: time, rtt: 90)
     event.kind = .close
-    event.bytesSent = 100
+    // 100 and the SYN, which the kernel counts.
+    event.bytesSent = 101
     event.bytesReceived = 2000
     event.packetsSent = 6
     event.packetsReceived = 5

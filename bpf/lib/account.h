@@ -50,7 +50,7 @@ static __always_inline void sp_count_revoked(struct sp_flow *flow)
 static __always_inline int sp_is_repeated(const struct sp_flow *flow, __u32 remote_word)
 {
 	__u64 who = flow->subject.workload * 0x9E3779B97F4A7C15ull ^ ((__u64)flow->peer.identity << 32 | remote_word) ^
-		    ((__u64)flow->port_index << 20) ^ ((__u64)flow->direction << 62);
+		    ((__u64)flow->port_index << 20) ^ ((__u64)flow->decided_by << 56) ^ ((__u64)flow->direction << 62);
 	__u32 index;
 	__u64 *last, now;
 

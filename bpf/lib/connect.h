@@ -74,10 +74,11 @@ __noinline int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked,
 		bpf_sk_release(sk);
 		return kernel_socket != 0;
 	}
-	if (sp_is_loopback(asked->remote))
+	if (sp_is_loopback(asked->remote)) {
 		sp_party_unknown(&flow->peer);
-	else
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), asked->remote);
+		return !asked->is_tcp; /* nobody listens there: the kernel says so (see sp_tcp_out) */
+	}
+	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), asked->remote);
 	return 1;
 }
 
@@ -190,6 +191,7 @@ static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_a
 
 	sp_flow_asked(ctx, asked, &flow);
 	sp_party_of_task(&flow.subject);
+	flow.action = SP_ALLOW; /* should the packet hook alone be able to tell */
 	if (!sp_ask(ctx, asked, &flow))
 		return 0;
 	if (foreign) {

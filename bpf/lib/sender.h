@@ -195,3 +195,28 @@ __noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pack
 	bpf_sk_release(sk);
 	return 0;
 }
+
+/* In one namespace both sockets are known: whichever end a flow is new to asks the other's side as well. So a port that
+ * changes hands, while the other end still holds the conversation of its former owner, inherits nothing. A group is judged
+ * by its address, not by its members. Returns 1 to go on, 0 to drop.
+ */
+__noinline int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	struct sp_flow other = {};
+
+	if (!packet || !flow)
+		return 0;
+	if (flow->peer.assurance != SP_ASSURED_SOCKET || sp_is_multicast(packet->destination))
+		return 1;
+	other.direction = !flow->direction;
+	other.generation = flow->generation;
+	other.cookie = flow->cookie;
+	other.port_index = flow->port_index;
+	other.subject = flow->peer;
+	other.peer = flow->subject;
+	if (sp_judge(&other))
+		return 1;
+	sp_count(&other);
+	sp_record_packet_verdict(skb, packet, &other, other.direction, SP_RECORD_PEER_SIDE);
+	return 0;
+}

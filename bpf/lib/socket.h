@@ -32,12 +32,18 @@ struct sock {
 /* 6.2; a weak symbol, and a branch that the configuration removes where it is missing. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
+/* include/net/tcp_states.h */
 enum sp_socket_state {
 	SP_STATE_ESTABLISHED = 1,
 	SP_STATE_SYN_SENT = 2,
 	SP_STATE_SYN_RECEIVED = 3,
+	SP_STATE_FIN_WAIT2 = 5,
+	SP_STATE_TIME_WAIT = 6,
 	SP_STATE_CLOSE = 7,
-	SP_STATE_LISTEN = 10
+	SP_STATE_CLOSE_WAIT = 8,
+	SP_STATE_LAST_ACK = 9,
+	SP_STATE_LISTEN = 10,
+	SP_STATE_CLOSING = 11,
 };
 
 #define SP_SOCK_STREAM 1

@@ -200,31 +200,6 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	return 1;
 }
 
-/* In one namespace both sockets are known: whichever end a conversation is new to asks the other's side as well. So a
- * port that changes hands, while the other end still holds the conversation of its former owner, inherits nothing.
- * A group is judged by its address, not by its members. Returns 1 to go on, 0 to drop.
- */
-__noinline int sp_talk_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	struct sp_flow other = {};
-
-	if (!packet || !flow)
-		return 0;
-	if (flow->peer.assurance != SP_ASSURED_SOCKET || sp_is_multicast(packet->destination))
-		return 1;
-	other.direction = !flow->direction;
-	other.generation = flow->generation;
-	other.cookie = flow->cookie;
-	other.port_index = flow->port_index;
-	other.subject = flow->peer;
-	other.peer = flow->subject;
-	if (sp_judge(&other))
-		return 1;
-	sp_count(&other);
-	sp_record_packet_verdict(skb, packet, &other, other.direction, SP_RECORD_PEER_SIDE);
-	return 0;
-}
-
 /* A packet of anything but a TCP stream. Returns 1 to pass, 0 to drop. */
 static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
@@ -259,7 +234,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	sp_judge(flow);
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, direction, 0);
-	if (flow->action != SP_ALLOW || !sp_talk_other_side(skb, packet, flow))
+	if (flow->action != SP_ALLOW || !sp_other_side(skb, packet, flow))
 		return 0;
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet))
 		sp_sender_tell(skb, packet, &flow->subject);

@@ -96,6 +96,11 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 		return 1;
 	sp_party_of_skb(skb, &flow->subject);
 	sp_find_destination(skb, packet, flow);
+	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
+	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
+	 */
+	if (skb->ifindex == SP_LOOPBACK_IFINDEX && flow->peer.assurance == SP_ASSURED_NOT)
+		return 1;
 	sp_judge(flow);
 	sp_count(flow);
 	if (flow->action != SP_ALLOW) {
@@ -126,6 +131,8 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, is_syn ? 0 : SP_RECORD_REVOKED);
 		return 0;
 	}
+	if (is_syn && !sp_other_side(skb, packet, flow))
+		return 0;
 	if (is_syn && flow->peer.assurance == SP_ASSURED_HANDOFF)
 		sp_sender_confirm(packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
@@ -204,8 +211,15 @@ static __always_inline void sp_tcp_closed(struct bpf_sock_ops *ctx)
 	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
 		record->flags = SP_RECORD_FAILED;
 	sp_record_socket(record, ctx);
+	/* the kernel counts a FIN as a byte: ours was acknowledged on the way out, theirs came before the last ACK */
 	record->bytes_sent = ctx->bytes_acked;
+	if (record->bytes_sent && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
+				   before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+		record->bytes_sent--;
 	record->bytes_received = ctx->bytes_received;
+	if (record->bytes_received &&
+	    (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+		record->bytes_received--;
 	record->packets_sent = ctx->segs_out;
 	record->packets_received = ctx->segs_in;
 	sp_record_end(record, BPF_RB_NO_WAKEUP);

@@ -237,7 +237,9 @@ public struct FlowTracker: Sendable {
     var flow = open
     flow.kind = .close
     flow.time = close.time
-    flow.bytesSent = close.bytesSent
+    // The kernel counts the SYN of a connection that we opened as a byte.
+    let countsSYN = open.protocol == .tcp && open.direction == .outgoing && close.bytesSent > 0
+    flow.bytesSent = close.bytesSent - (countsSYN ? 1 : 0)
     flow.bytesReceived = close.bytesReceived
     flow.packetsSent = close.packetsSent
     flow.packetsReceived = close.packetsReceived

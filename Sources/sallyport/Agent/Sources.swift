@@ -62,6 +62,8 @@ struct PolicyWatcher: Service {
         let name = path.lastComponent.map { FilePath(root: nil, [$0]) }
         for await batch in watch.events {
           guard batch.contains(where: { isDirectory || $0.isOverflow || $0.name == name }) else { continue }
+          // Files that are copied together are read together.
+          for await _ in Ticker.every(.milliseconds(150)) { break }
           changes.announcePolicy()
           if batch.contains(where: { $0.mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 }) {
             logger.error("\(path): gone; the policy in force stays until it is back")
