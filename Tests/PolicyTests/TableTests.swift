@@ -7,8 +7,8 @@ import Testing
 @Suite struct TableTests {
   private func key(_ number: Int) -> CellKey {
     CellKey(
-      direction: number % 2 == 0 ? .outgoing : .incoming, subject: UInt32(number / 2 % 5), peer: UInt32(number / 10 % 7),
-      portClass: UInt16(number / 70))
+      direction: number % 2 == 0 ? .outgoing : .incoming, subject: UInt32(number / 2 % 5),
+      peer: UInt32(number / 10 % 7), portClass: UInt16(number / 70))
   }
 
   private func cell(_ rule: Int) -> Cell {
