@@ -5,6 +5,13 @@ internal import Logging
 internal import Policy
 
 extension Enforcer {
+  /// Compiles a policy for the identities in use.
+  func compile(_ policy: PolicySet) throws(CompileError) -> Compiled {
+    let began = clock.now
+    defer { phases.compile += clock.now - began }
+    return try Compiler.compile(policy: policy, sorted: identities)
+  }
+
   /// Puts tables in force unless the slot in force already holds the same; returns how many rows that took.
   func publish(_ next: Compiled) throws(DatapathError) -> Int {
     var wanted = SlotContents(next.tables, addresses: roster.addresses)
@@ -16,17 +23,19 @@ extension Enforcer {
     if shadow[slot] == nil { shadow[slot] = try datapath.contents(of: slot) }
     // A new policy is always judged anew; the same one needs no flip.
     if shadow[slot] == wanted, !isNew {
-      adopt(next)
+      compiled = next
       return 0
     }
     try checkRoom(for: wanted)
     if shadow[slot.other] == nil { shadow[slot.other] = try datapath.contents(of: slot.other) }
     let held = shadow[slot.other] ?? .empty
     let changes = TableChanges.publish(wanted, over: held, shadow: shadow)
-    try perform(changes)
-    // The same contents, but stored once: tables and shadow share them from here on.
+    try apply(changes)
+    // Not row by row, and stored once: tables and shadow share the contents from here on.
+    shadow[slot.other] = nil
+    for change in changes { shadow.note(change) }
     shadow[slot.other] = wanted
-    adopt(next)
+    compiled = next
     let rows = changes.reduce(0) { $0 + $1.rows }
     logger.info("policy in force", metadata: ["generation": "\(shadow.generation)", "rows": "\(rows)"])
     return rows
@@ -38,12 +47,15 @@ extension Enforcer {
     let former = (workloads.map(\.cgroup) + gone).compactMap { roster.members[$0] }
     do {
       var members: [Roster.Member] = []
+      var fresh: [Roster.Member] = []
       for instance in workloads {
         let number = try allocator.retain(instance.labels, generation: shadow.generation)
         retained.append(number)
-        members.append(Roster.Member(instance: instance, number: number))
+        let member = Roster.Member(instance: instance, number: number)
+        members.append(member)
+        if allocator.uses(of: number) == 1 { fresh.append(member) }
       }
-      let (classes, rows) = try place(members)
+      let (classes, rows) = try place(fresh)
       // In place, and taken back below: a copy would cost as much as there are workloads.
       for cgroup in gone { roster.remove(cgroup) }
       for member in members { roster.set(member) }
@@ -57,7 +69,7 @@ extension Enforcer {
       let changes = TableChanges.relabel(wanted, shadow: shadow)
       try perform(changes)
       for member in former { allocator.release(member.number, generation: shadow.generation) }
-      placed.merge(classes) { _, new in new }
+      for (number, classes) in classes { compiled?.insert(number, classes) }
       return rows + changes.reduce(0) { $0 + $1.rows }
     } catch {
       for instance in workloads { roster.remove(instance.cgroup) }
@@ -67,16 +79,15 @@ extension Enforcer {
     }
   }
 
-  /// Finds classes for identities that the tables do not have; compiles again if one falls in no known class.
+  /// Finds classes for identities that had no users; compiles again if one falls in no known class.
   private func place(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
     guard let compiled, let policy else { return ([:], 0) }
     var found: [IdentityNumber: Classes] = [:]
     for member in members {
       let number = member.number
-      if compiled.tables.classes[number] != nil || placed[number] != nil || found[number] != nil { continue }
+      // Even if the tables have the number: it may be what it stood for before it was given away.
       guard let classes = compiled.classes(for: member.instance.labels) else {
-        let next = try Compiler.compile(policy: policy, identities: identities)
-        return ([:], try publish(next))
+        return ([:], try publish(compile(policy)))
       }
       found[number] = classes
     }
@@ -102,14 +113,26 @@ extension Enforcer {
 
   /// Makes all steps, or takes back those that were made.
   func perform(_ changes: [TableChange]) throws(DatapathError) {
+    try apply(changes)
+    for change in changes { shadow.note(change) }
+  }
+
+  /// Likewise, but leaves the shadow as it is.
+  private func apply(_ changes: [TableChange]) throws(DatapathError) {
     for (index, change) in changes.enumerated() {
+      let began = clock.now
       do throws(DatapathError) {
         try datapath.apply(change)
       } catch {
         try takeBack(changes[...index], after: error)
       }
+      let took = clock.now - began
+      switch change {
+      case .gracePeriod: phases.grace += took
+      case .activate: phases.flip += took
+      default: phases.write += took
+      }
     }
-    for change in changes { shadow.note(change) }
   }
 
   /// Restores what the shadow shows, then throws what went wrong.
@@ -162,11 +185,6 @@ extension Enforcer {
   }
 
   private var isNew: Bool { shadow.generation == 0 }
-
-  private func adopt(_ next: Compiled) {
-    compiled = next
-    placed = [:]
-  }
 
   private func checkRoom(for wanted: SlotContents) throws(DatapathError) {
     let active = shadow[shadow.activeSlot] ?? .empty

@@ -1,59 +1,51 @@
 // The enforcer's state as readers see it.
 
 internal import Kernel
-internal import Logging
 internal import Policy
 
 extension Enforcer {
-  /// The state in force, for readers; it is also in the state directory.
+  /// The state in force; once this returns it, readers find it (or a later one) in the state directory.
   public var snapshot: Snapshot {
-    var out = Snapshot()
-    out.pid = ProcessID.current.rawValue
-    out.cgroup = cgroup
-    out.pins = datapath.pins
-    out.generation = shadow.generation
-    out.attached = isAttached
-    out.workloads = roster.members.values.map(\.instance).sorted { $0.path < $1.path }
-    let reserved = [IdentityNumber.unknown, .host, .world].compactMap { number in
-      number.reservedLabels.map { (number, $0) }
+    get async {
+      await flushSnapshot()
+      return Snapshot(image)
     }
-    out.identities = (reserved + allocator.named.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }).map {
-      number, labels in
-      Snapshot.NumberedIdentity(
-        number: number.rawValue, identity: labels.identity.description, labels: labels.dictionary)
-    }
+  }
+
+  /// The state in force, whether or not readers find it in the state directory yet.
+  public var currentState: Snapshot { Snapshot(image) }
+
+  /// The generation in force.
+  public var generation: UInt32 { shadow.generation }
+
+  /// Waits until readers find every change that was made before this call.
+  ///
+  /// For whoever answers that a change was made, and before the process ends.
+  public func flushSnapshot() async { await writer?.flush() }
+
+  /// Has the state written for readers, soon.
+  func offerSnapshot() {
+    guard let writer else { return }
+    writer.submit(isDetached ? .removed : .image(image))
+  }
+
+  private var image: SnapshotImage {
+    var image = SnapshotImage(members: roster.members, names: allocator.names)
+    image.summary.pid = ProcessID.current.rawValue
+    image.summary.cgroup = cgroup
+    image.summary.pins = datapath.pins
+    image.summary.generation = shadow.generation
+    image.summary.attached = isAttached
     if let tables = compiled?.tables {
-      out.rules = tables.rules.enumerated().map { Snapshot.NumberedRule(number: UInt32($0.offset + 1), $0.element) }
-      out.externals = tables.externals.sorted { $0.key < $1.key }.map {
-        Snapshot.NumberedNetworks(number: $0.key.rawValue, networks: $0.value)
-      }
-      out.cells = tables.cells.count
+      image.rules = tables.rules
+      image.externals = tables.externals
+      image.summary.cells = tables.cells.count
     }
-    out.sources = sources
-    out.cellLimit = datapath.limits.cells
-    out.failures = failures
-    out.lastError = lastError
-    out.warnings = warnings
-    return out
-  }
-
-  /// Writes the snapshot; a failure is logged and changes nothing, because the kernel is the database.
-  func writeSnapshot() {
-    guard let state else { return }
-    do throws(DatapathError) {
-      if isDetached { return try Snapshot.remove(state.snapshot) }
-      try snapshot.write(to: state.snapshot)
-    } catch {
-      logger.error("\(error)")
-    }
-  }
-}
-
-extension Snapshot.NumberedRule {
-  init(number: UInt32, _ rule: RuleReference) {
-    self.init(
-      number: number, ruleSet: rule.ruleSet, direction: rule.direction.description, position: rule.position,
-      name: rule.name, action: rule.action.description, mode: rule.mode.description,
-      source: rule.source.description)
+    image.summary.sources = sources
+    image.summary.cellLimit = datapath.limits.cells
+    image.summary.failures = failures
+    image.summary.lastError = lastError
+    image.summary.warnings = warnings
+    return image
   }
 }

@@ -28,17 +28,16 @@ extension Enforcer {
         "generation": "\(shadow.generation)", "workloads": "\(shadow.workloads.count)",
         "explained": "\(roster.members.count)", "policy": policy == nil ? "unknown" : "known",
       ])
-    writeSnapshot()
+    offerSnapshot()
     return Publication(generation: shadow.generation)
   }
 
   /// The labels of every number that a workload has, in the roster or in a row of the kernel's.
-  var identities: [IdentityNumber: LabelSet] {
+  var identities: [(key: IdentityNumber, value: LabelSet)] {
+    guard shadow.workloads.count > roster.members.count else { return allocator.sortedIdentities }
     var out = allocator.identities
-    guard shadow.workloads.count > roster.members.count else { return out }
-    let named = allocator.named
-    for row in shadow.workloads.values { out[row.identity] = named[row.identity] }
-    return out
+    for row in shadow.workloads.values { out[row.identity] = allocator.labels(of: row.identity) }
+    return out.sorted { $0.key < $1.key }
   }
 
   /// Gives rows that an agent before us left their labels back, so that their numbers stay and no verdict changes
@@ -72,7 +71,7 @@ extension Enforcer {
   private func recompiled(_ former: Snapshot) -> (result: Compiled, policy: PolicySet)? {
     let files = former.sources.map { (name: $0.name, bytes: $0.bytes) }
     guard !files.isEmpty, let parsed = try? PolicyParser.parse(files: files),
-      let result = try? Compiler.compile(policy: parsed.policy, identities: identities)
+      let result = try? Compiler.compile(policy: parsed.policy, sorted: identities)
     else { return nil }
     let wanted = SlotContents(result.tables, addresses: roster.addresses)
     guard shadow[shadow.activeSlot] == wanted else {

@@ -8,6 +8,7 @@ public import Policy
 public actor Enforcer {
   let datapath: any Datapath
   let state: StateDirectory?
+  let writer: SnapshotWriter?
   let cgroup: String
   let logger: Logger
   let clock = ContinuousClock()
@@ -20,16 +21,17 @@ public actor Enforcer {
   var policy: PolicySet?
   var sources: [PolicySource] = []
   var compiled: Compiled?
-  /// Identities that got classes of `compiled` without being compiled again.
-  var placed: [IdentityNumber: Classes] = [:]
   /// Whether rows may be left from a change that could be neither finished nor taken back.
   var isUncertain = false
-  var isAttached = false
+  /// Whether the programs are attached.
+  public internal(set) var isAttached = false
   /// Whether enforcement was ended: nothing can be put in force any more.
   var isDetached = false
   var failures = 0
   var lastError: String?
   var warnings: [String] = []
+  /// What the time of the change that is being made went into.
+  var phases = Publication.Phases()
 
   /// Takes a datapath that was opened; call `start()` next.
   ///
@@ -42,6 +44,7 @@ public actor Enforcer {
   ) {
     self.datapath = datapath
     self.state = state
+    writer = state.map { SnapshotWriter($0.snapshot, logger: logger) }
     self.cgroup = cgroup
     self.logger = logger
     self.allocator = allocator
@@ -50,15 +53,21 @@ public actor Enforcer {
 
   /// Puts a policy in force; attaches when it is the first one.
   ///
-  /// On failure the policy before it stays in force.
+  /// On failure the policy before it stays in force. When this returns, readers find the policy in the state directory.
   /// - Throws: `CompileError`, `DatapathError`.
   public func apply(policy: PolicySet, sources: [PolicySource]) async throws -> Publication {
+    let publication = try publish(policy: policy, sources: sources)
+    await flushSnapshot()
+    return publication
+  }
+
+  private func publish(policy: PolicySet, sources: [PolicySource]) throws -> Publication {
     let began = clock.now
     return try reporting("apply policy") {
       try requireDatapath()
       try resynchronise()
       explainRows(by: waiting ?? [])
-      let next = try Compiler.compile(policy: policy, identities: identities)
+      let next = try compile(policy)
       var rows = try publish(next)
       self.policy = policy
       self.sources = sources
@@ -72,14 +81,14 @@ public actor Enforcer {
         try datapath.attach()
         isAttached = true
       }
-      return Publication(
-        generation: shadow.generation, rowsWritten: rows, duration: clock.now - began, warnings: warnings)
+      return publication(of: rows, since: began)
     }
   }
 
   /// Puts the workloads of this host in force: all of them, every time.
   ///
-  /// On failure those before stay in force. Before the first policy they are only remembered.
+  /// On failure those before stay in force. Before the first policy they are only remembered. Readers find the change
+  /// in the state directory soon: `flushSnapshot()` waits for it.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
   public func update(workloads: [WorkloadInstance]) async throws -> Publication {
     let fitting = fitting(workloads)
@@ -89,7 +98,7 @@ public actor Enforcer {
 
   /// Puts some workloads in force and removes others; the rest stay as they are.
   ///
-  /// The quick way for one new workload.
+  /// The quick way for one new workload; likewise, readers find it soon.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
   public func update(
     setting workloads: [WorkloadInstance], removing gone: [CgroupID] = []
@@ -102,7 +111,12 @@ public actor Enforcer {
   }
 
   /// Ends enforcement and leaves nothing behind in the kernel.
-  public func detach() throws {
+  public func detach() async throws {
+    try end()
+    await flushSnapshot()
+  }
+
+  private func end() throws {
     try reporting("detach") {
       try datapath.detach()
       isAttached = false
@@ -113,11 +127,7 @@ public actor Enforcer {
 
   /// The tables in force, for whoever re-evaluates live flows; nil before the first policy.
   public var tables: Tables? {
-    get throws {
-      guard let policy, !placed.isEmpty else { return compiled?.tables }
-      // Identities that were only placed are not in these tables yet; the rules' numbers are the same.
-      return try Compiler.compile(policy: policy, identities: identities).tables
-    }
+    get throws { compiled?.tables }
   }
 
   /// The workloads in force as the kernel has them.
@@ -138,9 +148,16 @@ public actor Enforcer {
       }
       try resynchronise()
       let rows = try relabel(setting: workloads, removing: gone)
-      return Publication(
-        generation: shadow.generation, rowsWritten: rows, duration: clock.now - began, warnings: warnings)
+      return publication(of: rows, since: began)
     }
+  }
+
+  private func publication(of rows: Int, since began: ContinuousClock.Instant) -> Publication {
+    var publication = Publication(
+      generation: shadow.generation, rowsWritten: rows, duration: clock.now - began, warnings: warnings)
+    phases.plan = publication.duration - phases.compile - phases.grace - phases.write - phases.flip
+    publication.phases = phases
+    return publication
   }
 
   private func requireDatapath() throws(DatapathError) {
@@ -168,16 +185,17 @@ public actor Enforcer {
 
   /// Runs a change, and remembers and logs how it ended.
   private func reporting<T>(_ operation: String, _ body: () throws -> T) throws -> T {
+    phases = Publication.Phases()
     do {
       let result = try body()
       lastError = nil
-      writeSnapshot()
+      offerSnapshot()
       return result
     } catch {
       failures += 1
       lastError = "\(error)"
       logger.error("\(operation): \(error)")
-      writeSnapshot()
+      offerSnapshot()
       throw error
     }
   }

@@ -20,15 +20,21 @@ public struct IdentityError: Error, Sendable, Equatable, CustomStringConvertible
 /// A number that nobody uses any more keeps its labels for `quarantine` generations, because records and conversations
 /// may still name it; then it may be given away, after all numbers that never were.
 public struct IdentityAllocator: Sendable {
-  private struct Entry {
+  /// A set of labels that has a number.
+  struct Entry: Sendable {
     var labels: LabelSet
-    var uses: Int
+    var identity: Identity
+    var uses: UInt32
   }
+
+  /// The labels of numbers, for whoever shows them.
+  typealias Names = NumberedRows<Entry>
 
   /// For how many generations an unused number stays its last user's.
   public let quarantine: UInt32
   private let hash: @Sendable (LabelSet) -> Identity
-  private var entries: [IdentityNumber: Entry] = [:]
+  /// What every number that has labels stands for.
+  private(set) var names = Names()
   private var numbers: [Identity: IdentityNumber] = [:]
   /// Numbers without users, in the order in which they lost the last one.
   private var resting: [(number: IdentityNumber, since: UInt32)] = []
@@ -48,10 +54,32 @@ public struct IdentityAllocator: Sendable {
   }
 
   /// The labels of all numbers that somebody uses.
-  public var identities: [IdentityNumber: LabelSet] { entries.filter { $0.value.uses > 0 }.mapValues(\.labels) }
+  public var identities: [IdentityNumber: LabelSet] {
+    Dictionary(uniqueKeysWithValues: sortedIdentities.map { ($0.key, $0.value) })
+  }
+
+  /// Likewise, in the order of the numbers, as a compiler takes them.
+  public var sortedIdentities: [(key: IdentityNumber, value: LabelSet)] {
+    var found: [(key: IdentityNumber, value: LabelSet)] = []
+    found.reserveCapacity(numbers.count)
+    names.forEach { number, entry in
+      if entry.uses > 0 { found.append((number, entry.labels)) }
+    }
+    return found
+  }
 
   /// The labels of all numbers that records may still name.
-  public var named: [IdentityNumber: LabelSet] { entries.mapValues(\.labels) }
+  public var named: [IdentityNumber: LabelSet] {
+    var found: [IdentityNumber: LabelSet] = [:]
+    names.forEach { found[$0] = $1.labels }
+    return found
+  }
+
+  /// How many users a number has.
+  func uses(of number: IdentityNumber) -> UInt32 { names[number]?.uses ?? 0 }
+
+  /// The labels of a number that records may still name.
+  func labels(of number: IdentityNumber) -> LabelSet? { names[number]?.labels }
 
   /// The number that a set of labels has, in use or resting.
   public func number(of labels: LabelSet) -> IdentityNumber? { numbers[hash(labels)] }
@@ -59,15 +87,14 @@ public struct IdentityAllocator: Sendable {
   /// Counts one more user of a set of labels; gives it a number if it has none.
   public mutating func retain(_ labels: LabelSet, generation: UInt32) throws(IdentityError) -> IdentityNumber {
     let identity = hash(labels)
-    if let number = numbers[identity], var entry = entries[number] {
+    if let number = numbers[identity], let entry = names[number] {
       guard entry.labels == labels else {
         throw IdentityError(
           labels: labels, problem: "has the hash \(identity), which is that of \(entry.labels)",
           remedy: "change one label of either")
       }
       if entry.uses == 0 { resting.removeAll { $0.number == number } }
-      entry.uses += 1
-      entries[number] = entry
+      names[number]?.uses += 1
       return number
     }
     if let name = labels["sallyport.identity"] {
@@ -75,24 +102,24 @@ public struct IdentityAllocator: Sendable {
         labels: labels, problem: "sallyport.identity=\(name) is reserved", remedy: "remove that label")
     }
     let number = try freeNumber(for: labels, generation)
-    entries[number] = Entry(labels: labels, uses: 1)
+    names[number] = Entry(labels: labels, identity: identity, uses: 1)
     numbers[identity] = number
     return number
   }
 
   /// Counts one user less; a number that has none is not used, and rests.
   public mutating func release(_ number: IdentityNumber, generation: UInt32) {
-    guard let uses = entries[number]?.uses, uses > 0 else { return }
-    entries[number]?.uses = uses - 1
+    guard let uses = names[number]?.uses, uses > 0 else { return }
+    names[number]?.uses = uses - 1
     if uses == 1 { resting.append((number, generation)) }
   }
 
   /// Takes over a number from before a restart, without users yet: `retain` finds it again.
   public mutating func adopt(_ number: IdentityNumber, _ labels: LabelSet, generation: UInt32) {
-    guard number >= .firstAllotted, number.rawValue < end, entries[number] == nil else { return }
+    guard number >= .firstAllotted, number.rawValue < end, names[number] == nil else { return }
     let identity = hash(labels)
     guard numbers[identity] == nil else { return }
-    entries[number] = Entry(labels: labels, uses: 0)
+    names[number] = Entry(labels: labels, identity: identity, uses: 0)
     numbers[identity] = number
     resting.append((number, generation))
     next = max(next, number.rawValue + 1)
@@ -117,7 +144,8 @@ public struct IdentityAllocator: Sendable {
         remedy: "use fewer distinct sets of labels: leave out those that no selector names")
     }
     resting.removeFirst()
-    if let former = entries.removeValue(forKey: oldest.number) { numbers[hash(former.labels)] = nil }
+    if let former = names[oldest.number] { numbers[former.identity] = nil }
+    names[oldest.number] = nil
     return oldest.number
   }
 }

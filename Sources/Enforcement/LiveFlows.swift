@@ -52,8 +52,42 @@ public final class LiveFlows: Sendable {
   }
 
   private struct State {
-    var flows: [UInt64: Flow] = [:]
+    /// Where a socket's flow is: a hash table keeps a third of its room free, so it holds places and not flows.
+    private var places: [UInt64: UInt32] = [:]
+    private var cookies: [UInt64] = []
+    private var flows: [Flow] = []
     var dropped: UInt64 = 0
+
+    var count: Int { flows.count }
+
+    subscript(cookie: UInt64) -> Flow? {
+      get { places[cookie].map { flows[Int($0)] } }
+      set {
+        switch (newValue, places[cookie]) {
+        case (let flow?, let place?): flows[Int(place)] = flow
+        case (let flow?, nil):
+          places[cookie] = UInt32(flows.count)
+          cookies.append(cookie)
+          flows.append(flow)
+        case (nil, let place?): remove(cookie, at: Int(place))
+        case (nil, nil): break
+        }
+      }
+    }
+
+    /// The last flow takes the place of the one that goes.
+    private mutating func remove(_ cookie: UInt64, at place: Int) {
+      places[cookie] = nil
+      guard let lastCookie = cookies.popLast(), let lastFlow = flows.popLast(), lastCookie != cookie else { return }
+      cookies[place] = lastCookie
+      flows[place] = lastFlow
+      places[lastCookie] = UInt32(place)
+    }
+
+    /// The sockets whose flows are older than `time`.
+    func sockets(before time: UInt64) -> [UInt64] {
+      zip(cookies, flows).lazy.filter { $1.time < time }.map { cookie, _ in cookie }
+    }
   }
 
   private let state = Mutex(State())
@@ -64,17 +98,17 @@ public final class LiveFlows: Sendable {
   public init(limit: Int = 262_144) { self.limit = max(limit, 1) }
 
   /// How many flows are remembered.
-  public var count: Int { state.withLock { $0.flows.count } }
+  public var count: Int { state.withLock { $0.count } }
 
   /// How many flows were not remembered because the table was full.
   public var dropped: UInt64 { state.withLock { $0.dropped } }
 
   /// What is remembered of the flow of a socket.
-  public subscript(cookie: UInt64) -> Flow? { state.withLock { $0.flows[cookie] } }
+  public subscript(cookie: UInt64) -> Flow? { state.withLock { $0[cookie] } }
 
   /// What is remembered of many sockets, under one lock.
   public func flows(of cookies: [UInt64]) -> [Flow?] {
-    state.withLock { state in cookies.map { state.flows[$0] } }
+    state.withLock { state in cookies.map { state[$0] } }
   }
 
   /// Learns from a batch of events, in the order in which they came.
@@ -90,9 +124,9 @@ public final class LiveFlows: Sendable {
   @discardableResult
   public func forget(missingFrom cookies: Set<UInt64>, before time: UInt64) -> Int {
     state.withLock { state in
-      let before = state.flows.count
-      state.flows = state.flows.filter { $0.value.time >= time || cookies.contains($0.key) }
-      return before - state.flows.count
+      let lost = state.sockets(before: time).filter { !cookies.contains($0) }
+      for cookie in lost { state[cookie] = nil }
+      return lost.count
     }
   }
 
@@ -103,7 +137,7 @@ public final class LiveFlows: Sendable {
     case .attempt:
       insert(Flow(event), for: event.socket, in: &state)
     case .open:
-      guard var known = state.flows[event.socket], event.direction == .outgoing, event.protocol == .tcp else {
+      guard var known = state[event.socket], event.direction == .outgoing, event.protocol == .tcp else {
         insert(Flow(event), for: event.socket, in: &state)
         return
       }
@@ -111,7 +145,7 @@ public final class LiveFlows: Sendable {
       known.localPort = event.localPort
       known.remotePort = event.remotePort
       known.remote = event.remote
-      state.flows[event.socket] = known
+      state[event.socket] = known
     case .close:
       remove(event, in: &state)
     case .refused:
@@ -122,20 +156,20 @@ public final class LiveFlows: Sendable {
   }
 
   private func insert(_ flow: Flow, for cookie: UInt64, in state: inout State) {
-    if state.flows.count >= limit && state.flows[cookie] == nil {
+    if state.count >= limit && state[cookie] == nil {
       state.dropped += 1
     } else {
-      state.flows[cookie] = flow
+      state[cookie] = flow
     }
   }
 
   private func remove(_ event: FlowEvent, in state: inout State) {
     // One UDP socket has many conversations; only the end of the remembered one counts.
-    if event.protocol == .udp, let known = state.flows[event.socket],
+    if event.protocol == .udp, let known = state[event.socket],
       known.remote != event.remote || known.remotePort != event.remotePort
     {
       return
     }
-    state.flows[event.socket] = nil
+    state[event.socket] = nil
   }
 }

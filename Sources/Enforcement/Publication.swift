@@ -12,6 +12,25 @@ public struct Publication: Sendable, Equatable {
   public var revoked: Int
   /// What was probably not meant.
   public var warnings: [String]
+  /// What the time went into.
+  public var phases = Phases()
+
+  /// The parts of a change, for measuring.
+  public struct Phases: Sendable, Equatable {
+    /// Compiling the policy.
+    public var compile: Duration = .zero
+    /// Finding the rows that differ, compiling left out.
+    public var plan: Duration = .zero
+    /// Waiting until no packet reads the slot that was in force before.
+    public var grace: Duration = .zero
+    /// Writing rows.
+    public var write: Duration = .zero
+    /// Putting the generation in force.
+    public var flip: Duration = .zero
+
+    /// Nothing done.
+    public init() {}
+  }
 
   /// Takes all its parts.
   public init(

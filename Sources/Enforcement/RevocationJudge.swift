@@ -136,12 +136,17 @@ struct RevocationJudge {
   private let prefixLengths: [Int]
   private var listeners: Set<PortOfNamespace> = []
   /// The owners of both ends of what is listed: the other end of a flow on this host is found by its swapped addresses.
-  private var byEnds: [Ends: [Int]] = [:]
+  ///
+  /// This is the last socket with these ends; `earlier` has the one before it, -1 = none.
+  private var byEnds: [Ends: Int] = [:]
+  private var earlier: [Int]
   private var subjects: [CgroupID: PolicedSubject?] = [:]
   private var identities: [IPAddress: IdentityNumber] = [:]
   private var verdicts: [Question: Verdict] = [:]
   private var ruleNumbers: [RuleReference: UInt32]?
   private(set) var judged = 0
+  /// Where among the sockets the losers are.
+  private(set) var losing: [Int] = []
   /// Losers that are not cut, because their workload is observed.
   private(set) var observed = 0
 
@@ -149,13 +154,16 @@ struct RevocationJudge {
     self.rules = rules
     self.sockets = sockets
     prefixLengths = Set(rules.tables.prefixes.keys.map(\.length)).sorted(by: >)
+    earlier = Array(repeating: -1, count: sockets.count)
+    byEnds.reserveCapacity(sockets.count)
     for (index, socket) in sockets.enumerated() {
       let entry = socket.entry
       if Self.isListening(entry) {
         listeners.insert(
           PortOfNamespace(namespace: socket.namespace, protocol: entry.protocol, port: entry.local.port))
       } else if Self.isConnected(entry) {
-        byEnds[Ends(protocol: entry.protocol, local: entry.local, remote: entry.remote), default: []].append(index)
+        let ends = Ends(protocol: entry.protocol, local: entry.local, remote: entry.remote)
+        if let other = byEnds.updateValue(index, forKey: ends) { earlier[index] = other }
       }
     }
   }
@@ -180,6 +188,7 @@ struct RevocationJudge {
         observed += 1
         continue
       }
+      losing.append(index)
       losers.append(
         RevokedFlow(
           socket: entry, direction: direction, subject: subject, peer: peer.identity, peerWorkload: peer.workload,
@@ -240,10 +249,17 @@ struct RevocationJudge {
   private mutating func otherEnd(of index: Int) -> PolicedSubject? {
     let entry = sockets[index].entry
     let ends = Ends(protocol: entry.protocol, local: entry.remote, remote: entry.local)
-    guard let candidates = byEnds[ends] else { return nil }
-    let here = candidates.filter { sockets[$0].namespace == sockets[index].namespace }
-    let found = here.count == 1 ? here[0] : here.isEmpty && candidates.count == 1 ? candidates[0] : nil
-    guard let found, let cgroup = sockets[found].entry.cgroup else { return nil }
+    var here: [Int] = []
+    var all = 0
+    var next = byEnds[ends] ?? -1
+    var found = next
+    while next >= 0 {
+      all += 1
+      if sockets[next].namespace == sockets[index].namespace { here.append(next) }
+      next = earlier[next]
+    }
+    if here.count == 1 { found = here[0] } else if !here.isEmpty || all != 1 { return nil }
+    guard let cgroup = sockets[found].entry.cgroup else { return nil }
     return subject(of: cgroup) ?? .host
   }
 

@@ -56,27 +56,30 @@ public struct Revoker: Sendable {
     }
     result.listed = sockets.count
     let cookies = sockets.map(\.entry.cookie)
+    let known = flows.flows(of: cookies)
     // What no namespace has any more ended without a record; when a list is missing, that cannot be told.
-    if isWhole { flows.forget(missingFrom: Set(cookies), before: began) }
+    if isWhole, flows.count > known.count(where: { $0 != nil }) {
+      flows.forget(missingFrom: Set(cookies), before: began)
+    }
     var judge = RevocationJudge(sockets, rules)
-    result.revoked = judge.losers(flows.flows(of: cookies))
+    result.revoked = judge.losers(known)
     result.judged = judge.judged
     result.observed = judge.observed
     guard !result.revoked.isEmpty else { return result }
     report(result.revoked)
-    destroy(sockets, namespaces, &result)
+    destroy(judge.losing, sockets, namespaces, &result)
     return result
   }
 
   private func destroy(
-    _ sockets: [RevocationJudge.Socket], _ namespaces: [NetworkNamespace], _ result: inout Revocation
+    _ losing: [Int], _ sockets: [RevocationJudge.Socket], _ namespaces: [NetworkNamespace],
+    _ result: inout Revocation
   ) {
-    let losers = Set(result.revoked.map(\.socket.cookie))
     // One pass: a host may have a thousand namespaces.
-    let byNamespace = Dictionary(grouping: sockets.lazy.filter { losers.contains($0.entry.cookie) }, by: \.namespace)
+    let byNamespace = Dictionary(grouping: losing) { sockets[$0].namespace }
     for (index, own) in byNamespace.sorted(by: { $0.key < $1.key }) {
       do throws(KernelError) {
-        let outcome = try SocketDiagnostics.open(in: namespaces[index]).destroy(own.map(\.entry))
+        let outcome = try SocketDiagnostics.open(in: namespaces[index]).destroy(own.map { sockets[$0].entry })
         result.destroyed += outcome.destroyed
         result.gone += outcome.gone
         result.failures += outcome.failed.map { "destroy socket \($0.socket.cookie): error \($0.error)" }

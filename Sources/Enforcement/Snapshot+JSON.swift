@@ -1,4 +1,4 @@
-// The snapshot as a file; the one place of this module that knows JSON.
+// Reading the snapshot back: whatever is in that file is checked.
 
 internal import FoundationEssentials
 
@@ -27,22 +27,6 @@ extension Snapshot {
       throw error
     } catch {
       throw DatapathError("read snapshot", path, underlying: error, remedy: "remove it; the agent writes a new one")
-    }
-  }
-
-  /// Removes the file: what it described is gone.
-  static func remove(_ path: String) throws(DatapathError) {
-    do throws(KernelError) { try removeFile(path) } catch { throw DatapathError("remove", path, underlying: error) }
-  }
-
-  /// Replaces the file as a whole: a reader sees the former one or this one.
-  func write(to path: String) throws(DatapathError) {
-    do {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-      try replaceFile(FilePath(path), with: Array(encoder.encode(self)) + [UInt8(ascii: "\n")])
-    } catch {
-      throw DatapathError("write snapshot", path, underlying: error)
     }
   }
 }

@@ -88,6 +88,32 @@ import Testing
     #expect(try await enforcer.tables?.classes[number] != nil)
   }
 
+  @Test("a number that is given away gets the classes of its new labels, not those of its former")
+  func recycled() async throws {
+    let model = ModelDatapath()
+    let allocator = IdentityAllocator(quarantine: 0, end: IdentityNumber(rawValue: 19))
+    let enforcer = Enforcer(datapath: model, state: nil, cgroup: "/test", logger: quiet, allocator: allocator)
+    try await enforcer.start()
+    _ = try await enforcer.update(workloads: [workload(101, "app=web"), workload(102, "app=api")])
+    _ = try await enforcer.apply(policy: policy(document(port: 80)), sources: [])
+    _ = try await enforcer.update(setting: [workload(103, "app=web,v=2")])
+    #expect(model.incoming(102, from: 103, port: 80) == .allow)
+    _ = try await enforcer.update(setting: [], removing: [CgroupID(rawValue: 103)])
+    _ = try await enforcer.update(setting: [workload(104, "app=other"), workload(105, "app=other")])
+    #expect(model.workloads[CgroupID(rawValue: 104)]?.identity.rawValue == 18)
+    #expect(model.incoming(102, from: 104, port: 80) == .reject)
+    let number = IdentityNumber(rawValue: 18)
+    #expect(try await enforcer.tables?.classes[number] == model.active.classes[number])
+  }
+
+  @Test("two workloads of one new identity in one change have its classes")
+  func twins() async throws {
+    let (enforcer, model) = try await enforcing()
+    _ = try await enforcer.update(setting: [workload(103, "app=web,v=3"), workload(104, "app=web,v=3")])
+    #expect(model.incoming(102, from: 103, port: 80) == .allow)
+    #expect(model.incoming(102, from: 104, port: 80) == .allow)
+  }
+
   @Test("a new workload of an unknown class has its tables in force before its row")
   func recompiled() async throws {
     let (enforcer, model) = try await enforcing()

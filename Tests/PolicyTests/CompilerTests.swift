@@ -58,6 +58,9 @@ import Testing
         known += 1
         #expect(full.tables.classes[CompilerTests.number(1000)] == classes, "seed \(seed)")
         #expect(full.tables.cells == compiled.tables.cells, "seed \(seed)")
+        var placed = compiled
+        #expect(placed.insert(CompilerTests.number(1000), labels) == classes, "seed \(seed)")
+        #expect(placed.tables == full.tables, "seed \(seed)")
       } else {
         #expect(full.tables.cells != compiled.tables.cells || full.tables.classes[CompilerTests.number(1000)] != nil)
       }

@@ -1,0 +1,95 @@
+// The text of `snapshot.json`, as `Snapshot.read(from:)` reads it.
+
+internal import Kernel
+internal import Policy
+
+extension SnapshotImage {
+  /// The whole file; keys are sorted.
+  var json: [UInt8] {
+    var text = JSONText()
+    text.object { text in
+      text.member("attached", summary.attached)
+      text.member("cellLimit", summary.cellLimit)
+      text.member("cells", summary.cells)
+      text.member("cgroup", summary.cgroup)
+      text.key("externals")
+      text.array(externals.sorted { $0.key < $1.key }) { text, external in
+        text.object { text in
+          text.key("networks")
+          text.array(external.value) { $0.string($1) }
+          text.member("number", external.key.rawValue)
+        }
+      }
+      text.member("failures", summary.failures)
+      text.member("generation", summary.generation)
+      text.key("identities")
+      writeIdentities(&text)
+      if let error = summary.lastError { text.member("lastError", error) }
+      text.member("pid", summary.pid)
+      text.member("pins", summary.pins)
+      text.key("rules")
+      text.array(rules.enumerated()) { Self.write($1.element, number: $1.offset + 1, &$0) }
+      text.key("sources")
+      text.array(summary.sources) { text, source in
+        text.object { text in
+          text.member("name", source.name)
+          text.key("text")
+          // Whatever was applied is UTF-8, or the parser would have refused it.
+          text.string(utf8: source.bytes)
+        }
+      }
+      text.member("version", summary.version)
+      text.key("warnings")
+      text.array(summary.warnings) { $0.string($1) }
+      text.key("workloads")
+      text.array(workloads) { Self.write($1, &$0) }
+    }
+    return text.bytes + [UInt8(ascii: "\n")]
+  }
+
+  private func writeIdentities(_ text: inout JSONText) {
+    text.array(CollectionOfOne(self)) { text, image in
+      image.eachIdentity { number, identity, labels in
+        text.object { text in
+          text.member("identity", identity.description)
+          text.key("labels")
+          Self.write(labels, &text)
+          text.member("number", number.rawValue)
+        }
+      }
+    }
+  }
+
+  private static func write(_ labels: LabelSet, _ text: inout JSONText) {
+    text.object { text in
+      for label in labels.labels { text.member(label.key, label.value) }
+    }
+  }
+
+  private static func write(_ rule: RuleReference, number: Int, _ text: inout JSONText) {
+    text.object { text in
+      text.member("action", rule.action.description)
+      text.member("direction", rule.direction.description)
+      text.member("mode", rule.mode.description)
+      text.member("name", rule.name)
+      text.member("number", number)
+      text.member("position", rule.position)
+      text.member("ruleSet", rule.ruleSet)
+      text.member("source", rule.source.description)
+    }
+  }
+
+  private static func write(_ workload: WorkloadInstance, _ text: inout JSONText) {
+    text.object { text in
+      text.key("addresses")
+      text.array(workload.addresses) { $0.string($1.description) }
+      text.member("cgroup", workload.cgroup.rawValue)
+      text.key("labels")
+      write(workload.labels, &text)
+      text.member("level", workload.level)
+      text.member("observe", workload.observe)
+      text.member("path", workload.path)
+      text.member("source", workload.source)
+    }
+  }
+}
