@@ -26,7 +26,8 @@ extension Agent {
         try await enforcer.detach()
         logger.notice("detached: nothing is enforced")
       }
-      response.generation = await enforcer.snapshot.generation
+      await enforcer.flushSnapshot()
+      response.generation = await enforcer.generation
     } catch let failure as Failure {
       response.error = failure.problem
       response.remedy = failure.remedy

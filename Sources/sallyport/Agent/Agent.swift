@@ -61,7 +61,7 @@ actor Agent: Service {
   /// - Throws: when there is neither an earlier policy in force nor one that can be read: nothing would be enforced.
   func start() async throws {
     try await enforcer.start()
-    let before = await enforcer.snapshot
+    let before = await enforcer.currentState
     if before.attached, !before.sources.isEmpty,
       let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
     {
@@ -99,7 +99,7 @@ actor Agent: Service {
 
   /// Tells the flow log what the numbers of the generation in force stand for.
   func publishNames() async {
-    pipeline.publish(await enforcer.snapshot)
+    pipeline.publish(await enforcer.currentState)
   }
 
   /// Says what went wrong, keeps it for `status`, and writes the report.

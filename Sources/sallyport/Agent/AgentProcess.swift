@@ -45,7 +45,8 @@ struct AgentProcess {
       pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
     try await serve(agent, root, changes, calls, sweep, logger)
-    let isAttached = await enforcer.snapshot.attached
+    await enforcer.flushSnapshot()
+    let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
   }
 

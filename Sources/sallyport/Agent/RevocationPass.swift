@@ -16,7 +16,7 @@ struct RevocationPass: Sendable {
   /// What could not be listed or destroyed is logged: such connections live on.
   func revoke(after enforcer: Enforcer) async throws -> Int {
     guard let tables = try await enforcer.tables else { return 0 }
-    let snapshot = await enforcer.snapshot
+    let snapshot = await enforcer.currentState
     let rows = await enforcer.workloadRows
     let (subjects, namespaces) = try policed(rows)
     var addresses: [IPAddress: PolicedSubject] = [:]
