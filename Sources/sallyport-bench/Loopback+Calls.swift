@@ -5,17 +5,19 @@ internal import Kernel
 internal import SystemPackage
 
 extension Loopback {
-  private static func address(_ port: UInt16) -> sockaddr_in {
+  private static func address(_ port: UInt16, in host: UInt32) -> sockaddr_in {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = host.bigEndian
     return address
   }
 
-  /// Calls `body` with 127.0.0.1 and a port as the socket calls want them.
-  private static func withAddress(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int) -> Int {
-    var address = address(port)
+  /// Calls `body` with an address, 127.0.0.1 unless said otherwise, and a port as the socket calls want them.
+  private static func withAddress(
+    _ port: UInt16, in host: UInt32 = 0x7f00_0001, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int
+  ) -> Int {
+    var address = address(port, in: host)
     return unsafe withUnsafePointer(to: &address) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
         unsafe body(address, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -99,11 +101,12 @@ extension Loopback {
     }
   }
 
-  /// A connection that is refused whoever refuses it: by policy at once, else because nobody listens on port 9.
+  /// A connection that is refused whoever refuses it: by policy at once, else because the namespace has no route to an
+  /// address of documentation (RFC 5737).
   static func expectRefusal(_ socket: Int32) throws(KernelError) {
-    let rc = unsafe withAddress(9) { unsafe Int(Glibc.connect(socket, $0, $1)) }
-    guard rc < 0, errno == EPERM || errno == ECONNREFUSED else {
-      throw KernelError("expect refusal of", "port 9", Errno(rawValue: errno))
+    let rc = unsafe withAddress(9, in: 0xc000_0201) { unsafe Int(Glibc.connect(socket, $0, $1)) }
+    guard rc < 0, errno == EPERM || errno == ENETUNREACH else {
+      throw KernelError("expect refusal of", "192.0.2.1", Errno(rawValue: errno))
     }
   }
 }
