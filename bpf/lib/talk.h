@@ -128,11 +128,13 @@ static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_p
 __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
 			     struct sp_talk_key *key)
 {
+	struct sp_talk_key own; /* before 6.4 a map's key must be on this function's stack */
 	struct sp_talk talk = {};
 	int out;
 
 	if (!packet || !flow || !key)
 		return 0;
+	own = *key;
 	out = flow->direction == SP_OUTGOING;
 	sp_copy_address(talk.local, out ? packet->source : packet->destination);
 	if (!sp_is_icmp(packet))
@@ -151,7 +153,7 @@ __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, st
 	talk.decided_by = flow->decided_by;
 	talk.packets[flow->direction & 1] = 1;
 	talk.bytes[flow->direction & 1] = packet->length;
-	if (bpf_map_update_elem(&sp_talks, key, &talk, BPF_ANY))
+	if (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_ANY))
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
 	return 0;
 }
