@@ -107,7 +107,9 @@ struct Attempt: Sendable {
     }
     let sent = unsafe address.withUnsafe { unsafe sendto(fd, "x", 1, 0, $0, $1) }
     guard sent == 1 else { return errno == EPERM ? .refusedHere : .failed(errno) }
-    // Loopback delivers before sendto() returns.
+    // Loopback delivers at once, or a moment later when the kernel's own thread has to.
+    var ready = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+    guard unsafe poll(&ready, 1, 2000) == 1 else { return .refusedThere }
     var byte: UInt8 = 0
     return unsafe recv(listener, &byte, 1, Int32(MSG_DONTWAIT)) == 1 ? .arrived : .refusedThere
   }
