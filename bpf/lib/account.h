@@ -101,8 +101,7 @@ static __always_inline void sp_record_flow(struct sp_record *record, const struc
 }
 
 /* `wakeup` is BPF_RB_NO_WAKEUP for most records: the reader reads on a timer, and a wake-up costs more than the rest of a
- * record; it is woken when a quarter of the ring is full. 0 wakes a reader that has caught up: while the process that
- * the record names can still be looked at.
+ * record; it is woken when a quarter of the ring is full, and for a process that it has not seen (sp_wakeup_for).
  */
 static __always_inline void sp_record_end(struct sp_record *record, __u64 wakeup)
 {
@@ -112,7 +111,9 @@ static __always_inline void sp_record_end(struct sp_record *record, __u64 wakeup
 	sp_stat_add(SP_STAT_RECORDS);
 }
 
-/* Wakes a reader that has caught up for the first record of each process, so that it can be looked at while it lives. */
+/* Wakes the reader for the first record of each process, so that it can be looked at while it lives. By force: a reader
+ * that has not caught up with records before it, which did not wake it, would sleep on.
+ */
 static __always_inline __u64 sp_wakeup_for(__u32 pid)
 {
 	__u32 index = pid & 4095;
@@ -121,7 +122,7 @@ static __always_inline __u64 sp_wakeup_for(__u32 pid)
 	if (!last || *last == pid)
 		return BPF_RB_NO_WAKEUP;
 	*last = pid;
-	return 0;
+	return BPF_RB_FORCE_WAKEUP;
 }
 
 /* What of the packet a record tells, from the view of the end whose hook runs. */
