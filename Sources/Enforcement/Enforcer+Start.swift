@@ -54,7 +54,7 @@ extension Enforcer {
       guard let labels = try? LabelSet(decoding: known.labels) else { continue }
       allocator.adopt(IdentityNumber(rawValue: known.number), labels, generation: shadow.generation)
     }
-    for instance in former.workloads where (0...Roster.deepestLevel).contains(instance.level) {
+    for instance in former.workloads where (0...WorkloadInstance.deepestLevel).contains(instance.level) {
       guard let row = shadow.workloads[instance.cgroup], row.observe == instance.observe,
         allocator.number(of: instance.labels) == row.identity,
         let number = try? allocator.retain(instance.labels, generation: shadow.generation)

@@ -174,13 +174,13 @@ public actor Enforcer {
   /// Leaves out what the kernel cannot police, and says so.
   private func fitting(_ workloads: [WorkloadInstance]) -> [WorkloadInstance] {
     warnings.removeAll { $0.hasPrefix("workload ") }
-    let deep = workloads.filter { $0.level > Roster.deepestLevel || $0.level < 0 }
+    let deep = workloads.filter { $0.level > WorkloadInstance.deepestLevel || $0.level < 0 }
     for workload in deep {
       warnings.append(
         "workload \(workload.path) is at level \(workload.level) and is treated as its ancestor; "
-          + "label one at level \(Roster.deepestLevel) or above")
+          + "label one at level \(WorkloadInstance.deepestLevel) or above")
     }
-    return deep.isEmpty ? workloads : workloads.filter { (0...Roster.deepestLevel).contains($0.level) }
+    return deep.isEmpty ? workloads : workloads.filter { (0...WorkloadInstance.deepestLevel).contains($0.level) }
   }
 
   /// Runs a change, and remembers and logs how it ended.

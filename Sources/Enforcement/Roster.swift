@@ -7,12 +7,9 @@ internal import Policy
 ///
 /// Changing it is pure; the kernel is told by whoever owns it.
 struct Roster: Sendable {
-  /// The deepest level at which the kernel looks for labelled cgroups.
-  static let deepestLevel = 16
-
   private(set) var members: [CgroupID: Member] = [:]
   private var claims: [IPAddress: [CgroupID: IdentityNumber]] = [:]
-  private var atLevel = [Int](repeating: 0, count: Roster.deepestLevel + 1)
+  private var atLevel = [Int](repeating: 0, count: WorkloadInstance.deepestLevel + 1)
 
   /// A workload with its number.
   struct Member: Sendable, Equatable {

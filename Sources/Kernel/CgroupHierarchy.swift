@@ -105,6 +105,19 @@ public struct CgroupHierarchy: Equatable, Sendable {
     }
   }
 
+  /// The directory with a path in the file system, such as `/sys/fs/cgroup/system.slice`, wherever cgroup v2 is mounted.
+  ///
+  /// - Throws: also when the path is not in the hierarchy.
+  public func directory(mountedAt location: FilePath) throws(KernelError) -> CgroupDirectory {
+    var below = location.lexicallyNormalized()
+    guard below.removePrefix(mount.mountPoint) else {
+      throw KernelError(
+        "open cgroup", location.description, .invalidArgument,
+        remedy: "give a directory below \(mount.mountPoint), where cgroup v2 is mounted")
+    }
+    return try directory(at: mount.root.appending(below.components))
+  }
+
   /// The path in the file system of a path in the hierarchy; nil if the mount does not show it.
   public func location(of path: FilePath) -> FilePath? {
     var below = path

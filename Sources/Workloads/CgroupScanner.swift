@@ -2,7 +2,7 @@
 public import Enforcement
 public import Kernel
 internal import Policy
-public import SystemPackage
+internal import SystemPackage
 
 /// What one look at the cgroups found.
 public struct Scan: Sendable {
@@ -21,20 +21,6 @@ public struct CgroupScanner: Sendable {
 
   /// Scans below and including `root`.
   public init(root: CgroupDirectory) { self.root = root }
-
-  /// The cgroup with a path in the file system, such as `/sys/fs/cgroup/system.slice`.
-  ///
-  /// - Throws: when there is no cgroup v2 hierarchy, the path is not in it, or is no directory.
-  public static func directory(at location: FilePath) throws(KernelError) -> CgroupDirectory {
-    let hierarchy = try CgroupHierarchy.find()
-    var below = location.lexicallyNormalized()
-    guard below.removePrefix(hierarchy.mount.mountPoint) else {
-      throw KernelError(
-        "open cgroup", location.description, .invalidArgument,
-        remedy: "give a directory below \(hierarchy.mount.mountPoint), where cgroup v2 is mounted")
-    }
-    return try hierarchy.directory(at: hierarchy.mount.root.appending(below.components))
-  }
 
   /// Classifies every cgroup; those that go meanwhile are left out.
   ///

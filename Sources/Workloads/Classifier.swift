@@ -23,9 +23,6 @@ public struct Classification: Sendable, Equatable {
 /// `users`), and any one pattern of a kind suffices. All rules that match are merged; when two set one key, the rule
 /// that comes first by name wins and the other is a warning. What is written on the cgroup itself beats every rule.
 public struct Classifier: Sendable {
-  /// The deepest level that the kernel programs look at.
-  public static let maximumLevel = 16
-
   private let rules: [WorkloadRule]
 
   /// Takes rules in any order.
@@ -53,9 +50,9 @@ public struct Classifier: Sendable {
       merged.addresses += rule.addresses
     }
     guard !merged.sources.isEmpty else { return Classification(workload: nil, warnings: warnings) }
-    guard facts.level <= Classifier.maximumLevel else {
+    guard facts.level <= WorkloadInstance.deepestLevel else {
       warnings.append(
-        "\(facts.path): \(facts.level) levels deep and the kernel looks at \(Classifier.maximumLevel): "
+        "\(facts.path): \(facts.level) levels deep and the kernel looks at \(WorkloadInstance.deepestLevel): "
           + "not labelled; it belongs to its nearest labelled ancestor")
       return Classification(workload: nil, warnings: warnings)
     }

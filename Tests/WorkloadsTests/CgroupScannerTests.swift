@@ -98,7 +98,7 @@ import Workloads
 
   @Test("A path that is no cgroup is refused with the mount point as the remedy")
   func notACgroup() {
-    let error = #expect(throws: KernelError.self) { try CgroupScanner.directory(at: "/etc") }
+    let error = #expect(throws: KernelError.self) { try CgroupHierarchy.find().directory(mountedAt: "/etc") }
     #expect(error?.remedy?.contains("where cgroup v2 is mounted") == true)
   }
 

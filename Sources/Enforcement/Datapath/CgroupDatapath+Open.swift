@@ -48,14 +48,7 @@ extension CgroupDatapath {
     do throws(KernelError) {
       try Capabilities.require([.bpf, .netAdmin])
       try BPFFilesystem(path: options.bpffs).require()
-      let hierarchy = try CgroupHierarchy.find()
-      var below = FilePath(options.cgroup)
-      guard below.removePrefix(hierarchy.mount.mountPoint) else {
-        throw KernelError(
-          "use cgroup", options.cgroup, .invalidArgument,
-          remedy: "name a directory below \(hierarchy.mount.mountPoint)")
-      }
-      return try hierarchy.directory(at: hierarchy.mount.root.appending(below.components))
+      return try CgroupHierarchy.find().directory(mountedAt: FilePath(options.cgroup))
     } catch {
       throw DatapathError("prepare", options.cgroup, underlying: error, remedy: error.remedy)
     }

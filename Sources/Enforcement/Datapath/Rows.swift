@@ -163,3 +163,8 @@ enum Rows {
     return out
   }
 }
+
+extension WorkloadInstance {
+  /// The deepest level at which the kernel looks for labelled cgroups; deeper ones belong to their ancestors.
+  public static let deepestLevel = Int(SP_MAX_LEVEL)
+}

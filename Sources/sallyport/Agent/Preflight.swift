@@ -29,6 +29,6 @@ enum Preflight {
     guard path.hasPrefix("/") else {
       throw Failure("--cgroup \(path) is no absolute path", remedy: "write it from the root", status: .usage)
     }
-    return try CgroupScanner.directory(at: FilePath(path))
+    return try CgroupHierarchy.find().directory(mountedAt: FilePath(path))
   }
 }

@@ -19,8 +19,10 @@ struct CountersCommand: ParsableCommand {
   var output: Format = .table
 
   func run() throws {
-    let counted = try PinnedReader(state: StateDirectory(state.state)).counters()
-    let counters = Counters(counted, snapshot: try state.snapshot())
+    guard let kernel = try PinnedInspection.read(state: StateDirectory(state.state)) else {
+      throw Failure("nothing is enforced from \(state.state)", remedy: "start `sallyport run`", status: .notEnforcing)
+    }
+    let counters = Counters(kernel.counters, snapshot: try state.snapshot())
     switch output {
     case .table: Terminal.write(counters.text(width: Terminal.width))
     case .json: Terminal.write(counters.json)

@@ -50,7 +50,7 @@ struct ExecCommand: ParsableCommand {
     guard let agent = try state.client.ask(ControlRequest(.status)).agent else {
       throw Failure("the agent did not say which cgroup it enforces on", remedy: "use the same version for both")
     }
-    let parent = try CgroupScanner.directory(at: FilePath(agent.cgroup))
+    let parent = try CgroupHierarchy.find().directory(mountedAt: FilePath(agent.cgroup))
     let readable = name.utf8.filter { Self.isPlain($0) }.prefix(64)
     let base = readable.isEmpty ? "workload" : String(decoding: readable, as: UTF8.self)
     guard let component = FilePath.Component("exec-\(base)-\(ProcessID.current.rawValue)") else {

@@ -39,19 +39,21 @@ struct StatusCommand: ParsableCommand {
     let snapshot = try state.snapshot()
     let living = (try? state.client.ask(ControlRequest(.status)))?.agent
     let report = living ?? state.report()
-    let reader = PinnedReader(state: StateDirectory(state.state))
-    let attachments = (try? reader.attachments()) ?? []
-    // Without the privilege to look, the snapshot's word is taken.
-    let isAttached = attachments.isEmpty ? snapshot.attached : attachments.allSatisfy(\.isAttached)
+    // The kernel is believed; without the privilege to look, the snapshot's word is taken.
+    var kernel: PinnedInspection?
+    var isReadable = true
+    do { kernel = try PinnedInspection.read(state: StateDirectory(state.state)) } catch { isReadable = false }
+    let programs =
+      (kernel?.attached ?? []).map { ($0, "attached") } + (kernel?.missing ?? []).map { ($0, "not attached") }
     let status = Status(
-      enforcing: snapshot.attached && isAttached, agent: living == nil ? "gone" : "running", agentPid: living?.pid,
-      generation: snapshot.generation, cgroup: snapshot.cgroup, workloads: snapshot.workloads.count,
-      identities: snapshot.identities.count, rules: snapshot.rules.count, cells: snapshot.cells,
-      cellLimit: snapshot.cellLimit, pins: snapshot.pins,
-      programs: Dictionary(
-        attachments.map { ($0.program, $0.isAttached ? "program \($0.programID)" : "not attached") },
-        uniquingKeysWith: { first, _ in first }),
-      recordsLost: try? reader.counters().statistics.recordsLost, policy: report?.policyPath,
+      enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
+      agent: living == nil ? "gone" : "running", agentPid: living?.pid,
+      generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
+      workloads: kernel?.workloads.count ?? snapshot.workloads.count, identities: snapshot.identities.count,
+      rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
+      cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: snapshot.pins,
+      programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
+      recordsLost: kernel?.counters.statistics.recordsLost, policy: report?.policyPath,
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       warnings: report?.warnings ?? snapshot.warnings)
