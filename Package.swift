@@ -20,6 +20,8 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let package = Package(
   name: "sallyport",
   products: [
+    // The tagger for other programs: which workloads run here, with which labels, and every change of that.
+    .library(name: "Workloads", targets: ["Workloads"]),
     .executable(name: "sallyport", targets: ["sallyport"]),
     .executable(name: "sallyport-bench", targets: ["sallyport-bench"]),
   ],
@@ -67,10 +69,13 @@ let package = Package(
       name: "Enforcement",
       dependencies: ["Policy", "Kernel", "BPF", "CDatapath", system, logging],
       swiftSettings: house),
-    // What runs here, and which labels it has.
+    // What runs here, and which labels it has; its own programs on tracepoints, so BPF and CDatapath.
     .target(
       name: "Workloads",
-      dependencies: ["Policy", "Kernel", "Enforcement", system, logging],
+      dependencies: [
+        "Policy", "Kernel", "BPF", "CDatapath", "Enforcement", system, logging,
+        .product(name: "Crypto", package: "swift-crypto"), "Yams",
+      ],
       swiftSettings: house),
     // Flow records, counters, and how they are shown.
     .target(
@@ -110,7 +115,7 @@ let package = Package(
     .testTarget(
       name: "WorkloadsTests",
       dependencies: [
-        "Workloads", "Enforcement", "Policy", "Kernel", "TestSupport", system,
+        "Workloads", "Enforcement", "Policy", "Kernel", "BPF", "TestSupport", system, logging,
       ],
       swiftSettings: house),
     .testTarget(
@@ -126,7 +131,7 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "CDatapath", "BPF", "Enforcement", "Evidence", "Kernel", "Policy", "TestSupport", system, logging,
+        "CDatapath", "BPF", "Enforcement", "Evidence", "Workloads", "Kernel", "Policy", "TestSupport", system, logging,
       ],
       swiftSettings: house),
   ],

@@ -15,6 +15,8 @@ public struct WorkloadInstance: Sendable, Equatable {
   public var labels: LabelSet
   /// Whether its verdicts are reported and not applied.
   public var observe: Bool
+  /// Whether traffic of cgroups below it that have no labels of their own is refused instead of being its own.
+  public var rejectsUnlabelledChildren: Bool
   /// Who said so: a workload rule's name, `exec`, an extended attribute.
   public var source: String
   /// Addresses that are this workload's alone.
@@ -22,14 +24,15 @@ public struct WorkloadInstance: Sendable, Equatable {
 
   /// Takes all its parts.
   public init(
-    cgroup: CgroupID, path: String, level: Int, labels: LabelSet, observe: Bool = false, source: String = "",
-    addresses: [IPAddress] = []
+    cgroup: CgroupID, path: String, level: Int, labels: LabelSet, observe: Bool = false,
+    rejectsUnlabelledChildren: Bool = false, source: String = "", addresses: [IPAddress] = []
   ) {
     self.cgroup = cgroup
     self.path = path
     self.level = level
     self.labels = labels
     self.observe = observe
+    self.rejectsUnlabelledChildren = rejectsUnlabelledChildren
     self.source = source
     self.addresses = addresses
   }
@@ -37,7 +40,7 @@ public struct WorkloadInstance: Sendable, Equatable {
 
 extension WorkloadInstance: Codable {
   private enum Key: String, CodingKey {
-    case cgroup, path, level, labels, observe, source, addresses
+    case cgroup, path, level, labels, observe, rejectsUnlabelledChildren, source, addresses
   }
 
   /// Reads what `encode(to:)` wrote; labels and addresses are checked again.
@@ -48,6 +51,7 @@ extension WorkloadInstance: Codable {
     level = try values.decode(Int.self, forKey: .level)
     labels = try LabelSet(decoding: values.decode([String: String].self, forKey: .labels))
     observe = try values.decode(Bool.self, forKey: .observe)
+    rejectsUnlabelledChildren = try values.decodeIfPresent(Bool.self, forKey: .rejectsUnlabelledChildren) ?? false
     source = try values.decode(String.self, forKey: .source)
     addresses = try values.decode([String].self, forKey: .addresses).map { text in try IPAddress(parsing: text) }
   }
@@ -60,6 +64,7 @@ extension WorkloadInstance: Codable {
     try values.encode(level, forKey: .level)
     try values.encode(labels.dictionary, forKey: .labels)
     try values.encode(observe, forKey: .observe)
+    if rejectsUnlabelledChildren { try values.encode(true, forKey: .rejectsUnlabelledChildren) }
     try values.encode(source, forKey: .source)
     try values.encode(addresses.map(\.description), forKey: .addresses)
   }

@@ -1,5 +1,6 @@
 // What classification knows of one cgroup: plain values, read elsewhere.
 public import Kernel
+public import Policy
 
 /// What a rule may ask of one process.
 public struct ProcessTraits: Sendable, Hashable {
@@ -9,12 +10,23 @@ public struct ProcessTraits: Sendable, Hashable {
   public var uid: UInt32
   /// The user's name, if the host's user file has one.
   public var user: String?
+  /// The real group id.
+  public var gid: UInt32
+  /// The group's name, if the host's group file has one.
+  public var group: String?
+  /// The SHA-256 of the executable, lower-case hexadecimal; nil when no rule asked or it cannot be read.
+  public var digest: String?
 
   /// Takes all its parts.
-  public init(executable: String?, uid: UInt32, user: String? = nil) {
+  public init(
+    executable: String?, uid: UInt32, user: String? = nil, gid: UInt32 = 0, group: String? = nil, digest: String? = nil
+  ) {
     self.executable = executable
     self.uid = uid
     self.user = user
+    self.gid = gid
+    self.group = group
+    self.digest = digest
   }
 }
 
@@ -30,20 +42,28 @@ public struct CgroupFacts: Sendable {
   public var isAttachRoot: Bool
   /// What was written on it by `sallyport exec` or `workload label`.
   public var tag: WorkloadTag?
+  /// What sources say about it, by their names.
+  public var found: [String: SourceLabels]
   /// Its own processes, not those of its children; nil when no rule asked and so nobody looked.
   public var processes: [ProcessTraits]?
 
   /// Takes all its parts.
   public init(
     cgroup: CgroupID, path: String, level: Int, isAttachRoot: Bool = false, tag: WorkloadTag? = nil,
-    processes: [ProcessTraits]? = nil
+    found: [String: SourceLabels] = [:], processes: [ProcessTraits]? = nil
   ) {
     self.cgroup = cgroup
     self.path = path
     self.level = level
     self.isAttachRoot = isAttachRoot
     self.tag = tag
+    self.found = found
     self.processes = processes
+  }
+
+  /// What all sources say, for rules that select by it; the source that comes first by name wins.
+  public var foundLabels: LabelSet {
+    found.sorted { $0.key < $1.key }.reduce(LabelSet.empty) { $1.value.labels.merging($0) }
   }
 
   /// The name of the systemd unit that this cgroup is, or nil.

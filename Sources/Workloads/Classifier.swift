@@ -29,11 +29,11 @@ public struct Classifier: Sendable {
   public init(rules: [WorkloadRule]) { self.rules = rules.sorted { $0.name < $1.name } }
 
   /// Whether any rule asks for what processes there are.
-  public var needsProcesses: Bool { rules.contains { $0.asksForProcesses } }
+  public var needsProcesses: Bool { rules.contains { $0.match.asksForProcesses } }
 
   /// Whether the processes of this cgroup must be known in order to classify it.
   public func needsProcesses(of facts: CgroupFacts) -> Bool {
-    rules.contains { $0.asksForProcesses && $0.placeMatches(facts) }
+    rules.contains { $0.match.asksForProcesses && $0.placeMatches(facts) }
   }
 
   /// Decides about one cgroup.
@@ -70,12 +70,12 @@ public struct Classifier: Sendable {
   }
 
   private func matches(_ rule: WorkloadRule, _ facts: CgroupFacts, _ warnings: inout [String]) -> Bool {
-    guard rule.hasPatterns, rule.placeMatches(facts) else { return false }
+    guard !rule.match.isEmpty, rule.placeMatches(facts) else { return false }
     if facts.isAttachRoot {
       // Everything that is not labelled would inherit these labels: only somebody who wrote this very path meant it.
-      guard rule.cgroups.contains(where: { $0.pattern == facts.path }) else { return false }
+      guard rule.match.cgroups.contains(where: { $0.pattern == facts.path }) else { return false }
     }
-    guard rule.asksForProcesses else { return true }
+    guard rule.match.asksForProcesses else { return true }
     guard let processes = facts.processes, !processes.isEmpty else { return false }
     let matching = processes.count { rule.matches($0) }
     if matching == processes.count && !facts.isAttachRoot { return true }
@@ -111,22 +111,26 @@ public struct Classifier: Sendable {
 }
 
 extension WorkloadRule {
-  var asksForProcesses: Bool { !executables.isEmpty || !users.isEmpty }
-  var hasPatterns: Bool { asksForProcesses || !cgroups.isEmpty || !units.isEmpty }
-
   /// Whether the patterns over the cgroup's place, as far as there are any, match.
   func placeMatches(_ facts: CgroupFacts) -> Bool {
-    if !cgroups.isEmpty, !cgroups.contains(where: { $0.matches(facts.path) }) { return false }
-    if units.isEmpty { return true }
+    if !match.cgroups.isEmpty, !match.cgroups.contains(where: { $0.matches(facts.path) }) { return false }
+    if let selector = match.labels, !selector.matches(facts.foundLabels) { return false }
+    if match.units.isEmpty { return true }
     guard let unit = facts.unit else { return false }
-    return units.contains { $0.matches(unit) }
+    return match.units.contains { $0.matches(unit) }
   }
 
   /// Whether the patterns over processes, as far as there are any, match one process.
   func matches(_ process: ProcessTraits) -> Bool {
-    if !executables.isEmpty {
-      guard let path = process.executable, executables.contains(where: { $0.matches(path) }) else { return false }
+    if !match.executables.isEmpty {
+      guard let path = process.executable, match.executables.contains(where: { $0.matches(path) }) else { return false }
     }
-    return users.isEmpty || users.contains { $0 == process.user || $0 == String(process.uid) }
+    if !match.digests.isEmpty {
+      guard let digest = process.digest, match.digests.contains(digest) else { return false }
+    }
+    if !match.groups.isEmpty, !match.groups.contains(where: { $0 == process.group || $0 == String(process.gid) }) {
+      return false
+    }
+    return match.users.isEmpty || match.users.contains { $0 == process.user || $0 == String(process.uid) }
   }
 }

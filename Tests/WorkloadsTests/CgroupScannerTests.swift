@@ -58,7 +58,7 @@ import Workloads
     try withSandbox { sandbox in
       let cgroup = try sandbox.makeCgroup("a")
       let child = try sandbox.start(["sleep", "30"], cgroup: cgroup, namespace: nil)
-      let rule = WorkloadRule(name: "r", labels: try Self.labels("app=x"), executables: [Glob("/**/sleep")])
+      let rule = WorkloadRule(name: "r", labels: try Self.labels("app=x"), match: .init(executables: [Glob("/**/sleep")]))
       // Until its exec the child still has this process's image.
       var scan = try CgroupScanner(root: sandbox.cgroup).scan(Classifier(rules: [rule]))
       for _ in 0..<200 where scan.workloads.isEmpty {

@@ -21,8 +21,11 @@ import Workloads
     users: [String] = [], mode: Mode = .enforce
   ) -> WorkloadRule {
     WorkloadRule(
-      name: name, labels: labels(text), cgroups: cgroups.map { Glob($0) }, units: units.map { Glob($0) },
-      executables: executables.map { Glob($0) }, users: users, mode: mode)
+      name: name, labels: labels(text),
+      match: .init(
+        cgroups: cgroups.map { Glob($0) }, units: units.map { Glob($0) }, executables: executables.map { Glob($0) },
+        users: users),
+      mode: mode)
   }
 
   @Test("A cgroup that no rule and no tag mentions is not a workload")

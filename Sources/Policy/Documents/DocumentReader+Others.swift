@@ -1,4 +1,4 @@
-// Documents of kind ExternalNetwork, Workload and Defaults.
+// Documents of kind ExternalNetwork and Defaults.
 
 extension DocumentReader {
   /// Reads `spec` of an external network; what cannot be read has an error.
@@ -37,81 +37,6 @@ extension DocumentReader {
       warn(node.location, "spec.cidrs", "\(prefix) lies in an exclusion and adds nothing", "remove one of the two")
     }
     return out
-  }
-
-  /// Reads `spec` of a workload; what cannot be read has an error.
-  mutating func workload(_ name: String, _ spec: DocumentNode, at source: SourceLocation) -> WorkloadRule {
-    var out = WorkloadRule(name: name, labels: .empty, source: source)
-    guard let fields = fields(spec, "spec", known: ["labels", "match", "addresses", "mode"]) else { return out }
-    if let node = fields["labels"] {
-      let count = errors.count
-      out.labels = labels(node, "spec.labels") ?? .empty
-      if out.labels.labels.isEmpty, errors.count == count {
-        fail(node.location, "spec.labels", "holds no label", "write it like {app: web}")
-      }
-    } else {
-      fail(spec.location, "spec.labels", "is missing", "write `labels: {app: web}`")
-    }
-    if let node = fields["match"] { readMatch(node, into: &out) }
-    if let node = fields["addresses"] { out.addresses = addresses(node, "spec.addresses") }
-    if let node = fields["mode"] { out.mode = mode(node, "spec.mode") }
-    if fields["match"] == nil, fields["addresses"] == nil {
-      warn(spec.location, "spec", "has neither match nor addresses and so labels nothing", "add one of them")
-    }
-    return out
-  }
-
-  private mutating func readMatch(_ node: DocumentNode, into out: inout WorkloadRule) {
-    let known = ["cgroups", "units", "executables", "users"]
-    guard let fields = fields(node, "spec.match", known: known) else { return }
-    if fields.isEmpty {
-      warn(node.location, "spec.match", "an empty match labels nothing", "add cgroups, units, executables or users")
-    }
-    if let node = fields["cgroups"] {
-      out.cgroups = patterns(node, "spec.match.cgroups", like: "/system.slice/web*").map(Glob.init)
-    }
-    if let node = fields["units"] {
-      out.units = patterns(node, "spec.match.units", like: "nginx.service", isPath: false).map(Glob.init)
-    }
-    if let node = fields["executables"] {
-      out.executables = patterns(node, "spec.match.executables", like: "/usr/bin/nginx").map(Glob.init)
-    }
-    if let node = fields["users"] {
-      out.users = patterns(node, "spec.match.users", like: "www-data", isPath: false)
-    }
-  }
-
-  private mutating func patterns(
-    _ node: DocumentNode, _ field: String, like example: String, isPath: Bool = true
-  ) -> [String] {
-    let items = list(node, field, like: example) ?? []
-    if case .list = node.content, items.isEmpty {
-      warn(node.location, field, "an empty list matches nothing", "add a pattern or remove the field")
-    }
-    return items.enumerated().compactMap { index, item in
-      let path = "\(field)[\(index)]"
-      guard let text = text(item, path, like: example) else { return nil }
-      guard !text.isEmpty, text.utf8.count <= 4096, !isPath || text.hasPrefix("/") || text.hasPrefix("**") else {
-        let rule = isPath ? "must be an absolute path or begin with **" : "must not be empty"
-        fail(item.location, path, "\(text.shown) \(rule), of at most 4096 bytes", "write it like \(example)")
-        return nil
-      }
-      return text
-    }
-  }
-
-  private mutating func addresses(_ node: DocumentNode, _ field: String) -> [IPAddress] {
-    let items = list(node, field, like: "10.0.0.5, \"2001:db8::5\"") ?? []
-    return items.enumerated().compactMap { index, item in
-      let path = "\(field)[\(index)]"
-      guard let text = text(item, path, like: "10.0.0.5") else { return nil }
-      do throws(AddressError) {
-        return try IPAddress(parsing: text)
-      } catch {
-        fail(item.location, path, "\(error.text.shown) \(error.problem)", error.remedy)
-        return nil
-      }
-    }
   }
 
   /// Reads `spec` of the defaults; what cannot be read has an error.

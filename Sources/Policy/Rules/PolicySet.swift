@@ -36,44 +36,6 @@ public struct ExternalNetwork: Sendable, Hashable {
   }
 }
 
-/// Labels for the cgroups and processes that match.
-public struct WorkloadRule: Sendable, Hashable {
-  /// Unique among workloads.
-  public var name: String
-  /// What the workload is labelled with.
-  public var labels: LabelSet
-  /// Globs over paths below the cgroup hierarchy, `/` first.
-  public var cgroups: [Glob]
-  /// Globs over names of systemd units.
-  public var units: [Glob]
-  /// Globs over absolute paths of executables.
-  public var executables: [Glob]
-  /// Names or decimal numbers of users.
-  public var users: [String]
-  /// Addresses that are the workload's own.
-  public var addresses: [IPAddress]
-  /// Whether its verdicts are applied or only observed.
-  public var mode: Mode
-  /// Where it was written.
-  public var source: SourceLocation
-
-  /// Takes all its parts.
-  public init(
-    name: String, labels: LabelSet, cgroups: [Glob] = [], units: [Glob] = [], executables: [Glob] = [],
-    users: [String] = [], addresses: [IPAddress] = [], mode: Mode = .enforce, source: SourceLocation = .none
-  ) {
-    self.name = name
-    self.labels = labels
-    self.cgroups = cgroups
-    self.units = units
-    self.executables = executables
-    self.users = users
-    self.addresses = addresses
-    self.mode = mode
-    self.source = source
-  }
-}
-
 /// What happens to flows that no rule matches.
 public struct Defaults: Sendable, Hashable {
   /// One action per direction.

@@ -1,0 +1,38 @@
+// What happens to cgroups and processes, as it is told by the kernel.
+public import Kernel
+
+/// One thing that happened in the watched subtree.
+public enum WorkloadEvent: Sendable, Equatable {
+  /// A cgroup was made.
+  case made(CgroupID)
+  /// A cgroup was removed.
+  case removed(CgroupID)
+  /// A process (or one of its threads) was moved into a cgroup.
+  case entered(CgroupID, ProcessID)
+  /// A process began to run another program.
+  case executed(ProcessStart)
+  /// The last thread of a process ended.
+  case exited(CgroupID, ProcessID)
+  /// Something happened that could not be told, or cannot be told apart: look at everything again.
+  case unknown
+}
+
+/// A process that began to run a program.
+public struct ProcessStart: Sendable, Equatable {
+  /// The process.
+  public var process: ProcessID
+  /// The cgroup it was in at that moment.
+  public var cgroup: CgroupID
+  /// When, in nanoseconds of the monotonic clock.
+  public var time: UInt64
+  /// The path as it was given to execve(2), if it was absolute and fitted: what the caller said, not what was resolved.
+  public var path: String?
+
+  /// Takes all its parts.
+  public init(process: ProcessID, cgroup: CgroupID, time: UInt64, path: String?) {
+    self.process = process
+    self.cgroup = cgroup
+    self.time = time
+    self.path = path
+  }
+}

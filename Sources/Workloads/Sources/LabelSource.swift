@@ -1,0 +1,123 @@
+// Where labels come from: one small protocol for everything that knows something about a cgroup.
+public import Kernel
+public import Policy
+
+/// One cgroup as a source sees it: where it is, nothing about what is in it.
+public struct CgroupPlace: Sendable, Hashable {
+  /// The inode number of its directory.
+  public var cgroup: CgroupID
+  /// The path below the root of the hierarchy, `/` first; bytes that are no UTF-8 are replaced.
+  public var path: String
+  /// The path of the cgroup that is watched, likewise: what is below it belongs to the operator's own tree.
+  public var root: String
+
+  /// Takes all its parts.
+  public init(cgroup: CgroupID, path: String, root: String = "/") {
+    self.cgroup = cgroup
+    self.path = path
+    self.root = root
+  }
+
+  /// How many directories it is below the root of the hierarchy.
+  public var level: Int { path.utf8.split(separator: UInt8(ascii: "/")).count }
+  /// Whether it is the watched cgroup itself.
+  public var isRoot: Bool { path == root }
+}
+
+/// What one source says about one cgroup.
+public struct SourceLabels: Sendable, Equatable {
+  /// The labels. Only a source that nobody but the operator can write to may give keys that are not reserved.
+  public var labels: LabelSet
+  /// What people call the workload; empty if they do not.
+  public var name: String
+  /// Whether the cgroup is a workload because of this; otherwise the labels only help rules to match.
+  public var makesWorkload: Bool
+  /// Whether verdicts on the workload are only reported.
+  public var observe: Bool
+
+  /// Takes all its parts.
+  public init(_ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false) {
+    self.labels = labels
+    self.name = name
+    self.makesWorkload = makesWorkload
+    self.observe = observe
+  }
+}
+
+/// What a source says changed.
+public enum SourceChange: Sendable, Equatable {
+  /// Everything that it ever said may be different: it came back, or lost events.
+  case everything
+  /// What it said about the container with this id.
+  case container(String)
+  /// What it said about the systemd unit with this name.
+  case unit(String)
+}
+
+/// One origin of labels: a container engine, systemd, a file.
+///
+/// A source never decides and never blocks others: what it cannot answer is a fault, which is counted and named, and the
+/// cgroup keeps the labels that it had, at least those of its nearest labelled ancestor.
+public protocol LabelSource: Sendable {
+  /// What people know it by, such as `docker`.
+  var name: String { get }
+
+  /// Whether it may know this cgroup, by its path alone. Called for every cgroup: cheap and pure.
+  func claims(_ place: CgroupPlace) -> Bool
+
+  /// What local files say, at once: called in the loop that every change goes through, so within tens of microseconds.
+  ///
+  /// - Returns: nil when they say nothing.
+  func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels?
+
+  /// What a daemon says; asked besides `labels(of:)`, whose answer holds until this one comes. Bounded in time.
+  ///
+  /// - Returns: nil when it knows nothing of the cgroup.
+  func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels?
+
+  /// Tells about changes until the task is cancelled; returns at once if there can be none.
+  ///
+  /// A fault that may end, such as a daemon that is not there yet, is told through `report` and waited out.
+  func follow(
+    _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
+  ) async
+}
+
+extension LabelSource {
+  /// Says nothing.
+  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? { nil }
+  /// Says nothing.
+  public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? { nil }
+  /// Returns at once: there is nothing to follow.
+  public func follow(
+    _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
+  ) async {}
+}
+
+/// Why a source could not answer.
+public struct SourceFault: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The source.
+  public var source: String
+  /// What was looked at, such as a socket, a file or a container id.
+  public var subject: String
+  /// What is wrong with it.
+  public var problem: String
+  /// What to do about it; empty if nothing can be said.
+  public var remedy: String
+  /// Whether asking again later may help.
+  public var isPassing: Bool
+
+  /// Takes all its parts.
+  public init(_ source: String, _ subject: String, _ problem: String, remedy: String = "", isPassing: Bool = true) {
+    self.source = source
+    self.subject = subject
+    self.problem = problem
+    self.remedy = remedy
+    self.isPassing = isPassing
+  }
+
+  /// One line.
+  public var description: String {
+    "\(source): \(subject): \(problem)" + (remedy.isEmpty ? "" : "; \(remedy)")
+  }
+}
