@@ -44,7 +44,8 @@ actor Agent: Service {
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
-    tracker: WorkloadTracker, desk: SourceDesk, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    tracker: WorkloadTracker, desk: SourceDesk, report: AgentReport,
+    reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer

@@ -13,7 +13,7 @@ final class Changes: Sendable {
   /// What the agent's loop reads.
   let stream: AsyncStream<Change>
   /// What `.workloads` is about.
-  let inbox = Inbox()
+  let inbox = WorkloadInbox()
   private let continuation: AsyncStream<Change>.Continuation
   private let policyWaits = Atomic<Bool>(false)
   private let workloadsWait = Atomic<Bool>(false)
@@ -50,34 +50,6 @@ final class Changes: Sendable {
     case .policy: policyWaits.store(false, ordering: .releasing)
     case .workloads: workloadsWait.store(false, ordering: .releasing)
     case .call: break
-    }
-  }
-}
-
-/// What was told about workloads and nobody looked at yet; bounded, whatever forks out there.
-final class Inbox: Sendable {
-  private struct Contents {
-    var events: [WorkloadEvent] = []
-    var news: [SourceNews] = []
-  }
-
-  private let contents = Mutex(Contents())
-  /// A look at everything costs about as much as these one by one.
-  private static let limit = 65536
-
-  func put(_ events: [WorkloadEvent]) {
-    contents.withLock { contents in
-      contents.events += events
-      if contents.events.count > Self.limit { contents.events = [.unknown] }
-    }
-  }
-
-  func put(_ news: SourceNews) { contents.withLock { $0.news.append(news) } }
-
-  func take() -> (events: [WorkloadEvent], news: [SourceNews]) {
-    contents.withLock { contents in
-      defer { contents = Contents() }
-      return (contents.events, contents.news)
     }
   }
 }
