@@ -34,13 +34,18 @@ public struct SourceLabels: Sendable, Equatable {
   public var makesWorkload: Bool
   /// Whether verdicts on the workload are only reported.
   public var observe: Bool
+  /// What was found and had to be left out, one line each, such as a container's label that breaks the grammar.
+  public var warnings: [String]
 
   /// Takes all its parts.
-  public init(_ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false) {
+  public init(
+    _ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false, warnings: [String] = []
+  ) {
     self.labels = labels
     self.name = name
     self.makesWorkload = makesWorkload
     self.observe = observe
+    self.warnings = warnings
   }
 }
 
