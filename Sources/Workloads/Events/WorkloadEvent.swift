@@ -5,6 +5,8 @@ public import Kernel
 public enum WorkloadEvent: Sendable, Equatable {
   /// A cgroup was made.
   case made(CgroupID)
+  /// The last process in a cgroup and everything below it ended or went elsewhere.
+  case emptied(CgroupID)
   /// A cgroup was removed.
   case removed(CgroupID)
   /// A process (or one of its threads) was moved into a cgroup.

@@ -12,6 +12,8 @@ internal import Workloads
 final class Changes: Sendable {
   /// What the agent's loop reads.
   let stream: AsyncStream<Change>
+  /// What `.workloads` is about.
+  let inbox = Inbox()
   private let continuation: AsyncStream<Change>.Continuation
   private let policyWaits = Atomic<Bool>(false)
   private let workloadsWait = Atomic<Bool>(false)
@@ -23,8 +25,19 @@ final class Changes: Sendable {
     if !policyWaits.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.policy) }
   }
 
-  /// Cgroups, tags or processes may have changed.
-  func announceWorkloads() {
+  /// Something happened to cgroups or processes.
+  func announce(_ events: [WorkloadEvent]) {
+    inbox.put(events)
+    announceWorkloads()
+  }
+
+  /// A source said something.
+  func announce(_ news: SourceNews) {
+    inbox.put(news)
+    announceWorkloads()
+  }
+
+  private func announceWorkloads() {
     if !workloadsWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.workloads) }
   }
 
@@ -37,6 +50,34 @@ final class Changes: Sendable {
     case .policy: policyWaits.store(false, ordering: .releasing)
     case .workloads: workloadsWait.store(false, ordering: .releasing)
     case .call: break
+    }
+  }
+}
+
+/// What was told about workloads and nobody looked at yet; bounded, whatever forks out there.
+final class Inbox: Sendable {
+  private struct Contents {
+    var events: [WorkloadEvent] = []
+    var news: [SourceNews] = []
+  }
+
+  private let contents = Mutex(Contents())
+  /// A look at everything costs about as much as these one by one.
+  private static let limit = 65536
+
+  func put(_ events: [WorkloadEvent]) {
+    contents.withLock { contents in
+      contents.events += events
+      if contents.events.count > Self.limit { contents.events = [.unknown] }
+    }
+  }
+
+  func put(_ news: SourceNews) { contents.withLock { $0.news.append(news) } }
+
+  func take() -> (events: [WorkloadEvent], news: [SourceNews]) {
+    contents.withLock { contents in
+      defer { contents = Contents() }
+      return (contents.events, contents.news)
     }
   }
 }
@@ -81,20 +122,26 @@ struct PolicyWatcher: Service {
     | UInt32(IN_MOVE_SELF)
 }
 
-/// Announces changes of cgroups.
-struct CgroupWatcher: Service {
+/// Follows what the kernel and the sources of labels tell.
+struct WorkloadFollower: Service {
   let watcher: WorkloadWatcher
+  let desk: SourceDesk
   let changes: Changes
   let logger: Logger
 
   func run() async throws {
-    await cancelWhenGracefulShutdown { [watcher, changes, logger] in
-      do {
-        try await watcher.run { changes.announceWorkloads() }
-      } catch {
-        // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
-        logger.error("\(error); looking at all cgroups every second from now on")
-        for await _ in Ticker.every(.seconds(1)) { changes.announceWorkloads() }
+    await cancelWhenGracefulShutdown { [watcher, desk, changes, logger] in
+      await withDiscardingTaskGroup { group in
+        group.addTask { await desk.run() }
+        group.addTask {
+          do {
+            try await watcher.run { changes.announce([.unknown]) }
+          } catch {
+            // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
+            logger.error("\(error); looking at all cgroups every second from now on")
+            for await _ in Ticker.every(.seconds(1)) { changes.announce([.unknown]) }
+          }
+        }
       }
     }
   }
@@ -107,7 +154,7 @@ struct ProcessPoller: Service {
 
   func run() async throws {
     for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() where await isNeeded() {
-      changes.announceWorkloads()
+      changes.announce([.unknown])
     }
   }
 }
