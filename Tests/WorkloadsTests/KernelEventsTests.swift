@@ -11,6 +11,7 @@ import Workloads
 /// Collects events, and waits until they say what is asked for.
 final class ToldEvents: Sendable {
   private let events = Mutex<[WorkloadEvent]>([])
+  private let forgotten = Atomic<UInt64>(0)
   private let stream: AsyncStream<Void>
   private let continuation: AsyncStream<Void>.Continuation
 
@@ -24,8 +25,19 @@ final class ToldEvents: Sendable {
     continuation.yield()
   }
 
+  /// Returns when everything that was written until now has been told.
+  func settle(_ events: KernelEvents) async throws {
+    let written = try events.counts().written
+    await wait { UInt64($0.count { $0 != .unknown }) + forgotten.load(ordering: .relaxed) >= written }
+  }
+
   /// Forgets what came so far.
-  func clear() { events.withLock { $0 = [] } }
+  func clear() {
+    events.withLock { events in
+      forgotten.add(UInt64(events.count { $0 != .unknown }), ordering: .relaxed)
+      events = []
+    }
+  }
 
   /// Returns when it holds; the test's time limit is the only other end.
   func wait(until isSo: ([WorkloadEvent]) -> Bool) async {
