@@ -143,7 +143,7 @@ __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, st
 	talk.last_seen = sp_now();
 	talk.handoff_time = sp_must_tell(skb, packet) ? talk.last_seen : SP_NEVER_TELL;
 	talk.workload = flow->subject.workload;
-	talk.peer_workload = flow->peer.workload;
+	talk.peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
 	talk.peer = flow->peer.identity;
 	talk.generation = flow->generation;
 	talk.rule = flow->rule;
