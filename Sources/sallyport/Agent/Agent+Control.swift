@@ -42,7 +42,7 @@ extension Agent {
       report.failures += 1
       response.error = Agent.lines(of: error).joined(separator: "\n")
     }
-    if request.verb != .status, request.verb != .explainWorkload { publishReport() }
+    await publishReport()
     response.agent = report
     return response
   }

@@ -14,7 +14,7 @@ extension Agent {
       report.failures += 1
       logger.error("workloads: \(error); the workloads before stay in force")
     }
-    publishReport()
+    await publishReport()
   }
 
   /// Puts changes in force and cuts what they no longer allow; nil when nothing differs from what is in force.

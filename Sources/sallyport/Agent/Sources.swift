@@ -94,35 +94,19 @@ struct PolicyWatcher: Service {
     | UInt32(IN_MOVE_SELF)
 }
 
-/// Follows what the kernel and the sources of labels tell.
-struct WorkloadFollower: Service {
-  let watcher: WorkloadWatcher
+/// Asks sources of labels, and follows what they tell.
+struct SourceFollower: Service {
   let desk: SourceDesk
-  let changes: Changes
-  let logger: Logger
 
   func run() async throws {
-    await cancelWhenGracefulShutdown { [watcher, desk, changes, logger] in
-      await withDiscardingTaskGroup { group in
-        group.addTask { await desk.run() }
-        group.addTask {
-          do {
-            try await watcher.run { changes.announce([.unknown]) }
-          } catch {
-            // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
-            logger.error("\(error); looking at all cgroups every second from now on")
-            for await _ in Ticker.every(.seconds(1)) { changes.announce([.unknown]) }
-          }
-        }
-      }
-    }
+    await cancelWhenGracefulShutdown { [desk] in await desk.run() }
   }
 }
 
-/// Announces a look at all cgroups once a second: processes that start another program make no inotify event.
-struct ProcessPoller: Service {
-  let isNeeded: @Sendable () async -> Bool
+/// Announces a look at all cgroups once a second, where nothing tells of what happens in them.
+struct Poller: Service {
   let changes: Changes
+  let isNeeded: @Sendable () async -> Bool
 
   func run() async throws {
     for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() where await isNeeded() {

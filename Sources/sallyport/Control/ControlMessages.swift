@@ -54,7 +54,7 @@ struct ControlResponse: Codable, Sendable {
 }
 
 /// How the agent is: answered to `status`, and kept in `STATE/agent.json` for readers when the agent is gone.
-struct AgentReport: Codable, Sendable {
+struct AgentReport: Codable, Sendable, Equatable {
   var pid: Int32
   var version: String
   /// The cgroup that the programs are attached to: its absolute path.
@@ -67,10 +67,28 @@ struct AgentReport: Codable, Sendable {
   var policyError: [String] = []
   /// What the last policy and the last look at workloads had to say.
   var warnings: [String] = []
+  /// How events about cgroups and processes come, and why not in a better way.
+  var events = ""
+  /// Events that the kernel could not hand over; each loss was followed by a look at everything.
+  var eventsLost: UInt64 = 0
+  /// The sources of labels.
+  var sources: [SourceReport] = []
   /// Live connections that were cut since the agent started.
   var revoked = 0
   /// Publications that failed since the agent started.
   var failures = 0
   /// Flow records that the agent itself had to drop.
   var flowsDropped = 0
+}
+
+/// How a source of labels is.
+struct SourceReport: Codable, Sendable, Equatable {
+  /// What people know it by, such as `docker`.
+  var name: String
+  /// Why it cannot answer just now; nil when it can, or nobody asked.
+  var fault: String?
+  /// Questions that it answered.
+  var answered: UInt64
+  /// Questions that it could not answer.
+  var failed: UInt64
 }
