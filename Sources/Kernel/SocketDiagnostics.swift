@@ -60,7 +60,8 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   ///
   /// The list is not one instant: sockets that come or go meanwhile may be in it or not. With `filter` the kernel lists
   /// only what it lets through (it looks at all the same, which costs a tenth of telling). `storage` is the descriptor of
-  /// a BPF map of type SK_STORAGE whose values are to be told with each socket (kernel 5.7; needs CAP_BPF).
+  /// a BPF map of type SK_STORAGE whose values are to be told with each TCP socket (kernel 5.7; needs CAP_BPF); the kernel
+  /// leaves those of UDP sockets out.
   public borrowing func list(
     where filter: SocketFilter? = nil, storage: Int32? = nil
   ) throws(KernelError) -> [SocketEntry] {

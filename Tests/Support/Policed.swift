@@ -225,9 +225,8 @@ public final class Policed: Sendable {
   /// What the kernel counts.
   public func counters() throws -> DatapathCounters { try datapath.counters() }
 
-  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox.
-  public func revoke() async throws -> Revocation {
-    guard let tables = try await enforcer.tables else { return Revocation() }
+  /// Who every cgroup of this sandbox is now, by its nearest labelled ancestor.
+  public func subjects() async throws -> [CgroupID: PolicedSubject] {
     let rows = await enforcer.workloadRows
     var subjects: [CgroupID: PolicedSubject] = [:]
     var byPath: [(path: FilePath, subject: PolicedSubject)] = []
@@ -239,7 +238,13 @@ public final class Policed: Sendable {
       subjects[directory.id] =
         nearest.map { $0.path == directory.path ? $0.subject : $0.subject.unlabelledChild } ?? .host
     }
-    let known = subjects
+    return subjects
+  }
+
+  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox.
+  public func revoke() async throws -> Revocation {
+    guard let tables = try await enforcer.tables else { return Revocation() }
+    let known = try await subjects()
     let (instances, namespaces) = state.withLock { ($0.instances, $0.namespaces) }
     var addresses: [IPAddress: PolicedSubject] = [:]
     for instance in instances.values {
@@ -248,7 +253,7 @@ public final class Policed: Sendable {
     let rules = RevocationRules(
       tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses
     ) { known[$0] }
-    return Revoker(flows: flows).revoke(by: rules, in: namespaces)
+    return Revoker(flows: flows, retags: try datapath.retags()).revoke(by: rules, in: namespaces)
   }
 }
 

@@ -126,6 +126,7 @@ struct RevocationJudge {
 
   private let rules: RevocationRules
   private let sockets: [Socket]
+  private let areRetagged: Bool
   private let prefixLengths: [Int]
   private var listeners: Set<PortOfNamespace> = []
   /// The owners of both ends of what is listed: the other end of a flow on this host is found by its swapped addresses.
@@ -143,8 +144,10 @@ struct RevocationJudge {
   /// Losers that are not cut, because their workload is observed.
   private(set) var observed = 0
 
-  init(_ sockets: [Socket], _ rules: RevocationRules) {
+  /// With `areRetagged` some sockets may speak for another workload than their creator's; see `subject(of:_:)`.
+  init(_ sockets: [Socket], _ rules: RevocationRules, areRetagged: Bool = false) {
     self.rules = rules
+    self.areRetagged = areRetagged
     self.sockets = sockets
     prefixLengths = Set(rules.tables.prefixes.keys.map(\.length)).sorted(by: >)
     earlier = Array(repeating: -1, count: sockets.count)
@@ -165,9 +168,9 @@ struct RevocationJudge {
   mutating func losers(_ live: [LiveFlows.Flow?]) -> [RevokedFlow] {
     var losers: [RevokedFlow] = []
     for (index, socket) in sockets.enumerated() where Self.isConnected(socket.entry) {
-      guard let subject = subject(of: socket.entry) else { continue }
-      judged += 1
       let flow = live[index].flatMap { Self.matches($0, socket.entry) ? $0 : nil }
+      guard let subject = subject(of: socket.entry, flow) else { continue }
+      judged += 1
       let direction = direction(of: socket, flow)
       let peer = peer(of: index, flow)
       if peer.isExact, peer.workload == subject.workload, !peer.isNobody, !subject.isUnlabelled { continue }
@@ -259,8 +262,16 @@ struct RevocationJudge {
     return (subject(of: other) ?? .host, !other.storage.isEmpty)
   }
 
+  /// Whom a socket speaks for. A list of UDP sockets leaves their storage out: what is remembered counts, and nothing is
+  /// judged without a memory, because the kernel judges the next datagram anyhow.
+  private mutating func subject(of socket: SocketEntry, _ flow: LiveFlows.Flow?) -> PolicedSubject? {
+    guard areRetagged, socket.protocol == IPProtocol.udp.rawValue else { return subject(of: socket) }
+    guard let flow, flow.isJudged else { return nil }
+    return flow.workload == 0 ? .host : subject(of: CgroupID(rawValue: flow.workload))
+  }
+
   private mutating func subject(of socket: SocketEntry) -> PolicedSubject? {
-    if !socket.storage.isEmpty, let subject = Rows.retag(socket.storage)?.subject({ subject(of: $0) }) { return subject }
+    if !socket.storage.isEmpty, let named = Rows.retag(socket.storage)?.subject({ subject(of: $0) }) { return named }
     return socket.cgroup.flatMap { subject(of: $0) }
   }
 

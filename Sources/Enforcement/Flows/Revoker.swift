@@ -49,11 +49,12 @@ public struct Revoker: Sendable {
   ) -> Revocation {
     var result = Revocation()
     var sockets: [RevocationJudge.Socket] = []
+    let storage = retags?.storageInUse
     var isWhole = true
     let began = Clock.monotonicNanoseconds()
     for (index, namespace) in namespaces.enumerated() {
       do throws(KernelError) {
-        let listed = try SocketDiagnostics.open(in: namespace).list(storage: retags?.storageInUse)
+        let listed = try SocketDiagnostics.open(in: namespace).list(storage: storage)
         sockets += listed.map { .init(namespace: index, entry: $0) }
       } catch {
         isWhole = false
@@ -67,7 +68,7 @@ public struct Revoker: Sendable {
     if isWhole, flows.count > known.count(where: { $0 != nil }) {
       flows.forget(missingFrom: Set(cookies), before: began)
     }
-    var judge = RevocationJudge(sockets, rules)
+    var judge = RevocationJudge(sockets, rules, areRetagged: storage != nil)
     result.revoked = judge.losers(known)
     result.judged = judge.judged
     result.observed = judge.observed

@@ -52,9 +52,10 @@ public struct StaleSockets: Sendable {
   private let owner: @Sendable (CgroupID) -> PolicedSubject?
   private let retags: RetagTable?
 
-  /// Resolves cgroups by `owner`, as `RevocationRules.subject` does: the subject by the nearest labelled ancestor, nil
-  /// outside of what is enforced on. `retags` is `CgroupDatapath.retags`, or nil to know
-  /// of no retagged sockets.
+  /// Resolves cgroups by `owner`, as `RevocationRules.subject` does.
+  ///
+  /// That is the subject by the nearest labelled ancestor, nil outside of what is enforced on. `retags` comes from
+  /// `CgroupDatapath.retags()`; nil knows of no retagged sockets and makes none.
   public init(retags: RetagTable?, owner: @escaping @Sendable (CgroupID) -> PolicedSubject?) {
     self.retags = retags
     self.owner = owner
@@ -76,7 +77,7 @@ public struct StaleSockets: Sendable {
     while done < searched.count {
       let namespace = searched[done]
       let listed = try SocketDiagnostics.open(in: namespace).list(storage: retags?.storageInUse)
-      rest = search(listed, namespace, rest, process.id, subject, &stale)
+      rest = search(listed, namespace, rest, process, subject, &stale)
       done += 1
       // What is left works in another namespace, is of another family, or of what sock_diag does not list.
       if done == searched.count { rest = try explain(rest, process, subject, &searched, &stale) }
@@ -86,9 +87,10 @@ public struct StaleSockets: Sendable {
 
   /// Takes what a namespace lists; returns the descriptors that it does not.
   private func search(
-    _ listed: [SocketEntry], _ namespace: NetworkNamespace, _ held: [SocketDescriptor], _ process: ProcessID,
-    _ subject: PolicedSubject, _ stale: inout [StaleSocket]
+    _ listed: [SocketEntry], _ namespace: NetworkNamespace, _ held: [SocketDescriptor],
+    _ process: borrowing ProcessHandle, _ subject: PolicedSubject, _ stale: inout [StaleSocket]
   ) -> [SocketDescriptor] {
+    let retags = retags?.storageInUse == nil ? nil : retags
     var byInode: [UInt64: SocketEntry] = [:]
     for entry in listed where entry.inode != 0 { byInode[UInt64(entry.inode)] = entry }
     var rest: [SocketDescriptor] = []
@@ -98,12 +100,18 @@ public struct StaleSockets: Sendable {
         rest.append(descriptor)
         continue
       }
-      let own = entry.subject(owner)
+      var own = entry.subject(owner)
+      // A list of UDP sockets leaves their storage out.
+      if let retags, entry.protocol == 17, let copy = try? process.copyDescriptor(descriptor.number),
+        (try? copy.socketCookie()) == entry.cookie, let named = retags.subject(of: copy, owner)
+      {
+        own = named
+      }
       guard own != subject else { continue }
       if entry.state == 10 { listeners.append(entry) }
       stale.append(
         StaleSocket(
-          process: process, descriptor: descriptor.number, inode: descriptor.inode, socket: entry, speaksFor: own,
+          process: process.id, descriptor: descriptor.number, inode: descriptor.inode, socket: entry, speaksFor: own,
           namespace: namespace))
     }
     guard !listeners.isEmpty else { return rest }
@@ -112,7 +120,7 @@ public struct StaleSockets: Sendable {
       guard listeners.contains(where: { entry.isWaiting(in: $0) }) else { continue }
       stale.append(
         StaleSocket(
-          process: process, descriptor: nil, inode: 0, socket: entry, speaksFor: entry.subject(owner),
+          process: process.id, descriptor: nil, inode: 0, socket: entry, speaksFor: entry.subject(owner),
           namespace: namespace))
     }
     return rest

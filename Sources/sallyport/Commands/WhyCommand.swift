@@ -111,7 +111,8 @@ extension WhyCommand {
       case .default: decidedBy = "default: no enforced rule matches"
       case .local: decidedBy = "local: both ends are one workload"
       case .unlabelled:
-        decidedBy = "unlabelled child of \(explanation.flow.subject.parent ?? "a workload"), which rejects such children"
+        let parent = explanation.flow.subject.parent ?? "a workload"
+        decidedBy = "unlabelled child of \(parent), which rejects such children"
       }
       observed = explanation.verdict.observed.map { "\($0.rule) would \($0.action)" }
       matchingRules = explanation.matches.map { match in
