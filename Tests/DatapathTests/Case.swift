@@ -67,6 +67,7 @@ struct Case: Sendable, CustomStringConvertible {
       case .rule: .rule
       case .default: .default
       case .local: .local
+      case .unlabelled: .unlabelled
       }
     return "\(subject) \(direction) \(by) \(!passes)"
   }

@@ -159,11 +159,13 @@ public final class Policed: Sendable {
   /// Labels a cgroup.
   @discardableResult
   public func label(
-    _ cgroup: CgroupDirectory, _ labels: String, at addresses: [String] = [], observe: Bool = false
+    _ cgroup: CgroupDirectory, _ labels: String, at addresses: [String] = [], observe: Bool = false,
+    rejectingChildren: Bool = false
   ) async throws -> Publication {
     let instance = WorkloadInstance(
       cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level, labels: try LabelSet(parsing: labels),
-      observe: observe, source: "test", addresses: try addresses.map { text in try IPAddress(parsing: text) })
+      observe: observe, rejectsUnlabelledChildren: rejectingChildren, source: "test",
+      addresses: try addresses.map { text in try IPAddress(parsing: text) })
     state.withLock { $0.instances[cgroup.id] = instance }
     return try await enforcer.update(setting: [instance])
   }
@@ -231,10 +233,11 @@ public final class Policed: Sendable {
     var byPath: [(path: FilePath, subject: PolicedSubject)] = []
     try sandbox.cgroup.walk { directory in
       if let row = rows[directory.id] {
-        let own = PolicedSubject(workload: directory.id, identity: row.identity, observe: row.observe)
-        byPath.append((directory.path, own))
+        byPath.append((directory.path, PolicedSubject(row, of: directory.id)))
       }
-      subjects[directory.id] = byPath.last { directory.path.starts(with: $0.path) }?.subject ?? .host
+      let nearest = byPath.last { directory.path.starts(with: $0.path) }
+      subjects[directory.id] =
+        nearest.map { $0.path == directory.path ? $0.subject : $0.subject.unlabelledChild } ?? .host
     }
     let known = subjects
     let (instances, namespaces) = state.withLock { ($0.instances, $0.namespaces) }

@@ -24,31 +24,35 @@ actor Agent: Service {
   let configuration: AgentConfiguration
   let enforcer: Enforcer
   let revocation: RevocationPass
-  let scanner: CgroupScanner
+  let tags: CgroupTags
+  let desk: SourceDesk
   let logger: Logger
   let reportFile: ReportFile
-  private let pipeline: FlowPipeline
-  private let changes: Changes
+  let pipeline: FlowPipeline
+  let changes: Changes
 
-  /// The rules by which workloads are known: those of the policy in force.
-  var classifier = Classifier(rules: [])
+  /// Every cgroup and what it is labelled with, by the rules of the policy in force.
+  var tracker: WorkloadTracker
+  /// Whether what is in force may differ from what the tracker knows.
+  var mustPublishAll = true
   /// The documents in force that came from `configuration.policy`: what need not be applied again.
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
   var workloadWarnings: [String] = []
-  /// Workloads as last published.
-  var workloads: [WorkloadInstance] = []
   var report: AgentReport
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
-    scanner: CgroupScanner, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    tracker: WorkloadTracker, desk: SourceDesk, report: AgentReport,
+    reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
     self.revocation = revocation
-    self.scanner = scanner
+    self.tracker = tracker
+    self.desk = desk
+    tags = CgroupTags(root: tracker.root)
     self.report = report
     self.reportFile = reportFile
     self.changes = changes
@@ -65,13 +69,14 @@ actor Agent: Service {
     if before.attached, !before.sources.isEmpty,
       let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
     {
-      classifier = Classifier(rules: parsed.policy.workloads)
+      tracker.remember(before.workloads)
+      _ = tracker.use(Classifier(rules: parsed.policy.workloads))
       sourcesInForce = before.sources
-      workloads = before.workloads
       await publishNames()
     }
+    attend(to: try tracker.rescan())
     await reloadPolicy()
-    await reconcileWorkloads()
+    await followWorkloads()
     let after = await enforcer.snapshot
     guard after.attached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
@@ -87,7 +92,7 @@ actor Agent: Service {
       changes.begin(change)
       switch change {
       case .policy: await reloadPolicy()
-      case .workloads: await reconcileWorkloads()
+      case .workloads: await followWorkloads()
       case .call(let call):
         let response = await respond(to: call.request)
         call.answer(response)

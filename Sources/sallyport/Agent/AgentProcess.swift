@@ -28,13 +28,15 @@ struct AgentProcess {
       settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize), processes: LiveProcesses(),
       logger: logger)
     let changes = Changes()
+    let sources: [any LabelSource] = []
+    let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     let report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
-      pipeline: pipeline, scanner: CgroupScanner(root: root), report: report,
+      pipeline: pipeline, tracker: WorkloadTracker(root: root, sources: sources), desk: desk, report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }
@@ -55,9 +57,9 @@ struct AgentProcess {
     _ sweep: ConversationSweep, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
-      agent, CgroupWatcher(watcher: WorkloadWatcher(root: root), changes: changes, logger: logger),
+      agent, WorkloadFollower(watcher: WorkloadWatcher(root: root), desk: agent.desk, changes: changes, logger: logger),
       HangupListener(changes: changes),
-      ProcessPoller(isNeeded: { await agent.classifier.needsProcesses }, changes: changes),
+      ProcessPoller(isNeeded: { await agent.tracker.classifier.needsProcesses }, changes: changes),
       ControlListener(calls: calls, changes: changes), sweep,
     ]
     if let policy = configuration.policy {

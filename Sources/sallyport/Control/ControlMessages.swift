@@ -1,5 +1,6 @@
 // What is said over the control socket: one JSON object a line, one request and one answer a connection.
 internal import Enforcement
+internal import Workloads
 
 /// A request to the running agent.
 struct ControlRequest: Codable, Sendable {
@@ -13,6 +14,8 @@ struct ControlRequest: Codable, Sendable {
     case reload
     /// Label a cgroup; answered once that is enforced.
     case labelWorkload = "workload.label"
+    /// Say which source gave which label to a process or cgroup.
+    case explainWorkload = "workload.explain"
     /// End enforcement, leave nothing, and stop.
     case detach
   }
@@ -21,6 +24,8 @@ struct ControlRequest: Codable, Sendable {
   /// `policy.apply`: the documents.
   var sources: [PolicySource]?
   /// `workload.label`: the path of the cgroup below the root of the hierarchy.
+  ///
+  /// `workload.explain`: that, or a process id.
   var cgroup: String?
   /// `workload.label`: the tag as it is written on the cgroup.
   var tag: String?
@@ -42,6 +47,8 @@ struct ControlResponse: Codable, Sendable {
   var revoked: Int?
   /// What people should know.
   var warnings: [String] = []
+  /// `workload.explain`: what is known.
+  var explanation: WorkloadExplanation?
   /// `status`: how the agent is.
   var agent: AgentReport?
 }

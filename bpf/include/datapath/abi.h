@@ -8,7 +8,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define SP_ABI_VERSION 1u
+#define SP_ABI_VERSION 2u
 
 /* ---- Limits ---------------------------------------------------------------------------------------------------- */
 
@@ -47,6 +47,10 @@ enum sp_decided_by {
 	SP_BY_EXCLUDED = 4, /* neighbour discovery, MLD, PTB, time exceeded */
 	SP_BY_INVALID = 5,  /* the packet's headers cannot be read, or it is a fragment without its transport header */
 	SP_BY_ERROR = 6,    /* a table that must be there is not: refused */
+	/* The subject is a cgroup without labels below a workload with SP_WORKLOAD_REJECT_CHILDREN: refused whatever policy
+	 * says. The record's workload is the one above it.
+	 */
+	SP_BY_UNLABELLED = 7,
 };
 
 /* How the other end's identity is known. */
@@ -73,15 +77,22 @@ enum sp_record_kind {
 #define SP_RECORD_FAILED 8u    /* close of a connection that never was established */
 
 /* Flags of struct sp_workload. */
-#define SP_WORKLOAD_OBSERVE 1u /* verdicts on this workload are reported and not applied */
+#define SP_WORKLOAD_OBSERVE 1u	       /* verdicts on this workload are reported and not applied */
+#define SP_WORKLOAD_REJECT_CHILDREN 2u /* cgroups below it that have no labels of their own are not it: refused */
+
+/* Flags of struct sp_control. */
+#define SP_CONTROL_RETAGGED 1u /* sockets may be in sp_retag; set before the first one is */
+
+/* Flags of struct sp_retag. */
+#define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
 
 /* Flags of struct sp_sender. */
 #define SP_SENDER_AMBIGUOUS 1u /* two workloads sent the same tuple: the receiver must not choose */
 
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
-#define SP_COUNT_OBSERVED 14u /* an observed rule or workload would have changed the outcome */
-#define SP_COUNT_REVOKED 15u  /* conversations ended because policy no longer allows them */
-#define SP_COUNTS 16u
+#define SP_COUNT_OBSERVED 30u /* an observed rule or workload would have changed the outcome */
+#define SP_COUNT_REVOKED 31u  /* conversations ended because policy no longer allows them */
+#define SP_COUNTS 32u
 
 /* Counters of the datapath itself (struct sp_stats). */
 enum sp_stat {
@@ -121,7 +132,7 @@ _Static_assert(sizeof(struct sp_config) == 24, "sp_config");
 
 struct sp_control {
 	__u32 levels; /* bit n: a labelled cgroup may exist at level n; set before the row is written */
-	__u32 pad;
+	__u32 flags;  /* SP_CONTROL_… */
 };
 _Static_assert(sizeof(struct sp_control) == 8, "sp_control");
 
@@ -132,6 +143,18 @@ struct sp_workload {
 	__u32 flags;	/* SP_WORKLOAD_… */
 };
 _Static_assert(sizeof(struct sp_workload) == 8, "sp_workload");
+
+/* ---- sp_retag: socket storage, inherited by accepted sockets ---------------------------------------------------- */
+
+/* Whom a socket speaks for since its holder has moved; without it, or when that workload has no row any more, it speaks
+ * for the cgroup that made it.
+ */
+struct sp_retag {
+	__u64 workload; /* cgroup id, 0 = host */
+	__u32 flags;	/* SP_RETAG_… */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_retag) == 16, "sp_retag");
 
 /* ---- sp_classes: array, index = slot × SP_IDENTITY_CAPACITY + identity ------------------------------------------- */
 
@@ -265,7 +288,7 @@ _Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
 struct sp_counts {
 	__u64 n[2][SP_COUNTS];
 };
-_Static_assert(sizeof(struct sp_counts) == 256, "sp_counts");
+_Static_assert(sizeof(struct sp_counts) == 512, "sp_counts");
 
 /* ---- sp_stats: per-CPU array of one --------------------------------------------------------------------------------- */
 
