@@ -1,5 +1,4 @@
 // The container runtime interface (CRI) as far as labels need it: what containerd and CRI-O tell the kubelet.
-internal import NIOCore
 internal import SwiftProtobuf
 
 /// Asks one runtime about containers and pods.

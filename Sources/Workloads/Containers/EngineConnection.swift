@@ -9,7 +9,7 @@ enum EngineFailure: Error, Equatable, CustomStringConvertible {
   /// Nobody listens.
   case unreachable(String)
   /// Nothing came in time.
-  case slow(seconds: Int64)
+  case slow(Duration)
   /// The connection ended before the answer.
   case closed
   /// The answer is larger than any that is expected.
@@ -24,7 +24,7 @@ enum EngineFailure: Error, Equatable, CustomStringConvertible {
   var description: String {
     switch self {
     case .unreachable(let reason): "cannot connect: \(reason)"
-    case .slow(let seconds): "no answer within \(seconds) s"
+    case .slow(let limit): "no answer within \(limit.formatted)"
     case .closed: "closed the connection before the answer was complete"
     case .tooLarge(let bytes): "the answer exceeds \(bytes >> 10) KiB"
     case .garbled(let reason): "not the expected answer: \(reason)"
@@ -39,9 +39,9 @@ struct EngineSocket: Sendable {
   /// Where it is.
   var path: String
   /// How long connecting may take: the kernel does it at once unless the engine does not accept.
-  var connectWithin: TimeAmount = .seconds(2)
+  var connectWithin: Duration = .seconds(2)
   /// How long an answer may take: an engine that starts containers takes its own locks, and seconds are normal under load.
-  var answerWithin: TimeAmount = .seconds(5)
+  var answerWithin: Duration = .seconds(5)
   /// How many bytes an answer may have; the largest seen, of a container with hundreds of mounts, is 200 KiB.
   var largest = 8 << 20
 
@@ -54,18 +54,18 @@ struct EngineSocket: Sendable {
   ///
   /// - Parameter within: how long until the promise must be kept; nil for streams, whose handlers bound themselves.
   func exchange<Answer: Sendable>(
-    within limit: TimeAmount?,
+    within limit: Duration?,
     _ prepare: @escaping @Sendable (any Channel, EventLoopPromise<Answer>) throws -> Void
   ) async throws(EngineFailure) -> Answer {
     let promise = Self.loop.makePromise(of: Answer.self)
-    let connecting = ClientBootstrap(group: Self.loop).connectTimeout(connectWithin)
+    let connecting = ClientBootstrap(group: Self.loop).connectTimeout(TimeAmount(connectWithin))
       .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try prepare(channel, promise) } }
       .connect(unixDomainSocketPath: path)
     connecting.whenFailure { promise.fail(EngineFailure.unreachable(Self.reason($0))) }
     // However it ends, the connection ends with it.
     promise.futureResult.whenComplete { _ in connecting.whenSuccess { $0.close(promise: nil) } }
     let deadline = limit.map { limit in
-      Self.loop.scheduleTask(in: limit) { promise.fail(EngineFailure.slow(seconds: limit.nanoseconds / 1_000_000_000)) }
+      Self.loop.scheduleTask(in: TimeAmount(limit)) { promise.fail(EngineFailure.slow(limit)) }
     }
     defer { deadline?.cancel() }
     return try await EngineSocket.wait(promise)
@@ -87,9 +87,9 @@ struct EngineSocket: Sendable {
   }
 
   /// Waits without work; ends early when the task is cancelled.
-  static func pause(_ time: TimeAmount) async {
+  static func pause(_ time: Duration) async {
     let promise = loop.makePromise(of: Void.self)
-    let alarm = loop.scheduleTask(in: time) { promise.succeed(()) }
+    let alarm = loop.scheduleTask(in: TimeAmount(time)) { promise.succeed(()) }
     defer { alarm.cancel() }
     try? await wait(promise)
   }
@@ -97,5 +97,13 @@ struct EngineSocket: Sendable {
   static func reason(_ error: any Error) -> String {
     if let error = error as? IOError { return KernelError.describe(Errno(rawValue: error.errnoCode)) }
     return String(String(describing: error).prefix(120))
+  }
+}
+
+extension Duration {
+  /// `5 s`, or `300 ms` below a second.
+  fileprivate var formatted: String {
+    let (seconds, attoseconds) = components
+    return seconds > 0 ? "\(seconds) s" : "\(attoseconds / 1_000_000_000_000_000) ms"
   }
 }

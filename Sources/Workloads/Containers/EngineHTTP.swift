@@ -49,7 +49,7 @@ private final class WholeAnswer: ChannelInboundHandler {
   private let largest: Int
   private let promise: EventLoopPromise<[UInt8]?>
   private var status = 0
-  private var body: [UInt8] = []
+  private var body = ByteBuffer()
 
   init(_ target: String, largest: Int, _ promise: EventLoopPromise<[UInt8]?>) {
     self.target = target
@@ -62,17 +62,17 @@ private final class WholeAnswer: ChannelInboundHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
     case .head(let head): status = Int(head.status.code)
-    case .body(let part):
-      guard body.count + part.readableBytes <= largest else {
+    case .body(var part):
+      guard body.readableBytes + part.readableBytes <= largest else {
         promise.fail(EngineFailure.tooLarge(bytes: largest))
         return
       }
-      body.append(contentsOf: part.readableBytesView)
+      body.writeBuffer(&part)
     case .end:
       switch status {
-      case 200: promise.succeed(body)
+      case 200: promise.succeed(Array(body.readableBytesView))
       case 404: promise.succeed(nil)
-      default: promise.fail(EngineFailure.refused(status: status, firstLine(body)))
+      default: promise.fail(EngineFailure.refused(status: status, firstLine(Array(body.readableBytesView))))
       }
     }
   }
@@ -87,15 +87,15 @@ private final class LineAnswer: ChannelInboundHandler {
   typealias OutboundOut = HTTPClientRequestPart
   private let target: String
   private let largest: Int
-  private let limit: TimeAmount
+  private let limit: Duration
   private let promise: EventLoopPromise<Void>
   private let opened: @Sendable () -> Void
   private let line: @Sendable ([UInt8]) -> Void
-  private var pending: [UInt8] = []
+  private var pending = ByteBuffer()
   private var deadline: Scheduled<Void>?
 
   init(
-    _ target: String, largest: Int, within limit: TimeAmount, _ promise: EventLoopPromise<Void>,
+    _ target: String, largest: Int, within limit: Duration, _ promise: EventLoopPromise<Void>,
     opened: @escaping @Sendable () -> Void, line: @escaping @Sendable ([UInt8]) -> Void
   ) {
     self.target = target
@@ -109,9 +109,7 @@ private final class LineAnswer: ChannelInboundHandler {
   func channelActive(context: ChannelHandlerContext) {
     // Only the head is bounded in time: no event may happen for days.
     let (promise, limit) = (promise, limit)
-    deadline = context.eventLoop.scheduleTask(in: limit) {
-      promise.fail(EngineFailure.slow(seconds: limit.nanoseconds / 1_000_000_000))
-    }
+    deadline = context.eventLoop.scheduleTask(in: TimeAmount(limit)) { promise.fail(EngineFailure.slow(limit)) }
     send(target, context)
   }
 
@@ -124,14 +122,18 @@ private final class LineAnswer: ChannelInboundHandler {
         return
       }
       opened()
-    case .body(let part):
-      pending.append(contentsOf: part.readableBytesView)
-      while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
-        let whole = Array(pending[..<end])
-        pending.removeSubrange(...end)
-        if !whole.isEmpty { line(whole) }
+    case .body(var part):
+      // What waits holds no newline: looking at it again with every part would be quadratic.
+      while let length = part.readableBytesView.firstIndex(of: UInt8(ascii: "\n")).map({ $0 - part.readerIndex }),
+        var end = part.readSlice(length: length)
+      {
+        part.moveReaderIndex(forwardBy: 1)
+        pending.writeBuffer(&end)
+        if pending.readableBytes > 0 { line(Array(pending.readableBytesView)) }
+        pending.clear()
       }
-      if pending.count > largest { promise.fail(EngineFailure.tooLarge(bytes: largest)) }
+      pending.writeBuffer(&part)
+      if pending.readableBytes > largest { promise.fail(EngineFailure.tooLarge(bytes: largest)) }
     case .end: promise.fail(EngineFailure.closed)
     }
   }

@@ -21,13 +21,15 @@ struct GRPCConnection: Sendable {
   /// Connects; `close` must follow.
   static func open(_ socket: EngineSocket) async throws(EngineFailure) -> GRPCConnection {
     do {
-      let (channel, streams) = try await ClientBootstrap(group: EngineSocket.loop).connectTimeout(socket.connectWithin)
-        .connect(unixDomainSocketPath: socket.path) { channel in
-          channel.configureHTTP2Pipeline(
-            mode: .client, connectionConfiguration: .init(), streamConfiguration: .init(),
-            inboundStreamInitializer: { $0.close() }
-          ).map { (channel, $0) }
-        }
+      let (channel, streams) = try await ClientBootstrap(group: EngineSocket.loop).connectTimeout(
+        TimeAmount(socket.connectWithin)
+      )
+      .connect(unixDomainSocketPath: socket.path) { channel in
+        channel.configureHTTP2Pipeline(
+          mode: .client, connectionConfiguration: .init(), streamConfiguration: .init(),
+          inboundStreamInitializer: { $0.close() }
+        ).map { (channel, $0) }
+      }
       return GRPCConnection(channel: channel, streams: streams, socket: socket)
     } catch {
       throw .unreachable(EngineSocket.reason(error))
@@ -62,8 +64,8 @@ struct GRPCConnection: Sendable {
     opening.futureResult.whenFailure { promise.fail(EngineFailure.garbled(EngineSocket.reason($0))) }
     promise.futureResult.whenComplete { _ in opening.futureResult.whenSuccess { $0.close(promise: nil) } }
     let limit = socket.answerWithin
-    let deadline = channel.eventLoop.scheduleTask(in: limit) {
-      promise.fail(EngineFailure.slow(seconds: limit.nanoseconds / 1_000_000_000))
+    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limit)) {
+      promise.fail(EngineFailure.slow(limit))
     }
     defer { deadline.cancel() }
     return try await EngineSocket.wait(promise)
@@ -78,7 +80,7 @@ private final class UnaryCall: ChannelInboundHandler {
   private let message: [UInt8]
   private let largest: Int
   private let promise: EventLoopPromise<[UInt8]>
-  private var body: [UInt8] = []
+  private var body = ByteBuffer()
 
   init(
     _ method: String, _ message: [UInt8], metadata: [(String, String)], largest: Int,
@@ -114,11 +116,11 @@ private final class UnaryCall: ChannelInboundHandler {
         finish(Int(status), frame.headers.first(name: "grpc-message") ?? "")
       }
     case .data(let frame):
-      guard case .byteBuffer(let part) = frame.data, body.count + part.readableBytes <= largest else {
+      guard case .byteBuffer(var part) = frame.data, body.readableBytes + part.readableBytes <= largest else {
         promise.fail(EngineFailure.tooLarge(bytes: largest))
         return
       }
-      body.append(contentsOf: part.readableBytesView)
+      body.writeBuffer(&part)
     case .rstStream, .goAway: promise.fail(EngineFailure.closed)
     default: break
     }
@@ -129,11 +131,10 @@ private final class UnaryCall: ChannelInboundHandler {
     guard status == 0 else {
       return promise.fail(EngineFailure.refused(status: GRPCConnection.statusBase + status, String(reason.prefix(200))))
     }
-    let length = body.dropFirst().prefix(4).reduce(0) { $0 << 8 | Int($1) }
-    guard body.count >= 5, body[0] == 0, body.count == 5 + length else {
-      return promise.fail(EngineFailure.garbled("no single message"))
-    }
-    promise.succeed(Array(body.dropFirst(5)))
+    guard body.readInteger(as: UInt8.self) == 0, let length = body.readInteger(as: UInt32.self),
+      body.readableBytes == Int(length)
+    else { return promise.fail(EngineFailure.garbled("no single message")) }
+    promise.succeed(Array(body.readableBytesView))
   }
 
   func channelInactive(context: ChannelHandlerContext) { promise.fail(EngineFailure.closed) }

@@ -1,5 +1,4 @@
 // Stays connected to something that comes and goes, and says when it is gone.
-internal import NIOCore
 internal import Synchronization
 
 /// How an engine that is away is tried again.
@@ -13,9 +12,9 @@ struct Reconnection: Sendable {
   /// Whether a missing engine is worth a word: on a host that has none installed it is not.
   var isExpected: @Sendable () -> Bool
   /// The first delay, doubled after each failure.
-  var first: TimeAmount = .milliseconds(100)
+  var first: Duration = .milliseconds(100)
   /// The longest delay.
-  var longest: TimeAmount = .seconds(30)
+  var longest: Duration = .seconds(30)
 
   /// Runs `session` again and again until the task is cancelled.
   ///
