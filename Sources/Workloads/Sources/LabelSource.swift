@@ -35,12 +35,22 @@ public struct SourceLabels: Sendable, Equatable {
   /// Whether verdicts on the workload are only reported.
   public var observe: Bool
 
+  /// Whether traffic of cgroups below it that have no labels of their own is refused.
+  public var rejectsUnlabelledChildren: Bool
+  /// What is odd about it and people should know, one line each.
+  public var warnings: [String]
+
   /// Takes all its parts.
-  public init(_ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false) {
+  public init(
+    _ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false,
+    rejectsUnlabelledChildren: Bool = false, warnings: [String] = []
+  ) {
     self.labels = labels
     self.name = name
     self.makesWorkload = makesWorkload
     self.observe = observe
+    self.rejectsUnlabelledChildren = rejectsUnlabelledChildren
+    self.warnings = warnings
   }
 }
 
