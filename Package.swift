@@ -54,7 +54,10 @@ let package = Package(
     // Every byte that crosses between kernel and Swift, and the prebuilt programs; only Enforcement imports it.
     .target(
       name: "CDatapath", path: "bpf",
-      exclude: ["README.md", "lib", "maps.h", "cgroup.bpf.c", "prebuilt/cgroup.bpf.o", "prebuilt/MANIFEST"],
+      exclude: [
+        "README.md", "lib", "maps.h", "cgroup.bpf.c", "workload.bpf.c", "prebuilt/cgroup.bpf.o",
+        "prebuilt/workload.bpf.o", "prebuilt/MANIFEST",
+      ],
       sources: ["prebuilt/object.c"], publicHeadersPath: "include"),
 
     // Pure: labels, identities, selectors, rules; the verdict; the compiler to tables.
@@ -106,7 +109,7 @@ let package = Package(
     .executableTarget(
       name: "sallyport-bench",
       dependencies: [
-        "Policy", "Kernel", "BPF", "Enforcement", system, logging,
+        "Policy", "Kernel", "BPF", "Enforcement", "Workloads", system, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),

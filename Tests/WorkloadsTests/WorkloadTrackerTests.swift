@@ -119,7 +119,7 @@ import Workloads
       #expect(tracker.workloads.map(\.cgroup) == [cgroup.id])
       try cgroup.kill()
       _ = try child.wait()
-      _ = try tracker.apply([.exited(cgroup.id, ProcessID(rawValue: 1))])
+      _ = try tracker.apply([.exited(cgroup.id, ProcessEnd(process: ProcessID(rawValue: 1), time: 0))])
       #expect(tracker.workloads.isEmpty)
     }
   }

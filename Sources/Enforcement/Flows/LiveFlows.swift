@@ -137,7 +137,8 @@ public final class LiveFlows: Sendable {
   public func mentions(_ workloads: Set<CgroupID>) -> Bool {
     state.withLock { state in
       state.contains { flow in
-        workloads.contains(CgroupID(rawValue: flow.workload)) || workloads.contains(CgroupID(rawValue: flow.peerWorkload))
+        workloads.contains(CgroupID(rawValue: flow.workload))
+          || workloads.contains(CgroupID(rawValue: flow.peerWorkload))
       }
     }
   }

@@ -42,8 +42,9 @@ public struct CgroupTags: Sendable {
   ///
   /// One whose maker still lives stays although it is empty: its maker is about to move in.
   public func removeIfAbandoned(_ id: CgroupID) -> Bool {
-    guard id != root.id, let cgroup = try? root.hierarchy.directory(id: id), case .success(let tag?) = Self.read(cgroup),
-      let owner = tag.transientOwner, (try? cgroup.isEmpty()) == true, !Self.isAlive(owner)
+    guard id != root.id, let cgroup = try? root.hierarchy.directory(id: id),
+      case .success(let tag?) = Self.read(cgroup), let owner = tag.transientOwner,
+      (try? cgroup.isEmpty()) == true, !Self.isAlive(owner)
     else { return false }
     // Somebody may have entered in between: then the kernel says EBUSY, and it is not abandoned.
     return (try? cgroup.remove(within: 0)) != nil

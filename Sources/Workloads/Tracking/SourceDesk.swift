@@ -49,6 +49,9 @@ public actor SourceDesk {
   /// How each source is.
   public var conditions: [SourceCondition] { queues.map(\.condition) }
 
+  /// Whether nobody is being asked.
+  public var isIdle: Bool { queues.allSatisfy { $0.underWay == 0 && $0.waiting.isEmpty } }
+
   /// Asks every source that claims these cgroups.
   public func ask(about places: [CgroupPlace]) {
     for index in queues.indices {

@@ -148,8 +148,8 @@ public struct WorkloadTracker: Sendable {
       }
     }
     for id in crowded.sorted() {
-      guard let known = cgroups[id] else { look(at: id, &update); continue }
-      if classifier.needsProcesses(of: known.facts) { look(at: id, &update) }
+      let isOfInterest = cgroups[id].map { classifier.needsProcesses(of: $0.facts) } ?? true
+      if isOfInterest { look(at: id, &update) }
     }
     return update
   }
@@ -166,7 +166,8 @@ public struct WorkloadTracker: Sendable {
     self.classifier = classifier
     var update = TrackerUpdate()
     for (id, known) in cgroups {
-      if classifier.needsProcesses(of: known.facts) { look(at: id, &update) } else { decide(known.facts, known.faults, &update) }
+      let mustLook = classifier.needsProcesses(of: known.facts)
+      if mustLook { look(at: id, &update) } else { decide(known.facts, known.faults, &update) }
     }
     return update
   }
@@ -243,7 +244,7 @@ public struct WorkloadTracker: Sendable {
     if var workload = result.workload {
       workload.since = before?.since ?? earlier[id]?.since ?? 0
       let last = before ?? earlier[id]
-      if workload != last { workload.since = last?.labels == workload.labels ? workload.since : Clock.wallNanoseconds() }
+      if workload.labels != last?.labels { workload.since = Clock.wallNanoseconds() }
       result.workload = workload
     }
     cgroups[id] = TrackedCgroup(facts: facts, classification: result, faults: faults)

@@ -22,6 +22,13 @@ extension Agent {
         await reloadPolicy()
         if let error = report.policyError.first { throw Failure(error) }
       case .labelWorkload: try await label(request, &response)
+      case .explainWorkload:
+        let subject = request.cgroup ?? ""
+        if let pid = Int32(subject) {
+          response.explanation = try tracker.explain(ProcessID(rawValue: pid))
+        } else {
+          response.explanation = try tracker.explain(cgroup: subject)
+        }
       case .detach:
         try await enforcer.detach()
         logger.notice("detached: nothing is enforced")
@@ -35,7 +42,7 @@ extension Agent {
       report.failures += 1
       response.error = Agent.lines(of: error).joined(separator: "\n")
     }
-    if request.verb != .status { publishReport() }
+    await publishReport()
     response.agent = report
     return response
   }

@@ -28,7 +28,7 @@ extension Agent {
       for line in report.policyError { logger.error("policy: \(line)") }
       logger.error("policy: refused; the policy before it stays in force")
     }
-    publishReport()
+    await publishReport()
   }
 
   /// Puts documents in force, labels workloads by them, and cuts what they no longer allow.
@@ -39,13 +39,13 @@ extension Agent {
     let isFirst = await !enforcer.isAttached
     if isFirst {
       // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.
-      try await enforce(tracker.use(Classifier(rules: parsed.policy.workloads)))
+      try await enforce(tracker.use(classifier(parsed.policy)))
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
     policyWarnings = parsed.warnings.map(\.description) + publication.warnings
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
-    let labelled = try await enforce(tracker.use(Classifier(rules: parsed.policy.workloads)))
+    let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
     publication.generation = labelled?.generation ?? publication.generation
     publication.rowsWritten += labelled?.rowsWritten ?? 0

@@ -1,5 +1,6 @@
 // How cgroups become workloads in force.
 internal import Enforcement
+internal import Evidence
 internal import Kernel
 internal import Logging
 internal import Workloads
@@ -7,23 +8,13 @@ internal import Workloads
 extension Agent {
   /// Deals with everything that was told about cgroups, processes and labels since the last time.
   func followWorkloads() async {
-    let told = changes.inbox.take()
     do {
-      var update = try tracker.apply(told.events)
-      for news in told.news { update.append(learn(news)) }
-      try await publish(update)
+      try await publish(tracker.empty(changes.inbox))
     } catch {
       report.failures += 1
       logger.error("workloads: \(error); the workloads before stay in force")
     }
-    publishReport()
-  }
-
-  private func learn(_ news: SourceNews) -> TrackerUpdate {
-    switch news {
-    case .answer(let place, let source, let labels): tracker.learn(labels, from: source, about: place.cgroup)
-    case .change(let change, let source): tracker.reconsider(change, of: source)
-    }
+    await publishReport()
   }
 
   /// Puts changes in force and cuts what they no longer allow; nil when nothing differs from what is in force.
@@ -79,7 +70,7 @@ extension Agent {
     let warnings = tracker.warnings
     guard warnings != workloadWarnings else { return }
     let known = Set(workloadWarnings)
-    for warning in warnings where !known.contains(warning) { logger.warning("workloads: \(warning)") }
+    for warning in warnings where !known.contains(warning) { logger.warning("workloads: \(warning.shownSafely)") }
     workloadWarnings = warnings
   }
 }

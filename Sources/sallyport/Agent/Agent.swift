@@ -25,6 +25,7 @@ actor Agent: Service {
   let enforcer: Enforcer
   let revocation: RevocationPass
   let tags: CgroupTags
+  let feed: EventFeed
   let desk: SourceDesk
   let logger: Logger
   let reportFile: ReportFile
@@ -41,15 +42,18 @@ actor Agent: Service {
   var policyWarnings: [String] = []
   var workloadWarnings: [String] = []
   var report: AgentReport
+  private var writtenReport: AgentReport?
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
-    tracker: WorkloadTracker, desk: SourceDesk, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, report: AgentReport,
+    reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
     self.revocation = revocation
     self.tracker = tracker
+    self.feed = feed
     self.desk = desk
     tags = CgroupTags(root: tracker.root)
     self.report = report
@@ -69,7 +73,7 @@ actor Agent: Service {
       let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
     {
       tracker.remember(before.workloads)
-      _ = tracker.use(Classifier(rules: parsed.policy.workloads))
+      _ = tracker.use(classifier(parsed.policy))
       sourcesInForce = before.sources
       await publishNames()
     }
@@ -101,14 +105,26 @@ actor Agent: Service {
     }
   }
 
+  /// What decides labels under a policy.
+  func classifier(_ policy: PolicySet) -> Classifier {
+    Classifier(rules: policy.workloads, ignoring: configuration.ignored)
+  }
+
   /// Tells the flow log what the numbers of the generation in force stand for.
   func publishNames() async {
     pipeline.publish(await enforcer.currentState)
   }
 
-  /// Says what went wrong, keeps it for `status`, and writes the report.
-  func publishReport() {
+  /// Says what went wrong, keeps it for `status`, and writes the report if it differs from the last one.
+  func publishReport() async {
     report.warnings = policyWarnings + workloadWarnings
+    report.events = feed.description
+    report.eventsLost = feed.counts?.lost ?? 0
+    report.sources = await desk.conditions.map {
+      SourceReport(name: $0.name, fault: $0.fault?.description, answered: $0.answered, failed: $0.failed)
+    }
+    guard report != writtenReport else { return }
+    writtenReport = report
     reportFile.write(report)
   }
 }

@@ -13,7 +13,7 @@ final class Changes: Sendable {
   /// What the agent's loop reads.
   let stream: AsyncStream<Change>
   /// What `.workloads` is about.
-  let inbox = Inbox()
+  let inbox = WorkloadInbox()
   private let continuation: AsyncStream<Change>.Continuation
   private let policyWaits = Atomic<Bool>(false)
   private let workloadsWait = Atomic<Bool>(false)
@@ -50,34 +50,6 @@ final class Changes: Sendable {
     case .policy: policyWaits.store(false, ordering: .releasing)
     case .workloads: workloadsWait.store(false, ordering: .releasing)
     case .call: break
-    }
-  }
-}
-
-/// What was told about workloads and nobody looked at yet; bounded, whatever forks out there.
-final class Inbox: Sendable {
-  private struct Contents {
-    var events: [WorkloadEvent] = []
-    var news: [SourceNews] = []
-  }
-
-  private let contents = Mutex(Contents())
-  /// A look at everything costs about as much as these one by one.
-  private static let limit = 65536
-
-  func put(_ events: [WorkloadEvent]) {
-    contents.withLock { contents in
-      contents.events += events
-      if contents.events.count > Self.limit { contents.events = [.unknown] }
-    }
-  }
-
-  func put(_ news: SourceNews) { contents.withLock { $0.news.append(news) } }
-
-  func take() -> (events: [WorkloadEvent], news: [SourceNews]) {
-    contents.withLock { contents in
-      defer { contents = Contents() }
-      return (contents.events, contents.news)
     }
   }
 }
@@ -122,35 +94,19 @@ struct PolicyWatcher: Service {
     | UInt32(IN_MOVE_SELF)
 }
 
-/// Follows what the kernel and the sources of labels tell.
-struct WorkloadFollower: Service {
-  let watcher: WorkloadWatcher
+/// Asks sources of labels, and follows what they tell.
+struct SourceFollower: Service {
   let desk: SourceDesk
-  let changes: Changes
-  let logger: Logger
 
   func run() async throws {
-    await cancelWhenGracefulShutdown { [watcher, desk, changes, logger] in
-      await withDiscardingTaskGroup { group in
-        group.addTask { await desk.run() }
-        group.addTask {
-          do {
-            try await watcher.run { changes.announce([.unknown]) }
-          } catch {
-            // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
-            logger.error("\(error); looking at all cgroups every second from now on")
-            for await _ in Ticker.every(.seconds(1)) { changes.announce([.unknown]) }
-          }
-        }
-      }
-    }
+    await cancelWhenGracefulShutdown { [desk] in await desk.run() }
   }
 }
 
-/// Announces a look at all cgroups once a second: processes that start another program make no inotify event.
-struct ProcessPoller: Service {
-  let isNeeded: @Sendable () async -> Bool
+/// Announces a look at all cgroups once a second, where nothing tells of what happens in them.
+struct Poller: Service {
   let changes: Changes
+  let isNeeded: @Sendable () async -> Bool
 
   func run() async throws {
     for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() where await isNeeded() {
