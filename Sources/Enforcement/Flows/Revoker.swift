@@ -113,9 +113,10 @@ extension Revoker {
   ///
   /// `cgroups` are those whose subject is another one now: the labelled ones, also those that lost their labels, and what
   /// is below them without labels of its own. `namespaces` are all that policed processes live in, as for a whole pass:
-  /// the other ends may be in any. The kernel walks all sockets of each namespace three times (0.1 µs a socket), but tells
-  /// only of the cgroups' own, of what is connected to them, and of listeners; the rest is never seen here. Once a
-  /// socket was retagged, or with very many cgroups or connections, it is a whole pass.
+  /// the other ends may be in any. The kernel walks its table of sockets once for each namespace, and once more if
+  /// there are connections (a whole pass walks it once), but tells only of the cgroups' own sockets, of what is connected
+  /// to them, and of listeners; the rest is never seen here. Once a socket was retagged, or with very many cgroups or
+  /// connections, it is a whole pass.
   public func revoke(
     by rules: RevocationRules, in namespaces: [NetworkNamespace], affecting cgroups: Set<CgroupID>,
     report: ([RevokedFlow]) -> Void = { _ in }
@@ -151,6 +152,8 @@ extension Revoker {
       destinations.insert(SocketAddress(high: address.high, low: address.low, port: 0))
     }
     guard destinations.count <= SocketFilter.limit else { return nil }
+    // Nobody is at the other end: what a cgroup that was just made usually is.
+    guard !destinations.isEmpty else { return Array(found.values) }
     for (index, namespace) in namespaces.enumerated() {
       let diagnostics = try SocketDiagnostics.open(in: namespace)
       note(try diagnostics.list(where: .destinations(destinations)), index)
