@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -27,6 +28,9 @@
 #ifndef CLONE_NEWNET
 #define CLONE_NEWNET 0x40000000
 #endif
+
+// Kernel 5.8; glibc's own header does not name it.
+#define SP_STATX_MNT_ID 0x1000
 
 static int result(long rc) { return rc < 0 ? -errno : (int)rc; }
 
@@ -212,4 +216,78 @@ int sp_open_by_id(int mount_fd, uint64_t id) {
   } handle = {.head = {.handle_bytes = sizeof id, .handle_type = 0xfe}};  // FILEID_KERNFS
   memcpy(handle.head.f_handle, &id, sizeof id);
   return result(open_by_handle_at(mount_fd, &handle.head, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+#ifndef FAN_REPORT_PIDFD
+#define FAN_REPORT_PIDFD 0x80
+#endif
+#ifndef FAN_EVENT_INFO_TYPE_PIDFD
+#define FAN_EVENT_INFO_TYPE_PIDFD 4
+#endif
+struct pidfd_record {
+  uint8_t type, pad;
+  uint16_t length;
+  int32_t pidfd;
+};
+
+int sp_fanotify_exec_group(void) {
+  // Without an own bound on the queue: an event that does not fit is an exec that nobody holds. Each waiting process has
+  // one event, so the number of processes is the bound.
+  unsigned flags = FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS;
+  return result(fanotify_init(flags | FAN_REPORT_PIDFD, O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NOATIME));
+}
+int sp_fanotify_mark_exec(int group, const char *path) {
+  return result(fanotify_mark(group, FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, path));
+}
+int sp_fanotify_unmark_exec(int group, const char *path) {
+  return result(fanotify_mark(group, FAN_MARK_REMOVE, FAN_OPEN_EXEC_PERM, AT_FDCWD, path));
+}
+
+int sp_fanotify_read_exec(int group, struct sp_exec_event *events, int count) {
+  // Exactly as many records as fit: what is read must be answered, and each opens two descriptors.
+  enum { record = sizeof(struct fanotify_event_metadata) + sizeof(struct pidfd_record) };
+  char bytes[16 * record] __attribute__((aligned(8)));
+  if (count > 16) count = 16;
+  ssize_t n = read(group, bytes, (size_t)count * record);
+  if (n < 0) return errno == EAGAIN ? 0 : -errno;
+  int found = 0;
+  for (const char *at = bytes; n >= (ssize_t)sizeof(struct fanotify_event_metadata) && found < count;) {
+    struct fanotify_event_metadata head;
+    memcpy(&head, at, sizeof head);
+    if (head.event_len < sizeof head || head.event_len > (size_t)n) break;
+    struct sp_exec_event event = {.file = head.fd, .pidfd = -1, .pid = head.pid};
+    struct pidfd_record info;
+    if (head.event_len >= sizeof head + sizeof info) {
+      memcpy(&info, at + head.metadata_len, sizeof info);
+      if (info.type == FAN_EVENT_INFO_TYPE_PIDFD && info.pidfd >= 0) event.pidfd = info.pidfd;
+    }
+    if (head.mask & FAN_Q_OVERFLOW) event.file = -1;
+    events[found++] = event;
+    at += head.event_len;
+    n -= head.event_len;
+  }
+  return found;
+}
+
+int sp_fanotify_allow(int group, int file) {
+  struct fanotify_response answer = {.fd = file, .response = FAN_ALLOW};
+  return result(write(group, &answer, sizeof answer));
+}
+
+int sp_file_identity(int directory, const char *path, int follow, struct sp_file_identity *out) {
+  struct statx s;
+  // An empty path means the descriptor itself.
+  int flags = AT_STATX_DONT_SYNC | AT_EMPTY_PATH | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
+  if (statx(directory, path, flags, STATX_BASIC_STATS | SP_STATX_MNT_ID, &s) < 0) return -errno;
+  *out = (struct sp_file_identity){
+      .device = (uint64_t)s.stx_dev_major << 32 | s.stx_dev_minor,
+      .inode = s.stx_ino,
+      .size = s.stx_size,
+      .change_seconds = s.stx_ctime.tv_sec,
+      .change_nanoseconds = s.stx_ctime.tv_nsec,
+      .mode = s.stx_mode,
+      .links = s.stx_nlink,
+      .mount = s.stx_mask & SP_STATX_MNT_ID ? s.stx_mnt_id : 0,
+  };
+  return 0;
 }

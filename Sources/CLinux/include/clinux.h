@@ -6,6 +6,7 @@
 #include <sys/types.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -80,3 +81,33 @@ char *const *sp_environment(void);
 int sp_visit_every_cpu(void);
 // Opens what a file handle id (a cgroup's) stands for, through any descriptor on the same filesystem.
 int sp_open_by_id(int mount_fd, uint64_t id);
+
+// fanotify with permission events on exec; FAN_REPORT_PIDFD (kernel 5.15) is missing from older headers.
+int sp_fanotify_exec_group(void);
+// Adds or removes the mark on the inode that `path` leads to (symbolic links followed).
+int sp_fanotify_mark_exec(int group, const char *path);
+int sp_fanotify_unmark_exec(int group, const char *path);
+// One exec that waits for an answer; `pid` is 0 when it is in another pid namespace.
+struct sp_exec_event {
+  int file;    // open for reading, -1 = events were lost
+  int pidfd;   // -1 = the process is gone already
+  int pid;
+  int pad;
+};
+// Reads at most `count` events (16 at most) without blocking; 0 = none now. The caller owns the descriptors.
+int sp_fanotify_read_exec(int group, struct sp_exec_event *events, int count);
+// Lets the exec behind an event's file go on.
+int sp_fanotify_allow(int group, int file);
+
+// What identifies a file and its contents, from what the kernel has cached: never waits for a FUSE or network server.
+struct sp_file_identity {
+  uint64_t device;       // major << 32 | minor
+  uint64_t inode;
+  uint64_t size;         // bytes
+  int64_t change_seconds;
+  uint32_t change_nanoseconds;
+  uint32_t mode;         // type and permission bits
+  uint64_t links;
+  uint64_t mount;        // the mount's id in mountinfo; 0 before kernel 5.8
+};
+int sp_file_identity(int directory, const char *path, int follow, struct sp_file_identity *out);

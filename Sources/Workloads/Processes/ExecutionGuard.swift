@@ -1,0 +1,233 @@
+// Holds every exec of an executable that a rule names until the process is in its labelled cgroup.
+internal import CLinux
+internal import Glibc
+public import Kernel
+public import Policy
+internal import Synchronization
+internal import SystemPackage
+
+/// What the guard did so far.
+public struct ExecutionGuardCounters: Sendable, Equatable {
+  /// Execs that were held and decided about.
+  public var held: Int
+  /// Execs that were let through at once: another file by now, our own, or more than could be held.
+  public var passed: Int
+  /// Execs whose decision did not come in time; they were let go.
+  public var expired: Int
+
+  /// Takes all its parts.
+  public init(held: Int = 0, passed: Int = 0, expired: Int = 0) {
+    self.held = held
+    self.passed = passed
+    self.expired = expired
+  }
+}
+
+/// A running guard: without it a process is moved after it began, and its first packets are its parent's.
+///
+/// Only the inodes of named executables are marked; every other exec on the host costs nothing. The marks follow when
+/// files are replaced or directories change: an exec in the fraction of a millisecond between is placed after it
+/// began, as without a guard. Rules that name no executable (only users, groups, digests) are not guarded, nor are
+/// patterns that begin with `**`: see `uncovered`.
+public final class ExecutionGuard: Sendable {
+  /// The bounds of the guard.
+  public struct Limits: Sendable {
+    /// How long an exec waits at most, then it is let go.
+    public var wait: Duration = .seconds(1)
+    /// How many wait in this process at once, two descriptors each; more wait in the kernel.
+    public var held = 128
+
+    /// The defaults.
+    public init() {}
+  }
+
+  private let shared: SharedState
+  private let marks: ExecutionMarks
+  private let thread: Mutex<DedicatedThread?>
+
+  /// Marks what the patterns name and starts.
+  ///
+  /// `decide` is called on the guard's own thread, for each exec of a file whose path matches a pattern: it must hand
+  /// the work on. `expired` is called with what was let go without a decision. `exempts` says which processes are
+  /// never held: without it, this process and what it starts itself, for which nobody could decide.
+  ///
+  /// - Throws: EPERM or EINVAL where there are no permission events: place processes after they began, then.
+  public static func start(
+    _ patterns: [Glob], limits: Limits = Limits(), exempts: (@Sendable (ProcessProgram, ProcessID) -> Bool)? = nil,
+    expired: @escaping @Sendable (ProcessTraits) -> Void = { _ in },
+    decide: @escaping @Sendable (PendingExecution) -> Void
+  ) throws(KernelError) -> ExecutionGuard {
+    let permissions = try ExecutionPermissions()
+    let event = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+    let wake = OwnedDescriptor(adopting: try check(event < 0 ? -errno : event, "create", "eventfd"))
+    let shared = SharedState(permissions: permissions, wake: wake)
+    let marks = ExecutionMarks(permissions: permissions)
+    try marks.set(patterns)
+    let loop = GuardLoop(
+      shared: shared, marks: marks, limits: limits, exempts: exempts ?? Self.isOurs, expired: expired, decide: decide)
+    let thread = try DedicatedThread.start("exec-guard") { loop.run() }
+    return ExecutionGuard(shared: shared, marks: marks, thread: thread)
+  }
+
+  private init(shared: SharedState, marks: ExecutionMarks, thread: consuming DedicatedThread) {
+    self.shared = shared
+    self.marks = marks
+    self.thread = Mutex(thread)
+  }
+
+  deinit { stop() }
+
+  /// This process and its children: they would wait for a decision that waits for them.
+  private static func isOurs(_ program: ProcessProgram, _ id: ProcessID) -> Bool {
+    id == .current || program.parent == .current
+  }
+
+  /// What was done so far.
+  public var counters: ExecutionGuardCounters { shared.counters.withLock { $0 } }
+  /// Patterns that are not guarded, with the reason, one line each.
+  public var uncovered: [String] { marks.uncovered }
+  /// The executables that are marked now, sorted.
+  public var executables: [String] { marks.executables }
+
+  /// Guards other patterns from now on; execs that wait keep waiting for their decision.
+  public func guardOnly(_ patterns: [Glob]) throws(KernelError) { try marks.set(patterns) }
+
+  /// Marks follow the files until the task is cancelled; `report` is told when they cannot.
+  public func follow(report: @escaping @Sendable (KernelError?) -> Void) async { await marks.follow(report) }
+
+  /// Ends it: what waits goes on. The second call does nothing.
+  public func stop() {
+    guard let running = thread.withLock({ $0.take() }) else { return }
+    shared.isStopped.store(true, ordering: .releasing)
+    shared.wakeUp()
+    running.join()
+  }
+}
+
+/// What the guard's thread and everybody else share.
+final class SharedState: Sendable {
+  let permissions: ExecutionPermissions
+  let wake: OwnedDescriptor
+  let isStopped = Atomic<Bool>(false)
+  let counters = Mutex(ExecutionGuardCounters())
+
+  init(permissions: ExecutionPermissions, wake: consuming OwnedDescriptor) {
+    self.permissions = permissions
+    self.wake = wake
+  }
+
+  func wakeUp() {
+    var one: UInt64 = 1
+    _ = unsafe write(wake.raw, &one, 8)
+  }
+}
+
+/// The loop of the guard's thread; belongs to that thread alone.
+private final class GuardLoop {
+  private let shared: SharedState
+  private let marks: ExecutionMarks
+  private let limits: ExecutionGuard.Limits
+  private let exempts: @Sendable (ProcessProgram, ProcessID) -> Bool
+  private let expired: @Sendable (ProcessTraits) -> Void
+  private let decide: @Sendable (PendingExecution) -> Void
+  private let accounts = AccountNames()
+  /// In the order of their deadlines.
+  private var waiting: [(entry: HeldEntry, traits: ProcessTraits)] = []
+
+  init(
+    shared: SharedState, marks: ExecutionMarks, limits: ExecutionGuard.Limits,
+    exempts: @escaping @Sendable (ProcessProgram, ProcessID) -> Bool,
+    expired: @escaping @Sendable (ProcessTraits) -> Void, decide: @escaping @Sendable (PendingExecution) -> Void
+  ) {
+    self.shared = shared
+    self.marks = marks
+    self.limits = limits
+    self.exempts = exempts
+    self.expired = expired
+    self.decide = decide
+  }
+
+  func run() {
+    while !shared.isStopped.load(ordering: .acquiring) {
+      waitForEvents()
+      waiting.removeAll { $0.entry.hasAnswer }
+      if letGoOfLate() { drain() }
+      let room = limits.held - waiting.count
+      guard room > 0 else { continue }
+      do throws(KernelError) {
+        _ = try shared.permissions.read(upTo: room) { consider($0) }
+      } catch {
+        // Nothing can be read for lack of descriptors or memory: what could not be delivered was refused by the kernel.
+        shared.counters.withLock { $0.passed += 1 }
+      }
+    }
+    for (entry, _) in waiting { entry.allow() }
+  }
+
+  private func waitForEvents() {
+    // When all places are taken only an answer or the first deadline makes room.
+    let isFull = waiting.count >= limits.held
+    var requests = (
+      pollfd(fd: isFull ? -1 : shared.permissions.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: shared.wake.raw, events: Int16(POLLIN), revents: 0)
+    )
+    var timeout: Int32 = -1
+    if let first = waiting.first?.entry.deadline {
+      let now = Clock.monotonicNanoseconds()
+      timeout = first > now ? Int32(clamping: (first - now) / 1_000_000 + 1) : 0
+    }
+    _ = unsafe withUnsafeMutableBytes(of: &requests) { bytes in
+      unsafe poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
+    }
+    var count: UInt64 = 0
+    if requests.1.revents != 0 { _ = unsafe read(shared.wake.raw, &count, 8) }
+  }
+
+  /// Whether anybody waited too long; then all go, since who decides is behind.
+  private func letGoOfLate() -> Bool {
+    guard let first = waiting.first, first.entry.deadline <= Clock.monotonicNanoseconds() else { return false }
+    for (entry, traits) in waiting where entry.allow() {
+      shared.counters.withLock { $0.expired += 1 }
+      expired(traits)
+    }
+    waiting = []
+    return true
+  }
+
+  /// Lets everything go that waits in the kernel, which has waited as long.
+  private func drain() {
+    var count = 0
+    repeat {
+      count = (try? shared.permissions.read(upTo: 16) { shared.permissions.allow($0.file) }) ?? 0
+      shared.counters.withLock { $0.expired += count }
+    } while count > 0
+  }
+
+  private func consider(_ execution: consuming HeldExecution) {
+    guard let traits = traits(of: execution) else {
+      shared.permissions.allow(execution.file)
+      shared.counters.withLock { $0.passed += 1 }
+      return
+    }
+    let (seconds, attoseconds) = limits.wait.components
+    let wait = UInt64(clamping: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    let shared = shared
+    let entry = HeldEntry(
+      execution, deadline: Clock.monotonicNanoseconds() + wait, permissions: shared.permissions,
+      answered: { shared.wakeUp() })
+    waiting.append((entry, traits))
+    shared.counters.withLock { $0.held += 1 }
+    decide(PendingExecution(entry, traits))
+  }
+
+  /// What the process is about to be; nil if that is nobody's business.
+  private func traits(of execution: borrowing HeldExecution) -> ProcessTraits? {
+    guard let program = try? execution.process.program(), !exempts(program, execution.process.id),
+      let path = execution.file.target?.description, let file = FileIdentity.of(execution.file),
+      let executable = ProcessReader.hostPath(path, file, sharesMounts: program.sharesMounts), marks.matches(executable)
+    else { return nil }
+    return ProcessTraits(
+      executable: executable, uid: program.user, user: accounts.user(program.user), gid: program.group,
+      group: accounts.group(program.group))
+  }
+}

@@ -1,0 +1,63 @@
+// One program that waits to begin, until its process is where its labels are enforced.
+public import Kernel
+internal import Synchronization
+
+/// A process that is about to run an executable that some rule names; it waits inside execve(2).
+///
+/// It still is its old program, and goes on when `allow()` is called, when this object goes, or when its time is up.
+public final class PendingExecution: Sendable {
+  /// What it is about to be: the executable's path on the host, user and group as they are now.
+  public let traits: ProcessTraits
+  private let held: HeldEntry
+
+  init(_ held: HeldEntry, _ traits: ProcessTraits) {
+    self.held = held
+    self.traits = traits
+  }
+
+  /// Lends the process, which can be moved while it waits.
+  public func withProcess<Result, Failure: Error>(
+    _ body: (borrowing ProcessHandle) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(held.execution.process)
+  }
+
+  /// Lets it go on; the second call does nothing.
+  public func allow() { held.allow() }
+
+  deinit { held.allow() }
+}
+
+/// What the guard keeps of an exec that waits; whoever answers first does.
+final class HeldEntry: Sendable {
+  let execution: HeldExecution
+  /// In nanoseconds of the monotonic clock.
+  let deadline: UInt64
+  private let permissions: ExecutionPermissions
+  private let isAnswered = Atomic<Bool>(false)
+  private let answered: @Sendable () -> Void
+
+  init(
+    _ execution: consuming HeldExecution, deadline: UInt64, permissions: ExecutionPermissions,
+    answered: @escaping @Sendable () -> Void
+  ) {
+    self.execution = execution
+    self.deadline = deadline
+    self.permissions = permissions
+    self.answered = answered
+  }
+
+  var hasAnswer: Bool { isAnswered.load(ordering: .acquiring) }
+
+  /// True for the first caller.
+  @discardableResult
+  func allow() -> Bool {
+    guard !isAnswered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
+    permissions.allow(execution.file)
+    answered()
+    return true
+  }
+
+  // Nothing that is forgotten waits for ever.
+  deinit { allow() }
+}
