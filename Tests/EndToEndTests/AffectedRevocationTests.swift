@@ -29,7 +29,8 @@ struct AffectedRevocationTests {
     return [stream, try listener.accept(), listener]
   }
 
-  @Test("[37] whoever's labels change, on either end, in one namespace or across: a whole pass afterwards finds nothing")
+  @Test(
+    "[37] whoever's labels change, on either end, in one namespace or across: a whole pass afterwards finds nothing")
   func complete() async throws {
     let pair = try policed.pair()
     for changing in Self.names {
@@ -39,7 +40,8 @@ struct AffectedRevocationTests {
           + Policed.outgoing("app=changed", to: "app=nobody", "tcp/1"))
       var threads: [String: PolicedThread] = [:]
       for name in Self.names {
-        threads[name] = try await policed.workload(name, "app=\(name)", at: name == "d" ? ["10.77.0.2", "fd77::2"] : [])
+        threads[name] = try await policed.workload(
+          name, "app=\(name)", at: name == "d" ? ["10.77.0.2", "fd77::2"] : [])
       }
       var open: [TestSocket] = []
       var port: UInt16 = 8000
@@ -73,7 +75,9 @@ struct AffectedRevocationTests {
       Policed.outgoing("app=busy", to: "any", "tcp/8000-8999")
         + Policed.incoming("app in (busy,quiet)", from: "app in (busy,quiet)", "tcp/8000-8999")
         + Policed.outgoing("app=quiet", to: "any", "tcp/8000-8999"))
-    let (busy, quiet) = (try await policed.workload("busy", "app=busy"), try await policed.workload("quiet", "app=quiet"))
+    let (busy, quiet) = (
+      try await policed.workload("busy", "app=busy"), try await policed.workload("quiet", "app=quiet")
+    )
     let listener = try busy.run { try TestSocket.listening("127.0.0.1", 8000, backlog: 4096) }
     var open = try busy.run {
       try (0..<2000).flatMap { _ in

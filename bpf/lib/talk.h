@@ -105,8 +105,14 @@ static __always_inline void sp_talk_touch(struct sp_talk *talk, __u32 length, __
 	__sync_fetch_and_add(&talk->bytes[direction], length);
 }
 
+/* True if a packet in `direction` needs no verdict of its own. */
+static __always_inline int sp_talk_is_judged(const struct sp_talk *talk, __u32 direction, __u32 generation)
+{
+	return talk->generation == generation && !(talk->find_peer && direction == SP_INCOMING);
+}
+
 /* A live conversation under a newer generation, with subject and peer as they are now: returns 1 if it still may go on,
- * else tells, and returns 0. It is stamped as judged by this generation when its peer is known for certain.
+ * else tells, and returns 0.
  */
 __noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
 				     struct sp_talk *talk, __u32 direction)
@@ -118,8 +124,8 @@ __noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *pa
 	sp_judge(flow);
 	sp_count(flow);
 	if (flow->action == SP_ALLOW) {
-		if (!(flow->peer.flags & SP_PARTY_STALE))
-			talk->generation = flow->generation;
+		talk->generation = flow->generation;
+		talk->find_peer = (flow->peer.flags & SP_PARTY_STALE) != 0;
 		talk->rule = flow->rule;
 		talk->workload = flow->subject.workload;
 		talk->peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
@@ -204,7 +210,7 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	*(__u32 *)&key.protocol = 0;
 	key.protocol = SP_UDP;
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	if (!talk || talk->generation != sp_generation())
+	if (!talk || !sp_talk_is_judged(talk, direction, sp_generation()))
 		return 0;
 	now = sp_now();
 	if ((__s64)(now - talk->last_seen) >= (__s64)config.udp_idle)
@@ -228,7 +234,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	if (talk && (__s64)(now - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol)) {
 		int must_tell = sp_must_refresh(talk, now);
 
-		if (talk->generation != flow->generation) {
+		if (!sp_talk_is_judged(talk, direction, flow->generation)) {
 			sp_party_of_skb(skb, &flow->subject);
 			sp_talk_find_peer(skb, packet, flow, talk, direction);
 			if (!sp_talk_still_allowed(skb, packet, flow, talk, direction)) {

@@ -282,7 +282,8 @@ struct sp_talk {
 	__u8 direction; /* who began: enum sp_direction */
 	__u8 assurance;
 	__u8 decided_by;
-	__u8 pad[3];
+	__u8 find_peer; /* 1 = judged by who the peer was before the generation: the next incoming packet tells who it is */
+	__u8 pad[2];
 };
 _Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
 
