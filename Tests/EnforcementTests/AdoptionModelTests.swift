@@ -102,7 +102,7 @@ import Testing
   func flags() async throws {
     try await withState { state in
       let (enforcer, model) = try await enforcing(state: state)
-      var strict = workload(103, "app=strict")
+      var strict = try workload(103, "app=strict")
       strict.rejectsUnlabelledChildren = true
       _ = try await enforcer.update(setting: [strict])
       try await enforcer.beginRetagging()
