@@ -126,9 +126,9 @@ struct IdentitySourcesTests {
 
   @Test(
     "[7] 64 programs on our cgroup, or one above it that was attached alone: attaching fails, and the error names it")
-  func noRoom() async throws {
+  func noRoom() throws {
     for isAbove in [false, true] {
-      try await withSandbox { sandbox in
+      try withSandbox { sandbox in
         let own = try sandbox.makeCgroup("own")
         let location = try #require(own.hierarchy.location(of: own.path))
         let directory = "/tmp/sallyport-test-\(getpid())-\(own.id)"
