@@ -63,7 +63,7 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   /// a BPF map of type SK_STORAGE whose values are to be told with each TCP socket (kernel 5.7; needs CAP_BPF); the kernel
   /// leaves those of UDP sockets out.
   public borrowing func list(
-    where filter: SocketFilter? = nil, storage: Int32? = nil
+    where filter: SocketFilter? = nil, states: SocketStates = .all, storage: Int32? = nil
   ) throws(KernelError) -> [SocketEntry] {
     var attributes = filter.map { NetlinkAttribute.make(INET_DIAG_REQ_BYTECODE, $0.bytecode) } ?? []
     if let storage {
@@ -73,19 +73,19 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
     var found: [SocketEntry] = []
     for family in [UInt8(AF_INET), UInt8(AF_INET6)] {
       for `protocol` in [UInt8(IPPROTO_TCP), UInt8(IPPROTO_UDP)] {
-        try list(family: family, protocol: `protocol`, attributes, into: &found)
+        try list(family: family, protocol: `protocol`, states, attributes, into: &found)
       }
     }
     return found
   }
 
   private borrowing func list(
-    family: UInt8, protocol: UInt8, _ attributes: [UInt8], into found: inout [SocketEntry]
+    family: UInt8, protocol: UInt8, _ states: SocketStates, _ attributes: [UInt8], into found: inout [SocketEntry]
   ) throws(KernelError) {
     var request = inet_diag_req_v2()
     request.sdiag_family = family
     request.sdiag_protocol = `protocol`
-    request.idiag_states = .max
+    request.idiag_states = states.rawValue
     let dump = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_ROOT) | UInt16(NLM_F_MATCH)
     try send(
       Self.message(kind: UInt16(SOCK_DIAG_BY_FAMILY), flags: dump, sequence: 0, request, attributes: attributes))

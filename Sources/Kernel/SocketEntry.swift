@@ -118,7 +118,7 @@ extension SocketAddress {
     self.port = port.bigEndian
   }
 
-  fileprivate func words(_ family: UInt8) -> Words {
+  func words(_ family: UInt8) -> Words {
     let last = UInt32(truncatingIfNeeded: low).bigEndian
     if Int32(family) == AF_INET { return (last, 0, 0, 0) }
     return (

@@ -1,6 +1,7 @@
 // Does enforcement outlive its agent, and end only when told to?
 
 import BPF
+import CDatapath
 import FoundationEssentials
 import Kernel
 import Logging
@@ -196,7 +197,7 @@ import Testing
       try other.pin(at: path)
       let error = #expect(throws: DatapathError.self) { try place.open() }
       #expect(error?.description.contains("99") == true)
-      #expect(error?.description.contains("version 1") == true)
+      #expect(error?.description.contains("version \(SP_ABI_VERSION)") == true)
     }
   }
 

@@ -97,4 +97,33 @@ import Testing
       #expect(read?.externals.first?.networks == ["corp"])
     }
   }
+
+  @Test("an adopted row keeps that it rejects unlabelled children, and that sockets were retagged")
+  func flags() async throws {
+    try await withState { state in
+      let (enforcer, model) = try await enforcing(state: state)
+      var strict = try workload(103, "app=strict")
+      strict.rejectsUnlabelledChildren = true
+      _ = try await enforcer.update(setting: [strict])
+      try await enforcer.beginRetagging()
+      let before = await enforcer.generation
+      try await enforcer.rejudgeConversations()
+      #expect(await enforcer.generation == before + 2)
+      try await enforcer.beginRetagging()
+      #expect(model.log.count { $0 == .heedRetags } == 1)
+      await enforcer.flushSnapshot()
+      let next = ModelDatapath(adopting: model)
+      let successor = Enforcer(datapath: next, state: state, cgroup: "/test", logger: quiet)
+      try await successor.start()
+      #expect(next.workloads[CgroupID(rawValue: 103)]?.rejectsUnlabelledChildren == true)
+      #expect(next.heedsRetags)
+      #expect(await successor.currentState.workload(CgroupID(rawValue: 103)) == strict)
+      _ = try await successor.update(setting: [strict])
+      #expect(next.log.isEmpty)
+      // The flag alone is a change.
+      strict.rejectsUnlabelledChildren = false
+      _ = try await successor.update(setting: [strict])
+      #expect(next.workloads[CgroupID(rawValue: 103)]?.rejectsUnlabelledChildren == false)
+    }
+  }
 }

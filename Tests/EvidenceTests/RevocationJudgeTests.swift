@@ -122,4 +122,25 @@ import Testing
     let closing = try socket(6, ("10.0.0.2", 80), ("203.0.113.9", 5002), cgroup: 200, state: 8)
     #expect(losers([listener, waiting, request, open, connected, closing], try rules()) == [5, 6])
   }
+
+  @Test("A child without labels of its own loses all it has where its workload rejects such children")
+  func unlabelledChild() throws {
+    var strict = PolicedSubject(
+      workload: CgroupID(rawValue: 100), identity: Sample.web, rejectsUnlabelledChildren: true)
+    let open = try socket(1, ("10.0.0.1", 5000), ("198.51.100.9", 9), cgroup: 101)
+    let own = try socket(2, ("10.0.0.1", 5001), ("10.0.0.1", 5002), cgroup: 101)
+    let back = try socket(3, ("10.0.0.1", 5002), ("10.0.0.1", 5001), cgroup: 100)
+    func lost() throws -> [UInt64] {
+      let rules = try rules()
+      let parent = strict
+      return losers(
+        [open, own, back],
+        RevocationRules(tables: rules.tables, generation: 1) { $0.rawValue == 100 ? parent : parent.unlabelledChild })
+    }
+    #expect(try lost() == [1, 2])
+    strict.observe = true
+    #expect(try lost() == [])
+    strict = PolicedSubject(workload: CgroupID(rawValue: 100), identity: Sample.web)
+    #expect(try lost() == [])
+  }
 }

@@ -254,4 +254,24 @@ private func winner(_ verdict: Verdict) -> String {
     #expect(explanation.flips.first == "set `mode: enforce` on a/incoming[0]")
     #expect(explanation.matches.map(\.wins) == [true])
   }
+
+  @Test("an unlabelled child is refused whatever policy says, and unknown to others, also to its own workload")
+  func unlabelled() throws {
+    let policy = try given(
+      [("all", rule(.allow))], defaults: Defaults(workloads: .init(incoming: .allow, outgoing: .allow)))
+    let child = Endpoint.unlabelled(childOf: "/web")
+    for direction in [Direction.outgoing, .incoming] {
+      let own = Flow(
+        direction: direction, subject: child, peer: try workload("app=web"), protocol: .tcp, port: 80,
+        sameWorkload: true)
+      #expect(policy.verdict(for: own) == Verdict(action: .reject, decidedBy: .unlabelled))
+      let explained = policy.explain(own)
+      #expect(explained.description.contains("unlabelled child of /web"))
+      #expect(explained.flips.first?.contains("children: inherit") == true && explained.suggestion == nil)
+    }
+    let onlyWeb = try given([("web", rule(.allow, [peer("app=web")]))])
+    #expect(winner(onlyWeb.verdict(for: try flow(peer: child, local: true))) == "reject default")
+    let unknown = try given([("unknown", rule(.allow, [peer("sallyport.identity=unknown")]))])
+    #expect(winner(unknown.verdict(for: try flow(peer: child))).hasPrefix("allow"))
+  }
 }

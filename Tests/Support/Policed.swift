@@ -241,8 +241,9 @@ public final class Policed: Sendable {
     return subjects
   }
 
-  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox.
-  public func revoke() async throws -> Revocation {
+  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox; with `cgroups` only what a change
+  /// of their labels can concern.
+  public func revoke(affecting cgroups: Set<CgroupID>? = nil) async throws -> Revocation {
     guard let tables = try await enforcer.tables else { return Revocation() }
     let known = try await subjects()
     let (instances, namespaces) = state.withLock { ($0.instances, $0.namespaces) }
@@ -253,7 +254,9 @@ public final class Policed: Sendable {
     let rules = RevocationRules(
       tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses
     ) { known[$0] }
-    return Revoker(flows: flows, retags: try datapath.retags()).revoke(by: rules, in: namespaces)
+    let revoker = Revoker(flows: flows, retags: try datapath.retags())
+    if let cgroups { return revoker.revoke(by: rules, in: namespaces, affecting: cgroups) }
+    return revoker.revoke(by: rules, in: namespaces)
   }
 }
 

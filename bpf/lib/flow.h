@@ -6,6 +6,9 @@
 /* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
 #define SP_PARTY_UNLABELLED (1u << 31)
 
+/* Likewise: known from before the generation in force, and perhaps somebody else by now. */
+#define SP_PARTY_STALE (1u << 30)
+
 /* One end of a flow. */
 struct sp_party {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */

@@ -55,14 +55,6 @@ static __always_inline struct sp_control *sp_controls(void)
 	return bpf_map_lookup_elem(&sp_control, &key);
 }
 
-/* True if a socket may speak for another workload than its creator's. */
-static __always_inline int sp_heeds_retags(void)
-{
-	struct sp_control *control = sp_controls();
-
-	return control && (control->flags & SP_CONTROL_RETAGGED);
-}
-
 /* True and filled if the socket speaks for another workload than its creator's: rare, so asked only if there are any. */
 static __always_inline int sp_party_of_retag(struct sp_party *party, const struct sp_control *control, void *sk)
 {

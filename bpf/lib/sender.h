@@ -28,8 +28,11 @@ static __always_inline void sp_sender_fill(struct sp_sender_key *key, const stru
 	}
 }
 
-/* Egress: tells the receiver, wherever on this host it is, who sends this SYN or this conversation. Returns 0. */
-__noinline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *subject)
+/* Egress: tells the receiver, wherever on this host it is, who sends this SYN or this conversation. A socket that has come
+ * to speak for another workload says so; two sockets of two workloads on one tuple are a clash. Returns 0.
+ */
+__noinline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *subject,
+			      __u32 generation)
 {
 	struct sp_sender sender = {};
 	struct sp_sender *known;
@@ -40,13 +43,16 @@ __noinline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, s
 	sender.workload = subject->workload;
 	sender.identity = subject->identity;
 	sender.time = sp_now();
+	sender.socket = bpf_get_socket_cookie(skb);
+	sender.generation = generation;
 	sp_sender_fill(&key, packet);
 	if (packet->protocol == SP_TCP) {
 		key.sequence = packet->sequence;
 		key.tag = skb->hash;
 	} else {
 		known = bpf_map_lookup_elem(&sp_senders, &key);
-		if (known && known->workload != sender.workload && sender.time - known->time < SP_SENDER_FORGET) {
+		if (known && known->workload != sender.workload && known->socket != sender.socket &&
+		    sender.time - known->time < SP_SENDER_FORGET) {
 			known->flags |= SP_SENDER_AMBIGUOUS;
 			known->time = sender.time;
 			sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
@@ -60,13 +66,13 @@ __noinline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, s
 	return 0;
 }
 
-static __always_inline int sp_party_of_sender(struct sp_party *party, const struct sp_sender *sender)
+static __always_inline int sp_party_of_sender(struct sp_party *party, const struct sp_sender *sender, __u32 generation)
 {
 	if (!sender || (sender->flags & SP_SENDER_AMBIGUOUS))
 		return 0;
 	party->workload = sender->workload;
 	party->identity = sender->identity;
-	party->flags = 0;
+	party->flags = sender->generation == generation ? 0 : SP_PARTY_STALE;
 	party->assurance = SP_ASSURED_HANDOFF;
 	return 1;
 }
@@ -127,7 +133,7 @@ __noinline int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, s
 			key.tag = SP_TAG_LISTENER | flow->cookie;
 		}
 	}
-	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key)))
+	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation))
 		return 0;
 	if (skb->ifindex == SP_LOOPBACK_IFINDEX)
 		return 0;
@@ -143,7 +149,8 @@ static __always_inline void sp_sender_confirm(const struct sp_packet *packet, co
 {
 	struct sp_sender sender = { .workload = flow->peer.workload,
 				    .identity = flow->peer.identity,
-				    .time = sp_now() };
+				    .time = sp_now(),
+				    .generation = flow->generation };
 	struct sp_sender_key key;
 
 	sp_sender_fill(&key, packet);

@@ -66,19 +66,35 @@ static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, 
 	return sp_port_index(packet->protocol, bpf_ntohs(port));
 }
 
-/* The other end of a conversation as it is now: a workload by its cgroup, an address by its networks. */
-static __always_inline void sp_talk_peer(const struct sp_talk *talk, __u32 slot, const __u8 remote[16],
-					 struct sp_party *peer)
+/* The other end of a conversation as it was when it was last known, with the labels of now. */
+static __always_inline void sp_talk_peer(const struct sp_talk *talk, struct sp_party *peer)
 {
-	if (talk->assurance == SP_ASSURED_ADDRESS) {
-		sp_party_of_address(peer, slot, remote);
-		return;
-	}
 	sp_party_unknown(peer);
 	peer->identity = talk->peer;
 	peer->assurance = talk->assurance;
 	if (talk->peer_workload && !sp_party_of_cgroup(peer, talk->peer_workload))
 		sp_party_unknown(peer); /* the label is gone: judged as nobody until it speaks again */
+	peer->flags |= SP_PARTY_STALE;
+}
+
+/* Fills flow->peer with the other end of a conversation as it is now: an address by its networks, a socket by whom it
+ * speaks for since labels have changed; if the packet does not tell, as it was.
+ */
+static __always_inline void sp_talk_find_peer(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					      const struct sp_talk *talk, __u32 direction)
+{
+	if (talk->assurance == SP_ASSURED_ADDRESS) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation),
+				    direction == SP_OUTGOING ? packet->destination : packet->source);
+		return;
+	}
+	sp_party_unknown(&flow->peer);
+	if (direction == SP_INCOMING)
+		sp_find_caller(skb, packet, flow);
+	else if (skb->ifindex == SP_LOOPBACK_IFINDEX)
+		sp_find_destination(skb, packet, flow);
+	if (flow->peer.assurance < SP_ASSURED_SOCKET)
+		sp_talk_peer(talk, &flow->peer);
 }
 
 static __always_inline void sp_talk_touch(struct sp_talk *talk, __u32 length, __u32 direction, __u64 now)
@@ -89,32 +105,35 @@ static __always_inline void sp_talk_touch(struct sp_talk *talk, __u32 length, __
 	__sync_fetch_and_add(&talk->bytes[direction], length);
 }
 
-/* A live conversation under a newer generation: returns 1 if it still may go on, and stamps it so; else tells, returns 0. */
-__noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_talk *talk,
-				     __u32 direction, __u32 generation)
+/* True if a packet in `direction` needs no verdict of its own. */
+static __always_inline int sp_talk_is_judged(const struct sp_talk *talk, __u32 direction, __u32 generation)
 {
-	struct sp_flow flow = {};
+	return talk->generation == generation && !(talk->find_peer && direction == SP_INCOMING);
+}
 
-	if (!packet || !talk)
+/* A live conversation under a newer generation, with subject and peer as they are now: returns 1 if it still may go on,
+ * else tells, and returns 0.
+ */
+__noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+				     struct sp_talk *talk, __u32 direction)
+{
+	if (!packet || !talk || !flow)
 		return 0;
-	flow.direction = talk->direction & 1;
-	flow.generation = generation;
-	flow.cookie = bpf_get_socket_cookie(skb);
-	flow.port_index = sp_talk_port_index(packet, direction, flow.direction);
-	sp_party_of_skb(skb, &flow.subject);
-	sp_talk_peer(talk, SP_SLOT(generation), direction == SP_OUTGOING ? packet->destination : packet->source,
-		     &flow.peer);
-	sp_judge(&flow);
-	sp_count(&flow);
-	if (flow.action == SP_ALLOW) {
-		talk->generation = generation;
-		talk->rule = flow.rule;
-		talk->workload = flow.subject.workload;
-		talk->peer = flow.peer.identity;
+	flow->direction = talk->direction & 1;
+	flow->port_index = sp_talk_port_index(packet, direction, flow->direction);
+	sp_judge(flow);
+	sp_count(flow);
+	if (flow->action == SP_ALLOW) {
+		talk->generation = flow->generation;
+		talk->find_peer = (flow->peer.flags & SP_PARTY_STALE) != 0;
+		talk->rule = flow->rule;
+		talk->workload = flow->subject.workload;
+		talk->peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
+		talk->peer = flow->peer.identity;
 		return 1;
 	}
-	sp_count_revoked(&flow);
-	sp_record_packet_verdict(skb, packet, &flow, direction, SP_RECORD_REVOKED);
+	sp_count_revoked(flow);
+	sp_record_packet_verdict(skb, packet, flow, direction, SP_RECORD_REVOKED);
 	return 0;
 }
 
@@ -191,7 +210,7 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	*(__u32 *)&key.protocol = 0;
 	key.protocol = SP_UDP;
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	if (!talk || talk->generation != sp_generation())
+	if (!talk || !sp_talk_is_judged(talk, direction, sp_generation()))
 		return 0;
 	now = sp_now();
 	if ((__s64)(now - talk->last_seen) >= (__s64)config.udp_idle)
@@ -213,26 +232,27 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	sp_talk_fill(&key, packet, direction, flow->cookie);
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
 	if (talk && (__s64)(now - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol)) {
-		if (talk->generation != flow->generation) {
-			/* either end may speak for another workload since: who asks is looked for again, as at first */
-			if (direction == talk->direction && sp_heeds_retags()) {
-				bpf_map_delete_elem(&sp_talks, &key);
-				goto anew;
-			}
-			if (!sp_talk_still_allowed(skb, packet, talk, direction, flow->generation)) {
+		int must_tell = sp_must_refresh(talk, now);
+
+		if (!sp_talk_is_judged(talk, direction, flow->generation)) {
+			sp_party_of_skb(skb, &flow->subject);
+			sp_talk_find_peer(skb, packet, flow, talk, direction);
+			if (!sp_talk_still_allowed(skb, packet, flow, talk, direction)) {
 				bpf_map_delete_elem(&sp_talks, &key);
 				return 0;
 			}
+			/* the receiver wants to know who it is now */
+			must_tell = talk->handoff_time != SP_NEVER_TELL;
 		}
-		if (direction == SP_OUTGOING && sp_must_refresh(talk, now)) {
+		if (direction == SP_OUTGOING && must_tell) {
 			talk->handoff_time = now;
 			sp_party_of_skb(skb, &flow->subject);
-			sp_sender_tell(skb, packet, &flow->subject);
+			sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 		}
 		sp_talk_touch(talk, packet->length, direction, now);
 		return 1;
 	}
-anew:
+
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
 	sp_party_of_skb(skb, &flow->subject);
 	if (direction == SP_OUTGOING)
@@ -245,7 +265,7 @@ anew:
 	if (flow->action != SP_ALLOW || !sp_other_side(skb, packet, flow))
 		return 0;
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet))
-		sp_sender_tell(skb, packet, &flow->subject);
+		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
 	if (sp_initiator(packet, direction) == direction)
 		sp_talk_begin(skb, packet, flow, &key);

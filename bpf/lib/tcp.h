@@ -109,7 +109,7 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 		return 0;
 	}
 	if (skb->ifindex != SP_LOOPBACK_IFINDEX)
-		sp_sender_tell(skb, packet, &flow->subject);
+		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 	return 1;
 }
 

@@ -4,6 +4,7 @@ internal import BPF
 internal import CDatapath
 internal import Kernel
 internal import Synchronization
+internal import SystemPackage
 
 /// BPF programs attached to one cgroup directory.
 ///
@@ -101,7 +102,19 @@ public final class CgroupDatapath: Datapath {
         try? PinnedLink.open(pinned.link(name)).detach()
         try? removePin(at: pinned.link(name))
       }
-      throw failure("attach", error)
+      throw DatapathError("attach", pinned.published, underlying: error, remedy: remedy(attaching: error))
+    }
+  }
+
+  /// Why a program cannot be attached: capabilities were checked when the datapath was opened, so it is other programs.
+  private func remedy(attaching error: BPFError) -> String? {
+    switch error.errno {
+    case .argListTooLong:
+      "the kernel takes 64 programs of a kind on one cgroup: see `bpftool cgroup show`, detach some of the others"
+    case .notPermitted:
+      "a program on or above \(cgroup.path) that was attached without BPF_F_ALLOW_MULTI excludes all others: see "
+        + "`bpftool cgroup tree`, detach it"
+    default: error.remedy
     }
   }
 

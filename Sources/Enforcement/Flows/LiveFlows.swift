@@ -87,6 +87,14 @@ public final class LiveFlows: Sendable {
       places[lastCookie] = UInt32(place)
     }
 
+    func destinations(ofPeers workloads: Set<UInt64>) -> Set<SocketAddress> {
+      var found: Set<SocketAddress> = []
+      for flow in flows where flow.peerWorkload != 0 && workloads.contains(flow.peerWorkload) {
+        found.insert(SocketAddress(high: flow.remote.high, low: flow.remote.low, port: flow.remotePort))
+      }
+      return found
+    }
+
     /// The sockets whose flows are older than `time`.
     func sockets(before time: UInt64) -> [UInt64] {
       zip(cookies, flows).lazy.filter { $1.time < time }.map { cookie, _ in cookie }
@@ -112,6 +120,11 @@ public final class LiveFlows: Sendable {
   /// What is remembered of many sockets, under one lock.
   public func flows(of cookies: [UInt64]) -> [Flow?] {
     state.withLock { state in cookies.map { state[$0] } }
+  }
+
+  /// The addresses and ports at the other end of the flows whose peer is one of these workloads.
+  func destinations(ofPeers workloads: Set<UInt64>) -> Set<SocketAddress> {
+    state.withLock { $0.destinations(ofPeers: workloads) }
   }
 
   /// Learns from a batch of events, in the order in which they came.

@@ -124,6 +124,13 @@ struct RevocationJudge {
     var isExact: Bool { assurance == .socket || assurance == .handoff }
   }
 
+  private struct OtherEnd {
+    var subject: PolicedSubject
+    /// Whether it is in the same namespace, so that it cannot be another one.
+    var isHere: Bool
+    var isRetagged: Bool
+  }
+
   private let rules: RevocationRules
   private let sockets: [Socket]
   private let areRetagged: Bool
@@ -172,14 +179,8 @@ struct RevocationJudge {
       guard let subject = subject(of: socket.entry, flow) else { continue }
       judged += 1
       let direction = direction(of: socket, flow)
-      let peer = peer(of: index, flow)
-      if peer.isExact, peer.workload == subject.workload, !peer.isNobody, !subject.isUnlabelled { continue }
-      let entry = socket.entry
-      let question = Question(
-        direction: direction, subject: subject.identity, peer: peer.identity, protocol: entry.protocol,
-        port: direction == .outgoing ? entry.remote.port : entry.local.port)
-      let verdict = subject.isUnlabelled ? Verdict(action: .reject, decidedBy: .unlabelled) : verdict(question)
-      guard verdict.action == .reject else { continue }
+      let peers = peers(of: index, flow)
+      guard let (peer, verdict) = refusal(of: socket.entry, direction, subject, peers) else { continue }
       if subject.observe {
         observed += 1
         continue
@@ -187,10 +188,27 @@ struct RevocationJudge {
       losing.append(index)
       losers.append(
         RevokedFlow(
-          socket: entry, direction: direction, subject: subject, peer: peer.identity, peerWorkload: peer.workload,
-          assurance: peer.assurance, verdict: verdict, rule: number(of: verdict), generation: rules.generation))
+          socket: socket.entry, direction: direction, subject: subject, peer: peer.identity,
+          peerWorkload: peer.workload, assurance: peer.assurance, verdict: verdict, rule: number(of: verdict),
+          generation: rules.generation))
     }
     return losers
+  }
+
+  /// The verdict that a socket loses by, with the peer that it is about; any of those that may be there is enough.
+  private mutating func refusal(
+    of entry: SocketEntry, _ direction: Direction, _ subject: PolicedSubject, _ peers: [Peer]
+  ) -> (Peer, Verdict)? {
+    for peer in peers {
+      if subject.isUnlabelled { return (peer, Verdict(action: .reject, decidedBy: .unlabelled)) }
+      if peer.isExact, peer.workload == subject.workload, !peer.isNobody { continue }
+      let verdict = verdict(
+        Question(
+          direction: direction, subject: subject.identity, peer: peer.identity, protocol: entry.protocol,
+          port: direction == .outgoing ? entry.remote.port : entry.local.port))
+      if verdict.action == .reject { return (peer, verdict) }
+    }
+    return nil
   }
 
   /// TCP past LISTEN, and UDP that called connect().
@@ -218,33 +236,38 @@ struct RevocationJudge {
     return listeners.contains(port) ? .incoming : .outgoing
   }
 
-  /// What is remembered, with the labels of now; else the other end's socket; else the address.
-  private mutating func peer(of index: Int, _ flow: LiveFlows.Flow?) -> Peer {
-    let address = IPAddress(sockets[index].entry.remote)
-    // What is remembered is older than a retagging.
-    if let other = otherEnd(of: index), other.isRetagged { return Peer(other.subject, .socket) }
-    if let flow, flow.isJudged, flow.assurance != .address {
-      guard flow.peerWorkload != 0 else {
-        return Peer(identity: flow.peer, workload: nil, assurance: flow.assurance)
-      }
-      guard let now = subject(of: CgroupID(rawValue: flow.peerWorkload)) else {
-        // The workload is gone: nobody, until it speaks again.
-        return Peer(identity: .unknown, workload: nil, assurance: .unknown)
-      }
-      return Peer(now, flow.assurance)
+  /// Who may be at the other end: its socket in the same namespace; else what is remembered, with the labels of now, and
+  /// the socket elsewhere that has these ends, because it may have got labels or been retagged since; else the address.
+  private mutating func peers(of index: Int, _ flow: LiveFlows.Flow?) -> [Peer] {
+    let isJudged = flow?.isJudged == true
+    // A flow that was judged by its address is judged by its address again.
+    if isJudged, flow?.assurance == .address { return [peer(at: IPAddress(sockets[index].entry.remote))] }
+    let other = otherEnd(of: index)
+    if let other, other.isHere || other.isRetagged || !isJudged { return [Peer(other.subject, .socket)] }
+    guard isJudged, let flow else { return [peer(at: IPAddress(sockets[index].entry.remote))] }
+    let known = remembered(flow)
+    guard let other, other.subject.workload != known.workload else { return [known] }
+    return [known, Peer(other.subject, .socket)]
+  }
+
+  private mutating func remembered(_ flow: LiveFlows.Flow) -> Peer {
+    guard flow.peerWorkload != 0 else {
+      return Peer(identity: flow.peer, workload: nil, assurance: flow.assurance)
     }
-    // A flow that was judged by its address is judged by its address again; only without a memory is it searched for.
-    if flow?.isJudged != true, let other = otherEnd(of: index) {
-      return Peer(other.subject, .socket)
+    guard let now = subject(of: CgroupID(rawValue: flow.peerWorkload)) else {
+      // The workload is gone: nobody, until it speaks again.
+      return Peer(identity: .unknown, workload: nil, assurance: .unknown)
     }
-    if let owner = rules.addresses[address] {
-      return Peer(owner, .address)
-    }
+    return Peer(now, flow.assurance)
+  }
+
+  private mutating func peer(at address: IPAddress) -> Peer {
+    if let owner = rules.addresses[address] { return Peer(owner, .address) }
     return Peer(identity: identity(of: address), workload: nil, assurance: .address)
   }
 
   /// The owner of the socket at the other end: in the same namespace, else in the only other one that has it.
-  private mutating func otherEnd(of index: Int) -> (subject: PolicedSubject, isRetagged: Bool)? {
+  private mutating func otherEnd(of index: Int) -> OtherEnd? {
     let entry = sockets[index].entry
     let ends = Ends(protocol: entry.protocol, local: entry.remote, remote: entry.local)
     var here: [Int] = []
@@ -259,10 +282,13 @@ struct RevocationJudge {
     if here.count == 1 { found = here[0] } else if !here.isEmpty || all != 1 { return nil }
     let other = sockets[found].entry
     guard other.cgroup != nil else { return nil }
-    return (subject(of: other) ?? .host, !other.storage.isEmpty)
+    return OtherEnd(
+      subject: subject(of: other) ?? .host, isHere: !here.isEmpty, isRetagged: !other.storage.isEmpty)
   }
 
-  /// Whom a socket speaks for. A list of UDP sockets leaves their storage out: what is remembered counts, and nothing is
+  /// Whom a socket speaks for.
+  ///
+  /// A list of UDP sockets leaves their storage out: what is remembered counts, and nothing is
   /// judged without a memory, because the kernel judges the next datagram anyhow.
   private mutating func subject(of socket: SocketEntry, _ flow: LiveFlows.Flow?) -> PolicedSubject? {
     guard areRetagged, socket.protocol == IPProtocol.udp.rawValue else { return subject(of: socket) }

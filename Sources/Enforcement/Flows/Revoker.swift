@@ -1,6 +1,7 @@
 // Cuts the live flows that a change of policy or labels no longer allows, and says which.
 
 public import Kernel
+internal import Policy
 
 /// What a pass did.
 public struct Revocation: Sendable {
@@ -68,14 +69,22 @@ public struct Revoker: Sendable {
     if isWhole, flows.count > known.count(where: { $0 != nil }) {
       flows.forget(missingFrom: Set(cookies), before: began)
     }
-    var judge = RevocationJudge(sockets, rules, areRetagged: storage != nil)
+    judge(sockets, known, by: rules, in: namespaces, areRetagged: storage != nil, &result, report)
+    return result
+  }
+
+  /// Judges sockets, tells of the losers and destroys them.
+  private func judge(
+    _ sockets: [RevocationJudge.Socket], _ known: [LiveFlows.Flow?], by rules: RevocationRules,
+    in namespaces: [NetworkNamespace], areRetagged: Bool, _ result: inout Revocation, _ report: ([RevokedFlow]) -> Void
+  ) {
+    var judge = RevocationJudge(sockets, rules, areRetagged: areRetagged)
     result.revoked = judge.losers(known)
     result.judged = judge.judged
     result.observed = judge.observed
-    guard !result.revoked.isEmpty else { return result }
+    guard !result.revoked.isEmpty else { return }
     report(result.revoked)
     destroy(judge.losing, sockets, namespaces, &result)
-    return result
   }
 
   private func destroy(
@@ -94,5 +103,63 @@ public struct Revoker: Sendable {
         result.failures.append("\(error)")
       }
     }
+  }
+}
+
+// MARK: After a change of labels
+
+extension Revoker {
+  /// One pass over what a change of some cgroups' labels can concern: their own sockets, and those at the other end.
+  ///
+  /// `cgroups` are those whose subject is another one now: the labelled ones, also those that lost their labels, and what
+  /// is below them without labels of its own. `namespaces` are all that policed processes live in, as for a whole pass:
+  /// the other ends may be in any. The kernel walks its table of sockets once for each namespace, and once more if
+  /// there are connections (a whole pass walks it once), but tells only of the cgroups' own sockets, of what is connected
+  /// to them, and of listeners; the rest is never seen here. Once a socket was retagged, or with very many cgroups or
+  /// connections, it is a whole pass.
+  public func revoke(
+    by rules: RevocationRules, in namespaces: [NetworkNamespace], affecting cgroups: Set<CgroupID>,
+    report: ([RevokedFlow]) -> Void = { _ in }
+  ) -> Revocation {
+    guard !cgroups.isEmpty else { return Revocation() }
+    guard retags?.storageInUse == nil, cgroups.count <= SocketFilter.limit,
+      let sockets = try? affected(cgroups, rules, namespaces)
+    else { return revoke(by: rules, in: namespaces, report: report) }
+    var result = Revocation()
+    result.listed = sockets.count
+    judge(
+      sockets, flows.flows(of: sockets.map(\.entry.cookie)), by: rules, in: namespaces, areRetagged: false, &result,
+      report)
+    return result
+  }
+
+  /// The sockets that a change of cgroups concerns; nil if there are too many to ask for.
+  private func affected(
+    _ cgroups: Set<CgroupID>, _ rules: RevocationRules, _ namespaces: [NetworkNamespace]
+  ) throws(KernelError) -> [RevocationJudge.Socket]? {
+    var found: [UInt64: RevocationJudge.Socket] = [:]
+    // Both ends of a connection between affected cgroups are found twice; so are listeners.
+    func note(_ entries: [SocketEntry], _ namespace: Int) {
+      for entry in entries { found[entry.cookie] = .init(namespace: namespace, entry: entry) }
+    }
+    for (index, namespace) in namespaces.enumerated() {
+      let diagnostics = try SocketDiagnostics.open(in: namespace)
+      note(try diagnostics.list(where: .cgroups(cgroups)), index)
+    }
+    var destinations = flows.destinations(ofPeers: Set(cgroups.map(\.rawValue)))
+    for socket in found.values where socket.entry.remote.port != 0 { destinations.insert(socket.entry.local) }
+    for (address, owner) in rules.addresses where owner.workload.map(cgroups.contains) == true {
+      destinations.insert(SocketAddress(high: address.high, low: address.low, port: 0))
+    }
+    guard destinations.count <= SocketFilter.limit else { return nil }
+    // Nobody is at the other end: what a cgroup that was just made usually is.
+    guard !destinations.isEmpty else { return Array(found.values) }
+    for (index, namespace) in namespaces.enumerated() {
+      let diagnostics = try SocketDiagnostics.open(in: namespace)
+      note(try diagnostics.list(where: .destinations(destinations)), index)
+      // Who began is told by who listens, where it is not remembered.
+      note(try diagnostics.list(states: .waiting), index)
+    }
+    return Array(found.values)
   }
 }

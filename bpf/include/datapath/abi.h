@@ -243,10 +243,13 @@ _Static_assert(sizeof(struct sp_sender_key) == 56, "sp_sender_key");
 struct sp_sender {
 	__u64 workload; /* cgroup id, 0 = host */
 	__u64 time;	/* ns, when it was last written */
+	__u64 socket;	/* cookie of the sender's; 0 = not told */
 	__u32 identity;
-	__u32 flags; /* SP_SENDER_… */
+	__u32 flags;	  /* SP_SENDER_… */
+	__u32 generation; /* by which the sender was resolved */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sp_sender) == 24, "sp_sender");
+_Static_assert(sizeof(struct sp_sender) == 40, "sp_sender");
 
 /* ---- sp_talks: hash, conversations of everything but TCP ----------------------------------------------------------- */
 
@@ -279,7 +282,8 @@ struct sp_talk {
 	__u8 direction; /* who began: enum sp_direction */
 	__u8 assurance;
 	__u8 decided_by;
-	__u8 pad[3];
+	__u8 find_peer; /* 1 = judged by who the peer was before the generation: the next incoming packet tells who it is */
+	__u8 pad[2];
 };
 _Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
 
