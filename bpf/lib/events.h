@@ -106,14 +106,16 @@ static __always_inline int sp_is_watched(struct cgroup *cgroup)
 	return !config.level || sp_ancestor_id(cgroup, config.level) == config.cgroup;
 }
 
-/* By an atomic, because newer kernels may interrupt a program by another on the same CPU. */
+/* By an atomic, because newer kernels may interrupt a program by another on the same CPU; relaxed, because a result would
+ * need 5.12.
+ */
 static __always_inline void sp_event_count(int is_lost)
 {
 	__u32 key = 0;
 	struct sp_event_stats *stats = bpf_map_lookup_elem(&sp_event_stats, &key);
 
 	if (stats)
-		__sync_fetch_and_add(is_lost ? &stats->lost : &stats->written, 1);
+		__atomic_fetch_add(is_lost ? &stats->lost : &stats->written, 1, __ATOMIC_RELAXED);
 }
 
 /* A record to fill, or null: then it is counted as lost, and the reader comes to know. First the count, then one more
