@@ -41,7 +41,7 @@ import Testing
 
     /// Waits until what was told satisfies a condition.
     func until(_ condition: ([String]) -> Bool) async throws {
-      let end = Clock.monotonicNanoseconds() + 5_000_000_000
+      let end = Clock.monotonicNanoseconds() + 20_000_000_000
       while !condition(all) {
         guard Clock.monotonicNanoseconds() < end else {
           Issue.record("told only \(all)")
@@ -123,7 +123,7 @@ import Testing
       question.cancel()
       let result = await question.result
       #expect(throws: EngineFailure.cancelled) { try result.get() }
-      #expect(Clock.monotonicNanoseconds() - start < 5_000_000_000)
+      #expect(Clock.monotonicNanoseconds() - start < 30_000_000_000)
     }
   }
 
