@@ -73,7 +73,8 @@ private final class EngineAgent {
   func workloads(_ what: String, until condition: (String) -> Bool) throws -> String {
     let end = Clock.monotonicNanoseconds() + 10_000_000_000
     while true {
-      let text = try command("workloads", "--output", "json")
+      // As `key=value`, however JSON is laid out.
+      let text = try command("workloads", "--output", "json").replacing("\" : \"", with: "=")
       if condition(text) { return text }
       try #require(Clock.monotonicNanoseconds() < end, "\(what): \(text)")
       usleep(50_000)
