@@ -98,7 +98,7 @@ struct ContainerAgentTests {
   /// Serves a word to everybody who gets through.
   static let serve = ["nc", "-ll", "-p", "8000", "-e", "/bin/busybox", "echo", "reached"]
   /// Connects as its first act, and says what came of it.
-  static let connect = ["sh", "-c", "nc -w 2 127.0.0.1 8000 < /dev/null || echo refused"]
+  static let connect = ["sh", "-c", "nc -w 2 127.0.0.1 8000 < /dev/null 2> /dev/null || echo refused"]
 
   @Test(
     "Podman containers that share a network namespace are policed apart, from the first packet on",
