@@ -3,6 +3,7 @@ internal import Enforcement
 internal import Kernel
 internal import Logging
 internal import Policy
+internal import SystemPackage
 internal import Workloads
 
 extension Agent {

@@ -66,9 +66,9 @@ struct AgentProcess {
   /// Nil where the kernel has no permission events; placed after they began is then the best that can be done.
   private func startGuard(_ changes: Changes, _ logger: Logger) -> ExecutionGuard? {
     do throws(KernelError) {
-      return try ExecutionGuard.start([]) { traits in
-        logger.error("\(traits.executable ?? "a program") was let go before it was placed")
-      } decide: { changes.announce($0) }
+      return try ExecutionGuard.start(
+        [], expired: { logger.error("\($0.executable ?? "a program") was let go before it was placed") },
+        decide: { changes.announce($0) })
     } catch {
       logger.warning("programs cannot be held until they are placed: \(error)")
       return nil

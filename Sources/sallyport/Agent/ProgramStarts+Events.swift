@@ -1,5 +1,6 @@
 // What events tell about programs, for records of processes that are gone before they are read.
 internal import Evidence
+internal import Kernel
 internal import Workloads
 
 extension ProgramStarts {
