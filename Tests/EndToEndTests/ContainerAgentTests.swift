@@ -163,7 +163,7 @@ struct ContainerAgentTests {
       let listed = try agent.workloads("all are labelled") { text in
         ["server", "client", "other"].allSatisfy { text.contains("k8s.label/app=\($0)") }
       }
-      #expect(listed.contains("k8s.namespace=shop") && listed.contains("shop/server/main"))
+      #expect(listed.contains("k8s.namespace=shop") && listed.contains("k8s.container=main"))
       #expect(try containerd.execute(Self.connect, in: client.container) == "reached")
       #expect(try containerd.execute(Self.connect, in: other.container) == "refused")
       for each in [server, client, other] { try await containerd.remove(each.pod) }
