@@ -99,7 +99,8 @@ public final class ContainerEngines: Sendable {
   public func daemon(
     _ words: [String], environment: [String: String] = [:], socket: String
   ) throws -> ContainerDaemon {
-    let log = "\(directory)/\(words.first ?? "daemon")-\(socket.hashValue.magnitude).log"
+    let name = words.first?.split(separator: "/").last ?? "daemon"
+    let log = "\(directory)/\(name)-\(socket.hashValue.magnitude).log"
     let output = try OwnedDescriptor.open(
       FilePath(log), flags: O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, mode: 0o600)
     // A mount namespace of its own, so that nothing stays mounted.

@@ -44,9 +44,9 @@ public struct ContainerEngine: Sendable {
 
   /// Starts a container of the test's image that waits, and returns its id.
   public func start(_ name: String, options: [String] = [], command: [String] = ["sleep", "600"]) throws -> String {
-    try call(
-      ["run", "-d", "--name", name, "--stop-timeout", "0", "--cgroup-parent", parent.path.string] + options + [ContainerEngines.image]
-        + command)
+    // Nobody waits for a process that ignores SIGTERM, as the first one of a container does.
+    let limits = ["--stop-timeout", "0", "--cgroup-parent", parent.path.string]
+    return try call(["run", "-d", "--name", name] + limits + options + [ContainerEngines.image] + command)
   }
 }
 

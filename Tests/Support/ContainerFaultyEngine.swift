@@ -138,6 +138,7 @@ public final class FaultyEngine: Sendable {
 
 /// A directory of its own with a short path, as the paths of Unix sockets must be; removed afterwards.
 public func withShortDirectory<T>(_ body: (String) async throws -> T) async throws -> T {
+  _ = abandonedDirectoriesAreRemoved
   let path = "/tmp/sp-\(getpid())-\(directories.add(1, ordering: .relaxed).newValue)"
   try makeDirectory(path, mode: 0o700)
   let result: Result<T, any Error>
@@ -147,6 +148,15 @@ public func withShortDirectory<T>(_ body: (String) async throws -> T) async thro
 }
 
 private let directories = Atomic<Int>(0)
+
+/// Those of processes that are gone are removed once, before the first new one.
+private let abandonedDirectoriesAreRemoved: Void = {
+  for name in (try? directoryNames("/tmp")) ?? [] where name.hasPrefix("sp-") {
+    let parts = name.split(separator: "-")
+    guard parts.count == 3, let pid = Int32(parts[1]), kill(pid, 0) != 0, errno == ESRCH else { continue }
+    try? removeDirectoryTree("/tmp/\(name)")
+  }
+}()
 
 /// Removes a directory with everything in it, through the program that is made for it.
 func removeDirectoryTree(_ path: String) throws {

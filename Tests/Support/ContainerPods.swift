@@ -43,6 +43,12 @@ public struct PodRuntime: Sendable {
       ["-n", namespace, "run", "-d", "--snapshotter", "native", "--runc-binary", "\(engines.directory)/runtime"]
         + options + [ContainerEngines.image, name])
   }
+
+  /// Runs a program in a pod's container and returns the last line that it wrote.
+  public func execute(_ command: [String], in container: String) throws -> String {
+    let text = try ctr(["-n", "k8s.io", "task", "exec", "--exec-id", "test", container] + command)
+    return String(text.split(separator: "\n").last ?? "")
+  }
 }
 
 /// A pod and how it was configured.
@@ -111,7 +117,8 @@ extension PodRuntime {
         Wire.make {
           $0.add(1, name); $0.add(2, uid); $0.add(3, namespace)
         })
-      pod.add(2, name)
+      // A pod on the host's network has the host's name too.
+      if !hostNetwork { pod.add(2, name) }
       pod.add(3, "\(engines.directory)/logs")
       pod.add(6, labels.merging(own) { $1 })
       pod.add(

@@ -99,6 +99,7 @@ extension ContainerFacts {
   /// pod would be an identity of its own. (The list is Cilium's default, which its users live with.)
   static func isIncidental(_ key: String) -> Bool {
     key.hasPrefix("io.kubernetes.") || key.hasPrefix("annotation.") || key.hasPrefix("io.cri-containerd.")
+      || key.hasPrefix("io.containerd.")
       || [
         "pod-template-hash", "pod-template-generation", "controller-revision-hash", "apps.kubernetes.io/pod-index",
         "statefulset.kubernetes.io/pod-name", "batch.kubernetes.io/job-completion-index",
