@@ -60,11 +60,12 @@ public final class ExecutionGuard: Sendable {
     let permissions = try ExecutionPermissions()
     let event = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
     let wake = OwnedDescriptor(adopting: try check(event < 0 ? -errno : event, "create", "eventfd"))
-    let shared = SharedState(permissions: permissions, wake: wake)
+    let shared = SharedState(wake: wake)
     let marks = ExecutionMarks(permissions: permissions)
     try marks.set(patterns)
     let loop = GuardLoop(
-      shared: shared, marks: marks, limits: limits, exempts: exempts ?? Self.isOurs, expired: expired, decide: decide)
+      shared: shared, permissions: permissions, marks: marks, limits: limits, exempts: exempts ?? Self.isOurs,
+      expired: expired, decide: decide)
     let thread = try DedicatedThread.start("exec-guard") { loop.run() }
     return ExecutionGuard(shared: shared, marks: marks, thread: thread)
   }
@@ -101,20 +102,18 @@ public final class ExecutionGuard: Sendable {
     shared.isStopped.store(true, ordering: .releasing)
     shared.wakeUp()
     running.join()
+    // With the last reference the group closes, and with it all marks go and what still waits in the kernel goes on.
+    marks.end()
   }
 }
 
 /// What the guard's thread and everybody else share.
 final class SharedState: Sendable {
-  let permissions: ExecutionPermissions
   let wake: OwnedDescriptor
   let isStopped = Atomic<Bool>(false)
   let counters = Mutex(ExecutionGuardCounters())
 
-  init(permissions: ExecutionPermissions, wake: consuming OwnedDescriptor) {
-    self.permissions = permissions
-    self.wake = wake
-  }
+  init(wake: consuming OwnedDescriptor) { self.wake = wake }
 
   func wakeUp() {
     var one: UInt64 = 1
@@ -125,6 +124,7 @@ final class SharedState: Sendable {
 /// The loop of the guard's thread; belongs to that thread alone.
 private final class GuardLoop {
   private let shared: SharedState
+  private let permissions: ExecutionPermissions
   private let marks: ExecutionMarks
   private let limits: ExecutionGuard.Limits
   private let exempts: @Sendable (ProcessProgram, ProcessID) -> Bool
@@ -135,11 +135,12 @@ private final class GuardLoop {
   private var waiting: [(entry: HeldEntry, traits: ProcessTraits)] = []
 
   init(
-    shared: SharedState, marks: ExecutionMarks, limits: ExecutionGuard.Limits,
+    shared: SharedState, permissions: ExecutionPermissions, marks: ExecutionMarks, limits: ExecutionGuard.Limits,
     exempts: @escaping @Sendable (ProcessProgram, ProcessID) -> Bool,
     expired: @escaping @Sendable (ProcessTraits) -> Void, decide: @escaping @Sendable (PendingExecution) -> Void
   ) {
     self.shared = shared
+    self.permissions = permissions
     self.marks = marks
     self.limits = limits
     self.exempts = exempts
@@ -155,7 +156,7 @@ private final class GuardLoop {
       let room = limits.held - waiting.count
       guard room > 0 else { continue }
       do throws(KernelError) {
-        _ = try shared.permissions.read(upTo: room) { consider($0) }
+        _ = try permissions.read(upTo: room) { consider($0) }
       } catch {
         // Nothing can be read for lack of descriptors or memory: what could not be delivered was refused by the kernel.
         shared.counters.withLock { $0.passed += 1 }
@@ -168,7 +169,7 @@ private final class GuardLoop {
     // When all places are taken only an answer or the first deadline makes room.
     let isFull = waiting.count >= limits.held
     var requests = (
-      pollfd(fd: isFull ? -1 : shared.permissions.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: isFull ? -1 : permissions.descriptor, events: Int16(POLLIN), revents: 0),
       pollfd(fd: shared.wake.raw, events: Int16(POLLIN), revents: 0)
     )
     var timeout: Int32 = -1
@@ -198,14 +199,14 @@ private final class GuardLoop {
   private func drain() {
     var count = 0
     repeat {
-      count = (try? shared.permissions.read(upTo: 16) { shared.permissions.allow($0.file) }) ?? 0
+      count = (try? permissions.read(upTo: 16) { permissions.allow($0.file) }) ?? 0
       shared.counters.withLock { $0.expired += count }
     } while count > 0
   }
 
   private func consider(_ execution: consuming HeldExecution) {
     guard let traits = traits(of: execution) else {
-      shared.permissions.allow(execution.file)
+      permissions.allow(execution.file)
       shared.counters.withLock { $0.passed += 1 }
       return
     }
@@ -213,7 +214,7 @@ private final class GuardLoop {
     let wait = UInt64(clamping: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
     let shared = shared
     let entry = HeldEntry(
-      execution, deadline: Clock.monotonicNanoseconds() + wait, permissions: shared.permissions,
+      execution, deadline: Clock.monotonicNanoseconds() + wait, permissions: permissions,
       answered: { shared.wakeUp() })
     waiting.append((entry, traits))
     shared.counters.withLock { $0.held += 1 }

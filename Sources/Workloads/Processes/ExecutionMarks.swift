@@ -7,10 +7,11 @@ internal import SystemPackage
 
 /// The marks of one guard.
 final class ExecutionMarks: Sendable {
-  private let permissions: ExecutionPermissions
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   private struct State {
+    /// Nil once the guard has ended.
+    var permissions: ExecutionPermissions?
     var patterns: [Glob] = []
     var expansion = PatternExpansion()
   }
@@ -18,7 +19,10 @@ final class ExecutionMarks: Sendable {
   /// How many files are marked at most; patterns that need more are said to be uncovered.
   static let capacity = 4096
 
-  init(permissions: ExecutionPermissions) { self.permissions = permissions }
+  init(permissions: ExecutionPermissions) { state = Mutex(State(permissions: permissions)) }
+
+  /// Lets go of the group.
+  func end() { state.withLock { $0.permissions = nil } }
 
   var uncovered: [String] { state.withLock { $0.expansion.problems.sorted() } }
   var executables: [String] { state.withLock { $0.expansion.files.sorted() } }
@@ -39,6 +43,7 @@ final class ExecutionMarks: Sendable {
   private func refresh() throws(KernelError) {
     // In one piece: two that mix could leave a file without its mark.
     let result = state.withLock { state -> Result<Void, KernelError> in
+      guard let permissions = state.permissions else { return .success(()) }
       let new = PatternExpansion(state.patterns, limit: Self.capacity)
       defer { state.expansion = new }
       return Result { () throws(KernelError) in

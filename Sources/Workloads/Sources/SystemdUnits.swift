@@ -100,10 +100,9 @@ public final class SystemdUnits: LabelSource {
   private static func watchedPaths(_ files: UnitFiles) -> [String] {
     var paths: Set<String> = []
     for directory in files.directories {
-      var path = FilePath(directory)
-      while !isThere(path.string), path.removeLastComponent() {}
-      paths.insert(path.string)
-      guard path.string == directory, let names = try? directoryNames(directory) else { continue }
+      let path = TrustedFile.nearest(directory)
+      paths.insert(path)
+      guard path == directory, let names = try? directoryNames(directory) else { continue }
       for name in names where name.hasSuffix(".d") { paths.insert("\(directory)/\(name)") }
     }
     return paths.sorted()
