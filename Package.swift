@@ -30,10 +30,15 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // SHA-256 for the content hash that is an identity.
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // HTTP/1 and HTTP/2 over the unix sockets of container engines (docs/decisions/0008).
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-http2", from: "1.38.0"),
     // The agent's own log.
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     // Errno and FilePath.
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    // The messages of the container runtime interface; its runtime alone, no plugin.
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.33.0"),
     // The agent's services start and stop together, also on SIGTERM.
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     // Policy documents, with the line and column of every node.
@@ -49,7 +54,10 @@ let package = Package(
     // Every byte that crosses between kernel and Swift, and the prebuilt programs; only Enforcement imports it.
     .target(
       name: "CDatapath", path: "bpf",
-      exclude: ["README.md", "lib", "maps.h", "cgroup.bpf.c", "prebuilt/cgroup.bpf.o", "prebuilt/MANIFEST"],
+      exclude: [
+        "README.md", "lib", "maps.h", "cgroup.bpf.c", "workload.bpf.c", "prebuilt/cgroup.bpf.o",
+        "prebuilt/workload.bpf.o", "prebuilt/MANIFEST",
+      ],
       sources: ["prebuilt/object.c"], publicHeadersPath: "include"),
 
     // Pure: labels, identities, selectors, rules; the verdict; the compiler to tables.
@@ -75,6 +83,12 @@ let package = Package(
       dependencies: [
         "Policy", "Kernel", "BPF", "CDatapath", "Enforcement", system, logging,
         .product(name: "Crypto", package: "swift-crypto"), "Yams",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+        .product(name: "NIOHPACK", package: "swift-nio-http2"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       swiftSettings: house),
     // Flow records, counters, and how they are shown.
@@ -95,7 +109,7 @@ let package = Package(
     .executableTarget(
       name: "sallyport-bench",
       dependencies: [
-        "Policy", "Kernel", "BPF", "Enforcement", system, logging,
+        "Policy", "Kernel", "BPF", "Enforcement", "Workloads", system, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),

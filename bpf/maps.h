@@ -39,6 +39,16 @@ struct {
 	__type(value, struct sp_workload);
 } sp_workload SEC(".maps");
 
+/* Sockets that speak for another workload than their creator's. Agent writes by socket descriptor, programs read. A socket
+ * that is accepted inherits its listener's.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct sp_retag);
+} sp_retag SEC(".maps");
+
 /* Equivalence classes of identities, two slots. Agent writes, programs read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

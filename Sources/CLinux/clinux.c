@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -20,6 +21,9 @@
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
+#endif
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C
 #endif
 #ifndef CLONE_NEWNET
 #define CLONE_NEWNET 0x40000000
@@ -39,6 +43,15 @@ int sp_pidfd_open(pid_t pid, unsigned flags) { return result(syscall(SYS_pidfd_o
 
 int sp_pidfd_send_signal(int pidfd, int signal) {
   return result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+}
+
+int sp_pidfd_getfd(int pidfd, int fd) { return result(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }
+
+int sp_socket_namespace(int fd) { return result(ioctl(fd, SIOCGSKNS)); }
+
+int sp_socket_option(int fd, int option, int *value) {
+  socklen_t size = sizeof *value;
+  return result(getsockopt(fd, SOL_SOCKET, option, value, &size));
 }
 
 int sp_wait_pidfd(int pidfd, int *status) {

@@ -221,7 +221,7 @@ extension TableChange {
     case .removeNetworks(let own, _): own == slot
     case .setCells(let own, _): own == slot
     case .removeCells(let own, _): own == slot
-    case .classes, .ports, .levels, .addCounts, .removeCounts, .gracePeriod, .activate: false
+    case .classes, .ports, .levels, .heedRetags, .addCounts, .removeCounts, .gracePeriod, .activate: false
     }
   }
 }

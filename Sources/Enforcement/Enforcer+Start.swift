@@ -56,6 +56,7 @@ extension Enforcer {
     }
     for instance in former.workloads where (0...WorkloadInstance.deepestLevel).contains(instance.level) {
       guard let row = shadow.workloads[instance.cgroup], row.observe == instance.observe,
+        row.rejectsUnlabelledChildren == instance.rejectsUnlabelledChildren,
         allocator.number(of: instance.labels) == row.identity,
         let number = try? allocator.retain(instance.labels, generation: shadow.generation)
       else { continue }

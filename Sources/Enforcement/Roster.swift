@@ -16,7 +16,10 @@ struct Roster: Sendable {
     var instance: WorkloadInstance
     var number: IdentityNumber
 
-    var row: WorkloadRow { WorkloadRow(identity: number, observe: instance.observe) }
+    var row: WorkloadRow {
+      WorkloadRow(
+        identity: number, observe: instance.observe, rejectsUnlabelledChildren: instance.rejectsUnlabelledChildren)
+    }
   }
 
   /// Bit n: a workload is at level n.

@@ -21,11 +21,16 @@ public struct WorkloadInstance: Sendable, Equatable {
   public var source: String
   /// Addresses that are this workload's alone.
   public var addresses: [IPAddress]
+  /// What people call it; empty if they do not.
+  public var name: String
+  /// Since when it has these labels, in nanoseconds since 1970; 0 if nobody noted it.
+  public var since: UInt64
 
   /// Takes all its parts.
   public init(
     cgroup: CgroupID, path: String, level: Int, labels: LabelSet, observe: Bool = false,
-    rejectsUnlabelledChildren: Bool = false, source: String = "", addresses: [IPAddress] = []
+    rejectsUnlabelledChildren: Bool = false, source: String = "", addresses: [IPAddress] = [],
+    name: String = "", since: UInt64 = 0
   ) {
     self.cgroup = cgroup
     self.path = path
@@ -35,12 +40,14 @@ public struct WorkloadInstance: Sendable, Equatable {
     self.rejectsUnlabelledChildren = rejectsUnlabelledChildren
     self.source = source
     self.addresses = addresses
+    self.name = name
+    self.since = since
   }
 }
 
 extension WorkloadInstance: Codable {
   private enum Key: String, CodingKey {
-    case cgroup, path, level, labels, observe, rejectsUnlabelledChildren, source, addresses
+    case cgroup, path, level, labels, observe, rejectsUnlabelledChildren, source, addresses, name, since
   }
 
   /// Reads what `encode(to:)` wrote; labels and addresses are checked again.
@@ -54,6 +61,8 @@ extension WorkloadInstance: Codable {
     rejectsUnlabelledChildren = try values.decodeIfPresent(Bool.self, forKey: .rejectsUnlabelledChildren) ?? false
     source = try values.decode(String.self, forKey: .source)
     addresses = try values.decode([String].self, forKey: .addresses).map { text in try IPAddress(parsing: text) }
+    name = try values.decodeIfPresent(String.self, forKey: .name) ?? ""
+    since = try values.decodeIfPresent(UInt64.self, forKey: .since) ?? 0
   }
 
   /// Labels become an object, addresses text.
@@ -67,6 +76,8 @@ extension WorkloadInstance: Codable {
     if rejectsUnlabelledChildren { try values.encode(true, forKey: .rejectsUnlabelledChildren) }
     try values.encode(source, forKey: .source)
     try values.encode(addresses.map(\.description), forKey: .addresses)
+    if !name.isEmpty { try values.encode(name, forKey: .name) }
+    if since != 0 { try values.encode(since, forKey: .since) }
   }
 }
 

@@ -12,7 +12,7 @@ public struct Counters: Sendable {
     public var workload: String
     /// `outgoing` or `incoming`.
     public var direction: String
-    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`; or `observed`, `revoked`.
+    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children); or `observed`, `revoked`.
     public var reason: String
     /// `allow` or `reject`; `-` for `observed` and `revoked`.
     public var verdict: String

@@ -9,14 +9,18 @@ extension CgroupDirectory {
 
   /// The label bytes, or nil if the directory has none.
   public func labels() throws(KernelError) -> [UInt8]? {
-    // 64 KiB is the kernel's bound of an attribute, so one call is enough.
-    var bytes = [UInt8](repeating: 0, count: 65536)
-    let count = unsafe bytes.withUnsafeMutableBytes {
-      unsafe sp_fgetxattr(descriptor.raw, Self.attribute, $0.baseAddress, $0.count)
+    // Nearly all cgroups have none, and labels are short; 64 KiB is the kernel's bound of an attribute.
+    for size in [512, 65536] {
+      var bytes = [UInt8](repeating: 0, count: size)
+      let count = unsafe bytes.withUnsafeMutableBytes {
+        unsafe sp_fgetxattr(descriptor.raw, Self.attribute, $0.baseAddress, $0.count)
+      }
+      if count == -Int(ENODATA) { return nil }
+      if count == -Int(ERANGE), size < 65536 { continue }
+      try check(Int32(count), "read labels of", path.description)
+      return Array(bytes.prefix(count))
     }
-    guard count != -Int(ENODATA) else { return nil }
-    try check(Int32(count), "read labels of", path.description)
-    return Array(bytes.prefix(count))
+    return nil
   }
 
   /// Writes the label bytes; they vanish with the directory.

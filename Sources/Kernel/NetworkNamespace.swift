@@ -46,6 +46,12 @@ public final class NetworkNamespace: Sendable {
     return found
   }
 
+  /// The namespace that a socket works in, wherever its holder is now; needs CAP_NET_ADMIN there.
+  public static func of(socket: borrowing OwnedDescriptor) throws(KernelError) -> NetworkNamespace {
+    let raw = try check(sp_socket_namespace(socket.raw), "open network namespace of", "socket")
+    return try NetworkNamespace(OwnedDescriptor(adopting: raw), "network namespace")
+  }
+
   /// A new namespace without a name: gone with the last descriptor, process and socket in it.
   public static func anonymous() throws(KernelError) -> NetworkNamespace {
     try runOnFreshThread("new-netns") { () throws(KernelError) in

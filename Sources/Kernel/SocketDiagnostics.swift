@@ -58,26 +58,37 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
 
   /// All TCP sockets in every state and all UDP sockets, for IPv4 and IPv6.
   ///
-  /// The list is not one instant: sockets that come or go meanwhile may be in it or not.
-  public borrowing func list() throws(KernelError) -> [SocketEntry] {
+  /// The list is not one instant: sockets that come or go meanwhile may be in it or not. With `filter` the kernel lists
+  /// only what it lets through (it looks at all the same, which costs a tenth of telling). `storage` is the descriptor of
+  /// a BPF map of type SK_STORAGE whose values are to be told with each TCP socket (kernel 5.7; needs CAP_BPF); the kernel
+  /// leaves those of UDP sockets out.
+  public borrowing func list(
+    where filter: SocketFilter? = nil, storage: Int32? = nil
+  ) throws(KernelError) -> [SocketEntry] {
+    var attributes = filter.map { NetlinkAttribute.make(INET_DIAG_REQ_BYTECODE, $0.bytecode) } ?? []
+    if let storage {
+      let map = NetlinkAttribute.make(Int(SK_DIAG_BPF_STORAGE_REQ_MAP_FD), NetlinkAttribute.bytes(of: storage))
+      attributes += NetlinkAttribute.make(INET_DIAG_REQ_SK_BPF_STORAGES, map)
+    }
     var found: [SocketEntry] = []
     for family in [UInt8(AF_INET), UInt8(AF_INET6)] {
       for `protocol` in [UInt8(IPPROTO_TCP), UInt8(IPPROTO_UDP)] {
-        try list(family: family, protocol: `protocol`, into: &found)
+        try list(family: family, protocol: `protocol`, attributes, into: &found)
       }
     }
     return found
   }
 
   private borrowing func list(
-    family: UInt8, protocol: UInt8, into found: inout [SocketEntry]
+    family: UInt8, protocol: UInt8, _ attributes: [UInt8], into found: inout [SocketEntry]
   ) throws(KernelError) {
     var request = inet_diag_req_v2()
     request.sdiag_family = family
     request.sdiag_protocol = `protocol`
     request.idiag_states = .max
     let dump = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_ROOT) | UInt16(NLM_F_MATCH)
-    try send(Self.message(kind: UInt16(SOCK_DIAG_BY_FAMILY), flags: dump, sequence: 0, request))
+    try send(
+      Self.message(kind: UInt16(SOCK_DIAG_BY_FAMILY), flags: dump, sequence: 0, request, attributes: attributes))
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     var isDone = false
     var failure: Int32 = 0
@@ -169,12 +180,13 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   // MARK: Netlink
 
   private static func message(
-    kind: UInt16, flags: UInt16, sequence: UInt32, _ request: inet_diag_req_v2
+    kind: UInt16, flags: UInt16, sequence: UInt32, _ request: inet_diag_req_v2, attributes: [UInt8] = []
   ) -> [UInt8] {
-    let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size
+    let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size + attributes.count
     let head = nlmsghdr(
       nlmsg_len: UInt32(length), nlmsg_type: kind, nlmsg_flags: flags, nlmsg_seq: sequence, nlmsg_pid: 0)
-    return unsafe withUnsafeBytes(of: head) { unsafe Array($0) } + withUnsafeBytes(of: request) { unsafe Array($0) }
+    return unsafe withUnsafeBytes(of: head) { unsafe Array($0) }
+      + withUnsafeBytes(of: request) { unsafe Array($0) } + attributes
   }
 
   private borrowing func send(_ bytes: [UInt8]) throws(KernelError) {

@@ -45,6 +45,8 @@ public struct SocketEntry: Hashable, Sendable {
   public let cookie: UInt64
   /// The cgroup that made it; nil for requests and TIME_WAIT, which belong to none.
   public let cgroup: CgroupID?
+  /// The socket's value in the storage map that was asked for; empty if it has none, or none was asked for.
+  public let storage: [UInt8]
 }
 
 extension SocketEntry {
@@ -63,17 +65,29 @@ extension SocketEntry {
     user = head.idiag_uid
     cookie = UInt64(head.id.idiag_cookie.0) | UInt64(head.id.idiag_cookie.1) << 32
     var cgroup: UInt64 = 0
-    var offset = size
-    while offset + 4 <= message.byteCount {
-      let length = Int(unsafe message.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
-      let kind = unsafe message.unsafeLoadUnaligned(fromByteOffset: offset + 2, as: UInt16.self)
-      guard length >= 4, offset + length <= message.byteCount else { break }
-      if Int(kind) == INET_DIAG_CGROUP_ID, length == 12 {
-        cgroup = unsafe message.unsafeLoadUnaligned(fromByteOffset: offset + 4, as: UInt64.self)
+    var storage: [UInt8] = []
+    NetlinkAttribute.forEach(in: message.extracting(size...)) { kind, value in
+      if Int(kind) == INET_DIAG_CGROUP_ID, value.byteCount == 8 {
+        cgroup = unsafe value.unsafeLoadUnaligned(as: UInt64.self)
+      } else if Int(kind) == INET_DIAG_SK_BPF_STORAGES {
+        storage = Self.storage(in: value)
       }
-      offset += (length + 3) & ~3
     }
     self.cgroup = cgroup == 0 ? nil : CgroupID(rawValue: cgroup)
+    self.storage = storage
+  }
+
+  /// The value in a list of storages, of which one was asked for.
+  private static func storage(in storages: RawSpan) -> [UInt8] {
+    var found: [UInt8] = []
+    NetlinkAttribute.forEach(in: storages) { kind, one in
+      guard Int(kind) == Int(SK_DIAG_BPF_STORAGE) else { return }
+      NetlinkAttribute.forEach(in: one) { kind, value in
+        guard Int(kind) == Int(SK_DIAG_BPF_STORAGE_MAP_VALUE) else { return }
+        for index in value.byteOffsets { found.append(unsafe value.unsafeLoad(fromByteOffset: index, as: UInt8.self)) }
+      }
+    }
+    return found
   }
 
   /// The same socket in a request, with the cookie that keeps a successor on the same ports safe.

@@ -15,5 +15,7 @@ struct SallyportBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sallyport-bench",
     abstract: "Measures what enforcement costs, as ratios of mechanisms run in turn on this machine.",
-    subcommands: [PublishCommand.self, ProgramsCommand.self, SocketsCommand.self, WorkerCommand.self])
+    subcommands: [
+      PublishCommand.self, ProgramsCommand.self, SocketsCommand.self, WorkloadsCommand.self, WorkerCommand.self,
+    ])
 }

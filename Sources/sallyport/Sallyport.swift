@@ -18,7 +18,8 @@ struct Sallyport: AsyncParsableCommand {
       CommandGroup(
         name: "Look",
         subcommands: [
-          StatusCommand.self, WorkloadsCommand.self, IdentitiesCommand.self, FlowsCommand.self, WhyCommand.self,
+          StatusCommand.self, WorkloadsCommand.self, TagCommand.self, IdentitiesCommand.self, FlowsCommand.self,
+          WhyCommand.self,
           CountersCommand.self,
         ]),
       CommandGroup(

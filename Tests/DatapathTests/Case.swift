@@ -20,9 +20,11 @@ struct Case: Sendable, CustomStringConvertible {
 
   /// Draws a packet of a subject; what must be known of its sender is written where its egress hook would have.
   init(
-    number: Int, subject: Int, labels: [LabelSet], policy: PolicySet, random: inout SeededGenerator
+    number: Int, subject: Int, labels: [LabelSet], policy: PolicySet, orphaning: Bool,
+    random: inout SeededGenerator
   ) {
     let isHost = subject == labels.count
+    let isOrphan = orphaning && subject == ProgramBench.orphan
     let direction: Direction = random.oneIn(2) ? .outgoing : .incoming
     var peer: Endpoint
     var address: IPAddress
@@ -37,7 +39,8 @@ struct Case: Sendable, CustomStringConvertible {
       address = ProgramBench.address(of: other, isIPv4: random.oneIn(2))
       peer = .workload(labels[other])
       if direction == .incoming {
-        if random.oneIn(6) { peer = .unknown } else { vouched = other }
+        // An orphan's egress hook refuses, so nobody vouches for it.
+        if random.oneIn(6) || orphaning && other == ProgramBench.orphan { peer = .unknown } else { vouched = other }
       }
     }
     if direction == .incoming, vouched == nil, peer != .unknown, random.oneIn(8) {
@@ -54,7 +57,8 @@ struct Case: Sendable, CustomStringConvertible {
     self.subject = subject
     self.direction = direction
     let flow = Flow(
-      direction: direction, subject: isHost ? .host() : .workload(labels[subject]), peer: peer,
+      direction: direction,
+      subject: isOrphan ? .unlabelled(childOf: "parent") : isHost ? .host() : .workload(labels[subject]), peer: peer,
       protocol: packet.proto, port: packet.port, sameWorkload: isLocal)
     verdict = policy.verdict(for: flow)
     description = "\(flow), \(source) → \(destination), vouched by \(vouched.map(String.init) ?? "nobody")"
@@ -67,6 +71,7 @@ struct Case: Sendable, CustomStringConvertible {
       case .rule: .rule
       case .default: .default
       case .local: .local
+      case .unlabelled: .unlabelled
       }
     return "\(subject) \(direction) \(by) \(!passes)"
   }

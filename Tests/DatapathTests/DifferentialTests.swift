@@ -44,7 +44,9 @@ struct DifferentialTests {
     let drawn = try RandomPolicy(seed: seed)
     var random = SeededGenerator(seed: seed &* 31 &+ 7)
     let observer = random.below(ProgramBench.workloadCount * 2)
-    let labels = try await bench.publish(drawn.policy, observing: observer, using: &random)
+    let orphaning = random.oneIn(2)
+    let labels = try await bench.publish(
+      drawn.policy, observing: observer, orphaning: orphaning, using: &random)
     let rows = await bench.enforcer.workloadRows
     let numbers = labels.indices.map { rows[bench.cgroups[$0].id]?.identity.rawValue ?? 0 }
     let before = try await bench.enforcer.counters()
@@ -57,7 +59,8 @@ struct DifferentialTests {
       var cases: [Case] = []
       while cases.count < Self.perPolicy / (ProgramBench.workloadCount + 1) {
         let drawn = Case(
-          number: compared + cases.count, subject: subject, labels: labels, policy: drawn.policy, random: &random)
+          number: compared + cases.count, subject: subject, labels: labels, policy: drawn.policy,
+          orphaning: orphaning, random: &random)
         if let voucher = drawn.voucher {
           if let before = told[voucher], before != drawn.vouched { continue }
           told[voucher] = .some(drawn.vouched)
@@ -79,7 +82,7 @@ struct DifferentialTests {
     let after = try await bench.enforcer.counters()
     let wrong = mismatches.count
     try #require(wrong == 0, "\(mismatches.prefix(3).joined(separator: "\n"))")
-    let counted = tally(bench, before, after)
+    let counted = tally(bench, before, after, orphaning)
     let differing = Set(counted.keys).union(expected.keys).filter { counted[$0] != expected[$0] }.sorted()
     let told = differing.map { "\($0): kernel \(counted[$0] ?? 0), expected \(expected[$0] ?? 0)" }
     try #require(told.count == 0, "seed \(seed): \(told.joined(separator: "; "))")
@@ -88,15 +91,15 @@ struct DifferentialTests {
 
   /// The difference of two readings of the counters, by the names that `Case.reason` gives.
   private func tally(
-    _ bench: ProgramBench, _ before: DatapathCounters, _ after: DatapathCounters
+    _ bench: ProgramBench, _ before: DatapathCounters, _ after: DatapathCounters, _ orphaning: Bool
   ) -> [String: UInt64] {
     var result: [String: UInt64] = [:]
     for subject in 0...ProgramBench.workloadCount {
       let isHost = subject == ProgramBench.workloadCount
-      let id = bench.cgroups[subject].id
+      let id = bench.counted(subject, orphaning: orphaning)
       let (old, new) = isHost ? (before.host, after.host) : (before.workloads[id], after.workloads[id])
       for direction in [Direction.outgoing, .incoming] {
-        for by in [FlowEvent.DecidedBy.rule, .default, .local] {
+        for by in [FlowEvent.DecidedBy.rule, .default, .local, .unlabelled] {
           for refused in [false, true] {
             let count = (new?[direction, by, refused: refused] ?? 0) &- (old?[direction, by, refused: refused] ?? 0)
             if count > 0 { result["\(subject) \(direction) \(by) \(refused)"] = count }

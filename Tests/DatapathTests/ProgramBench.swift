@@ -13,6 +13,8 @@ import TestSupport
 final class ProgramBench: Sendable {
   /// The subjects: workloads first, the host last.
   static let workloadCount = 6
+  /// The one that may have no labels of its own, below a workload that rejects such children.
+  static let orphan = 5
 
   let sandbox: Sandbox
   let enforcer: Enforcer
@@ -22,6 +24,8 @@ final class ProgramBench: Sendable {
   let senders: BPFMap<sp_sender_key, sp_sender>
   private let workers: [Worker]
   let cgroups: [CgroupDirectory]
+  /// Above the last workload's cgroup.
+  private let parent: CgroupDirectory
   /// Where all subjects are.
   let inside: NetworkNamespace
   /// Held open: without its namespace the veth pair is gone.
@@ -37,7 +41,16 @@ final class ProgramBench: Sendable {
     try sandbox.connect(inside, ["10.99.0.1/24"], outside, ["10.99.0.2/24"])
     interface = try inside.run { UInt32(unsafe if_nametoindex("sp0")) }
     var cgroups: [CgroupDirectory] = []
-    for index in 0...Self.workloadCount { cgroups.append(try sandbox.makeThreadedCgroup("w\(index)")) }
+    parent = try sandbox.makeThreadedCgroup("parent")
+    for index in 0...Self.workloadCount {
+      guard index == Self.orphan else {
+        cgroups.append(try sandbox.makeThreadedCgroup("w\(index)"))
+        continue
+      }
+      let child = try parent.create("child")
+      try child.makeThreaded()
+      cgroups.append(child)
+    }
     self.cgroups = cgroups
     directory = "/tmp/sallyport-test-\(getpid())-\(sandbox.cgroup.id.rawValue)"
     let state = StateDirectory(directory)
@@ -83,19 +96,29 @@ final class ProgramBench: Sendable {
   }
 
   /// Gives the workloads random labels and puts a policy in force; returns the labels.
+  ///
+  /// With `orphaning` the orphan's go to its parent, which rejects unlabelled children.
   func publish(
-    _ policy: PolicySet, observing observer: Int? = nil, using random: inout SeededGenerator
+    _ policy: PolicySet, observing observer: Int? = nil, orphaning: Bool = false,
+    using random: inout SeededGenerator
   ) async throws -> [LabelSet] {
     let labels = try (0..<Self.workloadCount).map { _ in try RandomPolicy.labels(&random) }
     _ = try await enforcer.update(
       workloads: labels.indices.map { index in
-        WorkloadInstance(
-          cgroup: cgroups[index].id, path: cgroups[index].path.string, level: cgroups[index].level,
-          labels: labels[index], observe: index == observer, source: "test",
+        let isOrphan = orphaning && index == Self.orphan
+        let cgroup = isOrphan ? parent : cgroups[index]
+        return WorkloadInstance(
+          cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level, labels: labels[index],
+          observe: index == observer, rejectsUnlabelledChildren: isOrphan, source: "test",
           addresses: [true, false].map { Self.address(of: index, isIPv4: $0) })
       })
     _ = try await enforcer.apply(policy: policy, sources: [])
     return labels
+  }
+
+  /// The cgroup under which a subject is counted.
+  func counted(_ subject: Int, orphaning: Bool) -> CgroupID {
+    orphaning && subject == Self.orphan ? parent.id : cgroups[subject].id
   }
 
   /// A struct __sk_buff that says only through which interface: its 11th word is `ifindex` (linux/bpf.h).

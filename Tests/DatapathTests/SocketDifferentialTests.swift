@@ -43,8 +43,12 @@ struct SocketDifferentialTests {
   private func compare(_ bench: ProgramBench, _ servers: [Servers], seed: UInt64) async throws -> Int {
     let drawn = try RandomPolicy(seed: seed)
     var random = SeededGenerator(seed: seed &* 17 &+ 3)
-    let labels = try await bench.publish(drawn.policy, using: &random)
-    func endpoint(_ index: Int) -> Endpoint { index == labels.count ? .host() : .workload(labels[index]) }
+    let orphaning = random.oneIn(2)
+    let labels = try await bench.publish(drawn.policy, orphaning: orphaning, using: &random)
+    func endpoint(_ index: Int) -> Endpoint {
+      if orphaning, index == ProgramBench.orphan { return .unlabelled(childOf: "parent") }
+      return index == labels.count ? .host() : .workload(labels[index])
+    }
 
     var wrong: [String] = []
     var compared = 0

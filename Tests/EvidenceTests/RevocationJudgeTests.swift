@@ -57,7 +57,7 @@ import Testing
         family: 2, protocol: `protocol`, state: state,
         local: SocketAddress(high: near.high, low: near.low, port: local.1),
         remote: SocketAddress(high: far.high, low: far.low, port: remote?.1 ?? 0), interface: 0, inode: 1, user: 0,
-        cookie: cookie, cgroup: cgroup == 0 ? nil : CgroupID(rawValue: cgroup)))
+        cookie: cookie, cgroup: cgroup == 0 ? nil : CgroupID(rawValue: cgroup), storage: []))
   }
 
   private func losers(

@@ -45,6 +45,7 @@ private func winner(_ verdict: Verdict) -> String {
   case .rule(let rule): "\(verdict.action) \(rule)"
   case .default: "\(verdict.action) default"
   case .local: "\(verdict.action) local"
+  case .unlabelled: "\(verdict.action) unlabelled"
   }
 }
 

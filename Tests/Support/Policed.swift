@@ -159,11 +159,13 @@ public final class Policed: Sendable {
   /// Labels a cgroup.
   @discardableResult
   public func label(
-    _ cgroup: CgroupDirectory, _ labels: String, at addresses: [String] = [], observe: Bool = false
+    _ cgroup: CgroupDirectory, _ labels: String, at addresses: [String] = [], observe: Bool = false,
+    rejectingChildren: Bool = false
   ) async throws -> Publication {
     let instance = WorkloadInstance(
       cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level, labels: try LabelSet(parsing: labels),
-      observe: observe, source: "test", addresses: try addresses.map { text in try IPAddress(parsing: text) })
+      observe: observe, rejectsUnlabelledChildren: rejectingChildren, source: "test",
+      addresses: try addresses.map { text in try IPAddress(parsing: text) })
     state.withLock { $0.instances[cgroup.id] = instance }
     return try await enforcer.update(setting: [instance])
   }
@@ -223,20 +225,26 @@ public final class Policed: Sendable {
   /// What the kernel counts.
   public func counters() throws -> DatapathCounters { try datapath.counters() }
 
-  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox.
-  public func revoke() async throws -> Revocation {
-    guard let tables = try await enforcer.tables else { return Revocation() }
+  /// Who every cgroup of this sandbox is now, by its nearest labelled ancestor.
+  public func subjects() async throws -> [CgroupID: PolicedSubject] {
     let rows = await enforcer.workloadRows
     var subjects: [CgroupID: PolicedSubject] = [:]
     var byPath: [(path: FilePath, subject: PolicedSubject)] = []
     try sandbox.cgroup.walk { directory in
       if let row = rows[directory.id] {
-        let own = PolicedSubject(workload: directory.id, identity: row.identity, observe: row.observe)
-        byPath.append((directory.path, own))
+        byPath.append((directory.path, PolicedSubject(row, of: directory.id)))
       }
-      subjects[directory.id] = byPath.last { directory.path.starts(with: $0.path) }?.subject ?? .host
+      let nearest = byPath.last { directory.path.starts(with: $0.path) }
+      subjects[directory.id] =
+        nearest.map { $0.path == directory.path ? $0.subject : $0.subject.unlabelledChild } ?? .host
     }
-    let known = subjects
+    return subjects
+  }
+
+  /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox.
+  public func revoke() async throws -> Revocation {
+    guard let tables = try await enforcer.tables else { return Revocation() }
+    let known = try await subjects()
     let (instances, namespaces) = state.withLock { ($0.instances, $0.namespaces) }
     var addresses: [IPAddress: PolicedSubject] = [:]
     for instance in instances.values {
@@ -245,7 +253,7 @@ public final class Policed: Sendable {
     let rules = RevocationRules(
       tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses
     ) { known[$0] }
-    return Revoker(flows: flows).revoke(by: rules, in: namespaces)
+    return Revoker(flows: flows, retags: try datapath.retags()).revoke(by: rules, in: namespaces)
   }
 }
 

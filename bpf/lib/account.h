@@ -25,13 +25,13 @@ __noinline int sp_count(struct sp_flow *flow)
 		return 0;
 	key = flow->subject.workload;
 	direction = flow->direction & 1;
-	reason = (flow->decided_by & 7) << 1 | (flow->action == SP_REJECT);
+	reason = (flow->decided_by & 15) << 1 | (flow->action == SP_REJECT);
 	if (flow->decided_by == SP_BY_ERROR)
 		sp_stat_add(SP_STAT_TABLE_MISSING);
 	counts = bpf_map_lookup_elem(&sp_counts, &key);
 	if (!counts || reason >= SP_COUNT_OBSERVED)
 		return 0;
-	counts->n[direction][reason & 15]++;
+	counts->n[direction][reason & 31]++;
 	if (flow->observed_action && flow->observed_action != flow->action)
 		counts->n[direction][SP_COUNT_OBSERVED]++;
 	return 0;

@@ -70,7 +70,7 @@ __noinline int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked,
 	if (sk) {
 		kernel_socket = sp_kernel_socket(sk, asked->is_tcp);
 		if (kernel_socket)
-			sp_party_of_kernel_socket(&flow->peer, kernel_socket);
+			sp_party_of_kernel_socket(&flow->peer, sk, kernel_socket);
 		bpf_sk_release(sk);
 		return kernel_socket != 0;
 	}
@@ -124,7 +124,8 @@ __noinline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct 
 
 	if (!asked || !flow)
 		return 0;
-	if (!sp_find_remote(ctx, asked, flow))
+	/* an unlabelled child is refused wherever it goes */
+	if (!sp_find_remote(ctx, asked, flow) && !(flow->subject.flags & SP_PARTY_UNLABELLED))
 		return 1;
 	sp_judge(flow);
 	if (flow->action != SP_ALLOW) {
@@ -194,8 +195,8 @@ static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_a
 	flow.action = SP_ALLOW; /* should the packet hook alone be able to tell */
 	if (!sp_ask(ctx, asked, &flow))
 		return 0;
-	if (foreign) {
-		sp_party_of_kernel_socket(&flow.subject, foreign);
+	if (foreign && ctx->sk) {
+		sp_party_of_kernel_socket(&flow.subject, ctx->sk, foreign);
 		if (!sp_ask(ctx, asked, &flow))
 			return 0;
 	}

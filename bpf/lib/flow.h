@@ -3,11 +3,14 @@
 #pragma once
 #include <linux/types.h>
 
+/* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
+#define SP_PARTY_UNLABELLED (1u << 31)
+
 /* One end of a flow. */
 struct sp_party {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */
 	__u32 identity; /* number */
-	__u32 flags;	/* SP_WORKLOAD_… */
+	__u32 flags;	/* SP_WORKLOAD_…, SP_PARTY_… */
 	__u32 assurance;
 	__u32 pad;
 };

@@ -35,64 +35,123 @@ static __always_inline int sp_party_of_cgroup(struct sp_party *party, __u64 cgro
 	return 1;
 }
 
-/* Levels at which labelled cgroups exist, as a mask: others are not walked. */
-static __always_inline __u32 sp_levels(void)
+/* The party turns out to be a cgroup without labels below the workload. If that rejects such children, it is nobody to
+ * others; under observation nothing may change for them, so it stays who its parent is.
+ */
+static __always_inline void sp_party_is_child(struct sp_party *party)
 {
-	__u32 key = 0;
-	struct sp_control *control = bpf_map_lookup_elem(&sp_control, &key);
-
-	return control ? control->levels : 0;
+	if (!(party->flags & SP_WORKLOAD_REJECT_CHILDREN))
+		return;
+	party->flags |= SP_PARTY_UNLABELLED;
+	if (!(party->flags & SP_WORKLOAD_OBSERVE))
+		party->identity = SP_IDENTITY_UNKNOWN;
 }
 
-/* Walks from the deepest labelled level up; `ancestor` is an expression in `level` that gives 0 above the cgroup's own. */
-#define SP_WALK(party, ancestor)                                       \
-	do {                                                           \
-		__u32 sp_mask = sp_levels();                           \
-		int level;                                             \
-                                                                       \
-		sp_party_host(party, SP_ASSURED_SOCKET);               \
-		for (level = SP_MAX_LEVEL; level > 0; level--) {       \
-			__u64 sp_id;                                   \
-                                                                       \
-			if (!(sp_mask & (1u << level)))                \
-				continue;                              \
-			sp_id = (ancestor);                            \
-			if (sp_id && sp_party_of_cgroup(party, sp_id)) \
-				break;                                 \
-		}                                                      \
+/* What is not policy; null never, but the verifier does not know it. */
+static __always_inline struct sp_control *sp_controls(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&sp_control, &key);
+}
+
+/* True if a socket may speak for another workload than its creator's. */
+static __always_inline int sp_heeds_retags(void)
+{
+	struct sp_control *control = sp_controls();
+
+	return control && (control->flags & SP_CONTROL_RETAGGED);
+}
+
+/* True and filled if the socket speaks for another workload than its creator's: rare, so asked only if there are any. */
+static __always_inline int sp_party_of_retag(struct sp_party *party, const struct sp_control *control, void *sk)
+{
+	struct sp_retag *retag;
+
+	if (!control || !(control->flags & SP_CONTROL_RETAGGED) || !sk)
+		return 0;
+	retag = bpf_sk_storage_get(&sp_retag, sk, 0, 0);
+	if (!retag)
+		return 0;
+	if (!retag->workload) {
+		sp_party_host(party, SP_ASSURED_SOCKET);
+		return 1;
+	}
+	if (!sp_party_of_cgroup(party, retag->workload))
+		return 0;
+	if (retag->flags & SP_RETAG_CHILD)
+		sp_party_is_child(party);
+	return 1;
+}
+
+/* Walks from the deepest labelled level up: others, by a mask, are not looked at. `ancestor` is an expression in `level`
+ * that gives 0 above the cgroup's own, `own` one that gives the cgroup's.
+ */
+#define SP_WALK(party, control, ancestor, own)                                                    \
+	do {                                                                                      \
+		__u32 sp_mask = (control) ? (control)->levels : 0;                                \
+		int level;                                                                        \
+                                                                                                  \
+		sp_party_host(party, SP_ASSURED_SOCKET);                                          \
+		for (level = SP_MAX_LEVEL; level > 0; level--) {                                  \
+			__u64 sp_id;                                                              \
+                                                                                                  \
+			if (!(sp_mask & (1u << level)))                                           \
+				continue;                                                         \
+			sp_id = (ancestor);                                                       \
+			if (sp_id && sp_party_of_cgroup(party, sp_id)) {                          \
+				if (party->flags & SP_WORKLOAD_REJECT_CHILDREN && sp_id != (own)) \
+					sp_party_is_child(party);                                 \
+				break;                                                            \
+			}                                                                         \
+		}                                                                                 \
 	} while (0)
 
-/* The socket that a packet belongs to: that of its creator's cgroup. Returns 0. */
+/* The socket that a packet belongs to: whom it speaks for, that is its creator's cgroup. Returns 0. */
 __noinline int sp_party_of_skb(struct __sk_buff *skb, struct sp_party *party)
 {
+	struct sp_control *control = sp_controls();
+
 	if (!party)
 		return 0;
-	SP_WALK(party, bpf_skb_ancestor_cgroup_id(skb, level));
+	if (sp_party_of_retag(party, control, skb->sk))
+		return 0;
+	SP_WALK(party, control, bpf_skb_ancestor_cgroup_id(skb, level), bpf_skb_cgroup_id(skb));
 	return 0;
 }
 
 /* A socket that was looked up (cgroup_skb programs only). */
 static __always_inline void sp_party_of_socket(struct sp_party *party, struct bpf_sock *sk)
 {
-	SP_WALK(party, bpf_sk_ancestor_cgroup_id(sk, level));
+	struct sp_control *control = sp_controls();
+
+	if (sp_party_of_retag(party, control, sk))
+		return;
+	SP_WALK(party, control, bpf_sk_ancestor_cgroup_id(sk, level), bpf_sk_cgroup_id(sk));
 }
 
 /* The calling task. Returns 0. */
 __noinline int sp_party_of_task(struct sp_party *party)
 {
+	struct sp_control *control = sp_controls();
+
 	if (!party)
 		return 0;
-	SP_WALK(party, bpf_get_current_ancestor_cgroup_id(level));
+	SP_WALK(party, control, bpf_get_current_ancestor_cgroup_id(level), bpf_get_current_cgroup_id());
 	return 0;
 }
 
-/* A kernel socket, by its BTF pointer: where the helpers above are refused (sock_addr and sock_ops programs). */
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, const struct sock *sk)
+/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). */
+static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
+						      const struct sock *kernel)
 {
-	struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
-	__u32 levels = sp_levels();
+	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
+	struct sp_control *control = sp_controls();
+	__u32 levels = control ? control->levels : 0;
 	int i;
 
+	if (sp_party_of_retag(party, control, sk))
+		return;
 	sp_party_host(party, SP_ASSURED_SOCKET);
 	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
 		struct cgroup_subsys_state *parent;
@@ -101,8 +160,11 @@ static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, co
 		if (level <= 0)
 			break;
 		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
-		    sp_party_of_cgroup(party, cgroup->kn->id))
+		    sp_party_of_cgroup(party, cgroup->kn->id)) {
+			if (i > 0)
+				sp_party_is_child(party);
 			break;
+		}
 		parent = cgroup->self.parent;
 		if (!parent)
 			break;

@@ -92,6 +92,12 @@ static __always_inline void sp_decide(struct sp_flow *flow)
 	}
 }
 
+/* True for an unlabelled child that is unknown to others although the workload above it is known. */
+static __always_inline int sp_party_is_nobody(const struct sp_party *party)
+{
+	return (party->flags & SP_PARTY_UNLABELLED) && party->identity == SP_IDENTITY_UNKNOWN;
+}
+
 /* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is told.
  * Returns 1 for allow, 0 for reject.
  */
@@ -103,12 +109,17 @@ __noinline int sp_judge(struct sp_flow *flow)
 	flow->observed_rule = 0;
 	flow->observed_action = SP_NONE;
 	flow->log = 0;
-	if (flow->subject.workload == flow->peer.workload && flow->peer.assurance >= SP_ASSURED_SOCKET) {
+	if (flow->subject.flags & SP_PARTY_UNLABELLED) {
+		flow->action = SP_REJECT;
+		flow->decided_by = SP_BY_UNLABELLED;
+	} else if (flow->subject.workload == flow->peer.workload && flow->peer.assurance >= SP_ASSURED_SOCKET &&
+		   !sp_party_is_nobody(&flow->peer)) {
 		flow->action = SP_ALLOW;
 		flow->decided_by = SP_BY_LOCAL;
 		return 1;
+	} else {
+		sp_decide(flow);
 	}
-	sp_decide(flow);
 	if (flow->subject.flags & SP_WORKLOAD_OBSERVE) {
 		if (!flow->observed_action) {
 			flow->observed_action = flow->action;

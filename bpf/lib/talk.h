@@ -143,7 +143,7 @@ __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, st
 	talk.last_seen = sp_now();
 	talk.handoff_time = sp_must_tell(skb, packet) ? talk.last_seen : SP_NEVER_TELL;
 	talk.workload = flow->subject.workload;
-	talk.peer_workload = flow->peer.workload;
+	talk.peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
 	talk.peer = flow->peer.identity;
 	talk.generation = flow->generation;
 	talk.rule = flow->rule;
@@ -213,10 +213,16 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	sp_talk_fill(&key, packet, direction, flow->cookie);
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
 	if (talk && (__s64)(now - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol)) {
-		if (talk->generation != flow->generation &&
-		    !sp_talk_still_allowed(skb, packet, talk, direction, flow->generation)) {
-			bpf_map_delete_elem(&sp_talks, &key);
-			return 0;
+		if (talk->generation != flow->generation) {
+			/* either end may speak for another workload since: who asks is looked for again, as at first */
+			if (direction == talk->direction && sp_heeds_retags()) {
+				bpf_map_delete_elem(&sp_talks, &key);
+				goto anew;
+			}
+			if (!sp_talk_still_allowed(skb, packet, talk, direction, flow->generation)) {
+				bpf_map_delete_elem(&sp_talks, &key);
+				return 0;
+			}
 		}
 		if (direction == SP_OUTGOING && sp_must_refresh(talk, now)) {
 			talk->handoff_time = now;
@@ -226,7 +232,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		sp_talk_touch(talk, packet->length, direction, now);
 		return 1;
 	}
-
+anew:
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
 	sp_party_of_skb(skb, &flow->subject);
 	if (direction == SP_OUTGOING)

@@ -99,7 +99,8 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (skb->ifindex == SP_LOOPBACK_IFINDEX && flow->peer.assurance == SP_ASSURED_NOT)
+	if (skb->ifindex == SP_LOOPBACK_IFINDEX && flow->peer.assurance == SP_ASSURED_NOT &&
+	    !(flow->subject.flags & SP_PARTY_UNLABELLED))
 		return 1;
 	sp_judge(flow);
 	sp_count(flow);

@@ -6,3 +6,8 @@ _Alignas(8) const unsigned char sp_cgroup_object[] = {
 #embed "cgroup.bpf.o"
 };
 const size_t sp_cgroup_object_size = sizeof(sp_cgroup_object);
+
+_Alignas(8) const unsigned char sp_workload_object[] = {
+#embed "workload.bpf.o"
+};
+const size_t sp_workload_object_size = sizeof(sp_workload_object);

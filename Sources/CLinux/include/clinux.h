@@ -26,6 +26,12 @@ int sp_gettid(void);
 // glibc 2.36 declares pidfd_open in a header the module lacks; a pidfd cannot come to mean another process.
 int sp_pidfd_open(pid_t pid, unsigned flags);
 int sp_pidfd_send_signal(int pidfd, int signal);
+// A copy of another process's descriptor, close-on-exec; 5.6.
+int sp_pidfd_getfd(int pidfd, int fd);
+// The network namespace of a socket (SIOCGSKNS), as a descriptor.
+int sp_socket_namespace(int fd);
+// SOL_SOCKET options that are ints: SO_DOMAIN, SO_PROTOCOL.
+int sp_socket_option(int fd, int option, int *value);
 // Waits for the child behind a pidfd; `status` gets the exit code, or 128 + the signal's number.
 int sp_wait_pidfd(int pidfd, int *status);
 

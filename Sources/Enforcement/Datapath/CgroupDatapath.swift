@@ -111,6 +111,11 @@ public final class CgroupDatapath: Datapath {
     try pinned.removeAll()
   }
 
+  /// Which sockets speak for another workload than their creator's.
+  public func retags() throws(DatapathError) -> RetagTable {
+    do throws(BPFError) { return try RetagTable(pinned) } catch { throw failure("open retagged sockets", error) }
+  }
+
   /// Begins to deliver records, in batches, from a thread of its own.
   ///
   /// Records that cannot be read are left out and counted by `malformedRecords`.

@@ -14,17 +14,20 @@ public struct Holdings: Sendable, Equatable {
   public var levels: UInt32
   /// The workloads with counters.
   public var counted: Set<CgroupID>
+  /// Whether it asks sockets whom they speak for, because some may have been retagged.
+  public var heedsRetags: Bool
 
   /// Takes all its parts.
   public init(
     isNew: Bool, generation: UInt32 = 0, workloads: [CgroupID: WorkloadRow] = [:], levels: UInt32 = 0,
-    counted: Set<CgroupID> = []
+    counted: Set<CgroupID> = [], heedsRetags: Bool = false
   ) {
     self.isNew = isNew
     self.generation = generation
     self.workloads = workloads
     self.levels = levels
     self.counted = counted
+    self.heedsRetags = heedsRetags
   }
 }
 

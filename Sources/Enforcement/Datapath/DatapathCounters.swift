@@ -1,5 +1,6 @@
 // The kernel's counters as Swift values.
 
+internal import CDatapath
 public import Kernel
 public import Policy
 
@@ -9,7 +10,7 @@ public struct WorkloadCounts: Sendable, Equatable {
   var numbers: [UInt64]
 
   /// How many numbers one direction has.
-  static let perDirection = 16
+  static let perDirection = Int(SP_COUNTS)
 
   init() { numbers = Array(repeating: 0, count: 2 * Self.perDirection) }
 
@@ -20,12 +21,12 @@ public struct WorkloadCounts: Sendable, Equatable {
 
   /// How often an observed rule or an observed workload would have changed the outcome.
   public func observed(_ direction: Direction) -> UInt64 {
-    numbers[Int(direction.rawValue) * Self.perDirection + 14]
+    numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_OBSERVED)]
   }
 
   /// How many conversations the kernel ended because policy no longer allows them.
   public func revoked(_ direction: Direction) -> UInt64 {
-    numbers[Int(direction.rawValue) * Self.perDirection + 15]
+    numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_REVOKED)]
   }
 }
 

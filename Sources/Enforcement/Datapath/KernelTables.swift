@@ -50,7 +50,12 @@ final class KernelTables: Sendable {
     case .setNetworks(let slot, let rows):
       try networks.setAll(rows.map { (Rows.network(slot, $0.key), Rows.network($0.value)) })
     case .removeNetworks(let slot, let keys): try networks.removeAll(keys.map { Rows.network(slot, $0) })
-    case .levels(let bits): try control.set(Rows.control(levels: bits), for: 0)
+    case .levels(let bits):
+      let areRetagged = Rows.areSocketsRetagged(try control.value(for: 0))
+      try control.set(Rows.control(levels: bits, areSocketsRetagged: areRetagged), for: 0)
+    case .heedRetags:
+      let levels = try control.value(for: 0)?.levels ?? 0
+      try control.set(Rows.control(levels: levels, areSocketsRetagged: true), for: 0)
     case .addCounts(let keys):
       for key in keys {
         do throws(BPFError) {
@@ -75,7 +80,9 @@ final class KernelTables: Sendable {
   func holdings(isNew: Bool) throws(BPFError) -> Holdings {
     var held = Holdings(isNew: isNew)
     held.generation = try active.value(for: 0) ?? 0
-    held.levels = try control.value(for: 0)?.levels ?? 0
+    let control = try control.value(for: 0)
+    held.levels = control?.levels ?? 0
+    held.heedsRetags = Rows.areSocketsRetagged(control)
     for (key, row) in try workloads.entries() { held.workloads[CgroupID(rawValue: key)] = Rows.workload(row) }
     held.counted = Set(try counts.entries().map { CgroupID(rawValue: $0.key) })
     return held

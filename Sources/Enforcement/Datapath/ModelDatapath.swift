@@ -14,6 +14,7 @@ public final class ModelDatapath: Datapath {
     var workloads: [CgroupID: WorkloadRow] = [:]
     var levels: UInt32 = 0
     var counted: Set<CgroupID> = []
+    var heedsRetags = false
     var attached = false
     var detached = false
     var log: [TableChange] = []
@@ -50,7 +51,7 @@ public final class ModelDatapath: Datapath {
     held.steps = 0
     holdings = Holdings(
       isNew: !held.attached, generation: held.generation, workloads: held.workloads, levels: held.levels,
-      counted: held.counted)
+      counted: held.counted, heedsRetags: held.heedsRetags)
     state = Mutex(held)
   }
 
@@ -70,6 +71,8 @@ public final class ModelDatapath: Datapath {
   public var isDetached: Bool { state.withLock { $0.detached } }
   /// The contents in force.
   public var active: SlotContents { state.withLock { $0.slots[Slot(generation: $0.generation)] ?? .empty } }
+  /// Whether sockets are asked whom they speak for.
+  public var heedsRetags: Bool { state.withLock { $0.heedsRetags } }
   /// How many steps were tried.
   public var steps: Int { state.withLock { $0.steps } }
 
@@ -107,7 +110,8 @@ public final class ModelDatapath: Datapath {
   public func current() throws(DatapathError) -> Holdings {
     state.withLock {
       Holdings(
-        isNew: false, generation: $0.generation, workloads: $0.workloads, levels: $0.levels, counted: $0.counted)
+        isNew: false, generation: $0.generation, workloads: $0.workloads, levels: $0.levels, counted: $0.counted,
+        heedsRetags: $0.heedsRetags)
     }
   }
 
@@ -195,6 +199,7 @@ extension ModelDatapath.State {
     case .removeWorkloads(let keys):
       for key in keys.prefix(limit) { workloads[key] = nil }
     case .levels(let bits): if limit > 0 { levels = bits }
+    case .heedRetags: if limit > 0 { heedsRetags = true }
     case .activate(let next): if limit > 0 { generation = next }
     case .gracePeriod: break
     }

@@ -9,7 +9,7 @@ enum Rows {
   /// The class of each of 64 ports: `struct sp_port_row`, which is this array and nothing else.
   typealias Ports = InlineArray<64, UInt16>
   /// The counters of one workload on one CPU: `struct sp_counts`, which is this array and nothing else.
-  typealias Counts = InlineArray<32, UInt64>
+  typealias Counts = InlineArray<64, UInt64>
   /// The datapath's counters on one CPU: `struct sp_stats`, which is this array and nothing else.
   typealias Statistics = InlineArray<8, UInt64>
 
@@ -132,15 +132,39 @@ enum Rows {
   // MARK: Workloads and counters
 
   static func workload(_ row: WorkloadRow) -> sp_workload {
-    sp_workload(identity: row.identity.rawValue, flags: row.observe ? SP_WORKLOAD_OBSERVE : 0)
+    sp_workload(
+      identity: row.identity.rawValue,
+      flags: (row.observe ? SP_WORKLOAD_OBSERVE : 0)
+        | (row.rejectsUnlabelledChildren ? SP_WORKLOAD_REJECT_CHILDREN : 0))
   }
 
   static func workload(_ row: sp_workload) -> WorkloadRow {
     WorkloadRow(
-      identity: IdentityNumber(rawValue: row.identity), observe: row.flags & SP_WORKLOAD_OBSERVE != 0)
+      identity: IdentityNumber(rawValue: row.identity), observe: row.flags & SP_WORKLOAD_OBSERVE != 0,
+      rejectsUnlabelledChildren: row.flags & SP_WORKLOAD_REJECT_CHILDREN != 0)
   }
 
-  static func control(levels: UInt32) -> sp_control { sp_control(levels: levels, pad: 0) }
+  static func control(levels: UInt32, areSocketsRetagged: Bool) -> sp_control {
+    sp_control(levels: levels, flags: areSocketsRetagged ? SP_CONTROL_RETAGGED : 0)
+  }
+
+  static func areSocketsRetagged(_ row: sp_control?) -> Bool { (row?.flags ?? 0) & SP_CONTROL_RETAGGED != 0 }
+
+  static func retag(_ subject: PolicedSubject) -> sp_retag {
+    sp_retag(
+      workload: subject.workload?.rawValue ?? 0, flags: subject.isUnlabelled ? SP_RETAG_CHILD : 0, pad: 0)
+  }
+
+  static func retag(_ row: sp_retag) -> Retag {
+    Retag(
+      workload: row.workload == 0 ? nil : CgroupID(rawValue: row.workload), isChild: row.flags & SP_RETAG_CHILD != 0)
+  }
+
+  /// From the bytes that sock_diag tells; nil if there are none.
+  static func retag(_ bytes: [UInt8]) -> Retag? {
+    guard bytes.count == MemoryLayout<sp_retag>.size else { return nil }
+    return retag(unsafe bytes.span.bytes.unsafeLoadUnaligned(as: sp_retag.self))
+  }
 
   static func counts(_ perCPU: [Counts]) -> WorkloadCounts {
     var sum = WorkloadCounts()

@@ -19,6 +19,8 @@ struct Shadow: Sendable, Equatable {
   var levels: UInt32
   /// The workloads that have counters.
   var counted: Set<CgroupID>
+  /// Whether sockets are asked whom they speak for; never taken back, because it only costs time.
+  var heedsRetags: Bool
   /// Whether the slot that is not in force may still be read by packets that began before the last flip.
   var needsGrace: Bool
 
@@ -29,6 +31,7 @@ struct Shadow: Sendable, Equatable {
     workloads = holdings.workloads
     levels = holdings.levels
     counted = holdings.counted
+    heedsRetags = holdings.heedsRetags
     // An agent that died may have flipped a moment ago.
     needsGrace = !holdings.isNew
   }
@@ -65,6 +68,7 @@ struct Shadow: Sendable, Equatable {
     case .setWorkloads(let rows): workloads.merge(rows) { _, new in new }
     case .removeWorkloads(let keys):
       for key in keys { workloads[key] = nil }
+    case .heedRetags: heedsRetags = true
     case .gracePeriod: needsGrace = false
     case .activate(let next):
       if Slot(generation: next) != activeSlot { needsGrace = true }
@@ -96,7 +100,7 @@ struct Shadow: Sendable, Equatable {
     case .addCounts(let keys): return .removeCounts(keys.filter { !counted.contains($0) })
     // Whatever the failed write did, this generation is the one in force; it comes before its slot's rows change.
     case .activate: return .activate(generation)
-    case .setCells, .setNetworks, .setWorkloads, .gracePeriod: return nil
+    case .setCells, .setNetworks, .setWorkloads, .heedRetags, .gracePeriod: return nil
     }
   }
 

@@ -37,11 +37,14 @@ public struct WorkloadRow: Sendable, Hashable {
   public var identity: IdentityNumber
   /// Whether its verdicts are reported and not applied.
   public var observe: Bool
+  /// Whether cgroups below it without labels of their own are refused instead of being it.
+  public var rejectsUnlabelledChildren: Bool
 
-  /// Takes both parts.
-  public init(identity: IdentityNumber, observe: Bool = false) {
+  /// Takes all its parts.
+  public init(identity: IdentityNumber, observe: Bool = false, rejectsUnlabelledChildren: Bool = false) {
     self.identity = identity
     self.observe = observe
+    self.rejectsUnlabelledChildren = rejectsUnlabelledChildren
   }
 }
 

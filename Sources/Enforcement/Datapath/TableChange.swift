@@ -35,6 +35,8 @@ public enum TableChange: Sendable, Equatable {
   case removeNetworks(Slot, [IPPrefix])
   /// At which levels of the hierarchy labelled cgroups may be: bit n for level n.
   case levels(UInt32)
+  /// From now on sockets are asked whom they speak for: some are going to be retagged.
+  case heedRetags
   /// Workloads whose counters begin at zero; those that have some keep them.
   case addCounts([CgroupID])
   /// Workloads whose counters go.
@@ -59,7 +61,7 @@ public enum TableChange: Sendable, Equatable {
     case .removeNetworks(_, let keys): keys.count
     case .addCounts(let keys), .removeCounts(let keys), .removeWorkloads(let keys): keys.count
     case .setWorkloads(let rows): rows.count
-    case .levels, .activate: 1
+    case .levels, .activate, .heedRetags: 1
     case .gracePeriod: 0
     }
   }
@@ -73,7 +75,7 @@ extension TableChange {
     case .ports: "sp_ports"
     case .setCells, .removeCells: "sp_policy"
     case .setNetworks, .removeNetworks: "sp_networks"
-    case .levels: "sp_control"
+    case .levels, .heedRetags: "sp_control"
     case .addCounts, .removeCounts: "sp_counts"
     case .setWorkloads, .removeWorkloads: "sp_workload"
     case .gracePeriod: "no table (grace period)"

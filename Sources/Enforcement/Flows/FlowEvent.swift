@@ -38,6 +38,8 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case invalid = 5
     /// A table that must be there is not.
     case error = 6
+    /// The subject is a cgroup without labels below the record's workload, which rejects such children.
+    case unlabelled = 7
   }
 
   /// How the identity of the other end is known.

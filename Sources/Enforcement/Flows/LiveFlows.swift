@@ -1,5 +1,6 @@
 // The flows that live now, by socket: who began them and who is at the other end, for re-evaluation after a change.
 
+public import Kernel
 public import Policy
 internal import Synchronization
 
@@ -59,6 +60,8 @@ public final class LiveFlows: Sendable {
     var dropped: UInt64 = 0
 
     var count: Int { flows.count }
+
+    func contains(where matches: (Flow) -> Bool) -> Bool { flows.contains(where: matches) }
 
     subscript(cookie: UInt64) -> Flow? {
       get { places[cookie].map { flows[Int($0)] } }
@@ -127,6 +130,16 @@ public final class LiveFlows: Sendable {
       let lost = state.sockets(before: time).filter { !cookies.contains($0) }
       for cookie in lost { state[cookie] = nil }
       return lost.count
+    }
+  }
+
+  /// Whether a live flow has one of these workloads at either end.
+  public func mentions(_ workloads: Set<CgroupID>) -> Bool {
+    state.withLock { state in
+      state.contains { flow in
+        workloads.contains(CgroupID(rawValue: flow.workload))
+          || workloads.contains(CgroupID(rawValue: flow.peerWorkload))
+      }
     }
   }
 

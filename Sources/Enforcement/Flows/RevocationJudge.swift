@@ -3,26 +3,6 @@
 public import Kernel
 public import Policy
 
-/// What is policed on behalf of a socket or process.
-public struct PolicedSubject: Sendable, Hashable {
-  /// The labelled cgroup; nil = the host.
-  public var workload: CgroupID?
-  /// The number of its identity now.
-  public var identity: IdentityNumber
-  /// Whether its verdicts are reported and not applied.
-  public var observe: Bool
-
-  /// Takes all its parts.
-  public init(workload: CgroupID?, identity: IdentityNumber, observe: Bool = false) {
-    self.workload = workload
-    self.identity = identity
-    self.observe = observe
-  }
-
-  /// Whatever runs outside of every labelled cgroup.
-  public static let host = PolicedSubject(workload: nil, identity: .host)
-}
-
 /// What decides whether a socket may live on.
 public struct RevocationRules: Sendable {
   /// The tables in force.
@@ -82,7 +62,7 @@ public struct RevokedFlow: Sendable {
     event.remotePort = socket.remote.port
     event.uid = socket.user
     event.action = .reject
-    event.decidedBy = rule == 0 ? .default : .rule
+    event.decidedBy = verdict.decidedBy == .unlabelled ? .unlabelled : rule == 0 ? .default : .rule
     event.rule = rule
     event.generation = generation
     event.assurance = assurance
@@ -127,12 +107,26 @@ struct RevocationJudge {
     var identity: IdentityNumber
     var workload: CgroupID?
     var assurance: FlowEvent.Assurance
+    var isNobody = false
+
+    init(identity: IdentityNumber, workload: CgroupID?, assurance: FlowEvent.Assurance) {
+      self.identity = identity
+      self.workload = workload
+      self.assurance = assurance
+    }
+
+    init(_ subject: PolicedSubject, _ assurance: FlowEvent.Assurance) {
+      self.init(identity: subject.identity, workload: subject.workload, assurance: assurance)
+      isNobody = subject.isNobody
+    }
+
     /// Whether `workload` (nil = the host) is certain, so that it may be compared with the subject's.
     var isExact: Bool { assurance == .socket || assurance == .handoff }
   }
 
   private let rules: RevocationRules
   private let sockets: [Socket]
+  private let areRetagged: Bool
   private let prefixLengths: [Int]
   private var listeners: Set<PortOfNamespace> = []
   /// The owners of both ends of what is listed: the other end of a flow on this host is found by its swapped addresses.
@@ -150,8 +144,10 @@ struct RevocationJudge {
   /// Losers that are not cut, because their workload is observed.
   private(set) var observed = 0
 
-  init(_ sockets: [Socket], _ rules: RevocationRules) {
+  /// With `areRetagged` some sockets may speak for another workload than their creator's; see `subject(of:_:)`.
+  init(_ sockets: [Socket], _ rules: RevocationRules, areRetagged: Bool = false) {
     self.rules = rules
+    self.areRetagged = areRetagged
     self.sockets = sockets
     prefixLengths = Set(rules.tables.prefixes.keys.map(\.length)).sorted(by: >)
     earlier = Array(repeating: -1, count: sockets.count)
@@ -172,17 +168,17 @@ struct RevocationJudge {
   mutating func losers(_ live: [LiveFlows.Flow?]) -> [RevokedFlow] {
     var losers: [RevokedFlow] = []
     for (index, socket) in sockets.enumerated() where Self.isConnected(socket.entry) {
-      guard let cgroup = socket.entry.cgroup, let subject = subject(of: cgroup) else { continue }
-      judged += 1
       let flow = live[index].flatMap { Self.matches($0, socket.entry) ? $0 : nil }
+      guard let subject = subject(of: socket.entry, flow) else { continue }
+      judged += 1
       let direction = direction(of: socket, flow)
       let peer = peer(of: index, flow)
-      if peer.isExact && peer.workload == subject.workload { continue }
+      if peer.isExact, peer.workload == subject.workload, !peer.isNobody, !subject.isUnlabelled { continue }
       let entry = socket.entry
       let question = Question(
         direction: direction, subject: subject.identity, peer: peer.identity, protocol: entry.protocol,
         port: direction == .outgoing ? entry.remote.port : entry.local.port)
-      let verdict = verdict(question)
+      let verdict = subject.isUnlabelled ? Verdict(action: .reject, decidedBy: .unlabelled) : verdict(question)
       guard verdict.action == .reject else { continue }
       if subject.observe {
         observed += 1
@@ -225,6 +221,8 @@ struct RevocationJudge {
   /// What is remembered, with the labels of now; else the other end's socket; else the address.
   private mutating func peer(of index: Int, _ flow: LiveFlows.Flow?) -> Peer {
     let address = IPAddress(sockets[index].entry.remote)
+    // What is remembered is older than a retagging.
+    if let other = otherEnd(of: index), other.isRetagged { return Peer(other.subject, .socket) }
     if let flow, flow.isJudged, flow.assurance != .address {
       guard flow.peerWorkload != 0 else {
         return Peer(identity: flow.peer, workload: nil, assurance: flow.assurance)
@@ -233,20 +231,20 @@ struct RevocationJudge {
         // The workload is gone: nobody, until it speaks again.
         return Peer(identity: .unknown, workload: nil, assurance: .unknown)
       }
-      return Peer(identity: now.identity, workload: now.workload, assurance: flow.assurance)
+      return Peer(now, flow.assurance)
     }
     // A flow that was judged by its address is judged by its address again; only without a memory is it searched for.
-    if flow?.isJudged != true, let owner = otherEnd(of: index) {
-      return Peer(identity: owner.identity, workload: owner.workload, assurance: .socket)
+    if flow?.isJudged != true, let other = otherEnd(of: index) {
+      return Peer(other.subject, .socket)
     }
     if let owner = rules.addresses[address] {
-      return Peer(identity: owner.identity, workload: owner.workload, assurance: .address)
+      return Peer(owner, .address)
     }
     return Peer(identity: identity(of: address), workload: nil, assurance: .address)
   }
 
   /// The owner of the socket at the other end: in the same namespace, else in the only other one that has it.
-  private mutating func otherEnd(of index: Int) -> PolicedSubject? {
+  private mutating func otherEnd(of index: Int) -> (subject: PolicedSubject, isRetagged: Bool)? {
     let entry = sockets[index].entry
     let ends = Ends(protocol: entry.protocol, local: entry.remote, remote: entry.local)
     var here: [Int] = []
@@ -259,8 +257,22 @@ struct RevocationJudge {
       next = earlier[next]
     }
     if here.count == 1 { found = here[0] } else if !here.isEmpty || all != 1 { return nil }
-    guard let cgroup = sockets[found].entry.cgroup else { return nil }
-    return subject(of: cgroup) ?? .host
+    let other = sockets[found].entry
+    guard other.cgroup != nil else { return nil }
+    return (subject(of: other) ?? .host, !other.storage.isEmpty)
+  }
+
+  /// Whom a socket speaks for. A list of UDP sockets leaves their storage out: what is remembered counts, and nothing is
+  /// judged without a memory, because the kernel judges the next datagram anyhow.
+  private mutating func subject(of socket: SocketEntry, _ flow: LiveFlows.Flow?) -> PolicedSubject? {
+    guard areRetagged, socket.protocol == IPProtocol.udp.rawValue else { return subject(of: socket) }
+    guard let flow, flow.isJudged else { return nil }
+    return flow.workload == 0 ? .host : subject(of: CgroupID(rawValue: flow.workload))
+  }
+
+  private mutating func subject(of socket: SocketEntry) -> PolicedSubject? {
+    if !socket.storage.isEmpty, let named = Rows.retag(socket.storage)?.subject({ subject(of: $0) }) { return named }
+    return socket.cgroup.flatMap { subject(of: $0) }
   }
 
   private mutating func subject(of cgroup: CgroupID) -> PolicedSubject? {

@@ -31,9 +31,14 @@ public struct Revocation: Sendable {
 /// CONFIG_INET_DIAG_DESTROY.
 public struct Revoker: Sendable {
   private let flows: LiveFlows
+  private let retags: RetagTable?
 
-  /// A revoker that takes directions and peers from `flows` where they are remembered.
-  public init(flows: LiveFlows) { self.flows = flows }
+  /// A revoker that takes directions and peers from `flows` where they are remembered, and asks `retags` whom retagged
+  /// sockets speak for; nil = there are none.
+  public init(flows: LiveFlows, retags: RetagTable? = nil) {
+    self.flows = flows
+    self.retags = retags
+  }
 
   /// One pass over the sockets of `namespaces`, which must be those that policed processes live in, each once.
   ///
@@ -44,11 +49,13 @@ public struct Revoker: Sendable {
   ) -> Revocation {
     var result = Revocation()
     var sockets: [RevocationJudge.Socket] = []
+    let storage = retags?.storageInUse
     var isWhole = true
     let began = Clock.monotonicNanoseconds()
     for (index, namespace) in namespaces.enumerated() {
       do throws(KernelError) {
-        sockets += try SocketDiagnostics.open(in: namespace).list().map { .init(namespace: index, entry: $0) }
+        let listed = try SocketDiagnostics.open(in: namespace).list(storage: storage)
+        sockets += listed.map { .init(namespace: index, entry: $0) }
       } catch {
         isWhole = false
         result.failures.append("\(error)")
@@ -61,7 +68,7 @@ public struct Revoker: Sendable {
     if isWhole, flows.count > known.count(where: { $0 != nil }) {
       flows.forget(missingFrom: Set(cookies), before: began)
     }
-    var judge = RevocationJudge(sockets, rules)
+    var judge = RevocationJudge(sockets, rules, areRetagged: storage != nil)
     result.revoked = judge.losers(known)
     result.judged = judge.judged
     result.observed = judge.observed

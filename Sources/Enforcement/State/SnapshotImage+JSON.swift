@@ -89,6 +89,7 @@ extension SnapshotImage {
       text.member("level", workload.level)
       text.member("observe", workload.observe)
       text.member("path", workload.path)
+      if workload.rejectsUnlabelledChildren { text.member("rejectsUnlabelledChildren", true) }
       text.member("source", workload.source)
     }
   }

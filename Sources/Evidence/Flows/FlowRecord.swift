@@ -81,6 +81,7 @@ extension FlowEvent.DecidedBy {
     case .excluded: "excluded"
     case .invalid: "invalid"
     case .error: "error"
+    case .unlabelled: "unlabelled"
     }
   }
 }

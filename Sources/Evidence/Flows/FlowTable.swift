@@ -1,5 +1,7 @@
 // Flow records as lines of fixed columns, so that they can be shown while they come in.
 
+internal import Enforcement
+
 /// Shows flow lines under one header; each line stands alone, so nothing has to be held back.
 public struct FlowTable: Sendable {
   /// A column: its title, its least width, its share of what is left, and the order in which columns go when the
@@ -65,6 +67,10 @@ public struct FlowTable: Sendable {
   }
 
   private static func decision(_ flow: FlowLine) -> String {
+    if flow.decidedBy == FlowEvent.DecidedBy.unlabelled.name.description {
+      let subject = flow.direction == "outgoing" ? flow.source : flow.destination
+      return "unlabelled child of \(subject.workload ?? "a workload")"
+    }
     guard let rule = flow.rule else { return flow.decidedBy ?? (flow.incomplete == true ? "lost" : "") }
     return "\(rule.ruleSet)/" + (rule.name.isEmpty ? "[\(rule.position)]" : rule.name)
   }

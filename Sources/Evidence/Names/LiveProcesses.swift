@@ -1,4 +1,4 @@
-// Looks processes up in /proc while they live, and never takes a later process for an earlier one.
+// Looks processes up in /proc while they live, else in what was told of them; never takes a later one for an earlier.
 
 public import Enforcement
 internal import Kernel
@@ -7,15 +7,19 @@ internal import SystemPackage
 /// Adds executable and user name to the processes of records.
 ///
 /// A process is held by a pidfd as long as it is remembered: while that has not exited, its number cannot have come to
-/// mean another process, so one cheap call tells whether what is remembered still holds.
+/// mean another process, so one cheap call tells whether what is remembered still holds. A process that is gone, or runs
+/// another program by now, has the path that it gave to execve(2), if that was told.
 public struct LiveProcesses: ProcessNaming {
   private final class Held: Sendable {
     let handle: ProcessHandle
     let name: ProcessName
+    /// When the program was started, if that was told.
+    let start: UInt64
 
-    init(_ handle: consuming ProcessHandle, _ name: ProcessName) {
+    init(_ handle: consuming ProcessHandle, _ name: ProcessName, start: UInt64) {
       self.handle = handle
       self.name = name
+      self.start = start
     }
   }
 
@@ -30,25 +34,34 @@ public struct LiveProcesses: ProcessNaming {
   private var users = UserNames()
   /// Each costs a descriptor; 256 leave most of the usual limit of 1024 to others.
   private let limit: Int
+  private let starts: ProgramStarts?
 
-  /// Remembers at most `limit` processes.
-  public init(limit: Int = 256) { self.limit = max(limit, 1) }
+  /// Remembers at most `limit` processes; `starts` is what somebody else is told of processes that begin and end.
+  public init(limit: Int = 256, starts: ProgramStarts? = nil) {
+    self.limit = max(limit, 1)
+    self.starts = starts
+  }
 
-  /// The process of a record, with its executable if it still lives and is certainly the same.
+  /// The process of a record, with its executable if that is certainly the same process.
   public mutating func process(of event: FlowEvent) -> ProcessName {
     let key = Key(pid: event.pid, command: event.command, uid: event.uid)
-    if let known = held[key], !known.handle.hasExited { return known.name }
+    let told = event.pid == 0 ? nil : starts?.program(of: event.pid, at: event.time)
+    if let known = held[key], told.map({ $0.start == known.start }) ?? !known.handle.hasExited { return known.name }
     let user = users.name(of: event.uid, now: event.time)
+    func name(_ executable: String?) -> ProcessName {
+      ProcessName(pid: event.pid, command: event.command, executable: executable, uid: event.uid, user: user)
+    }
+    // /proc shows the process and the program of now.
+    if let told, !told.isCurrent { return name(told.path) }
     guard event.pid != 0, let raw = Int32(exactly: event.pid), let found = look(raw, event) else {
       // Gone: what was remembered of it is still right, unless its number was given away, which `look` would have seen.
-      if let known = held.removeValue(forKey: key) { return known.name }
-      return ProcessName(pid: event.pid, command: event.command, executable: nil, uid: event.uid, user: user)
+      if let known = held.removeValue(forKey: key), told == nil { return known.name }
+      return name(told?.path)
     }
-    let name = ProcessName(
-      pid: event.pid, command: event.command, executable: found.executable, uid: event.uid, user: user)
+    let live = name(found.executable)
     if held.count >= limit { held.removeAll() }
-    held[key] = Held(found.handle, name)
-    return name
+    held[key] = Held(found.handle, live, start: told?.start ?? 0)
+    return live
   }
 
   private struct Found: ~Copyable {

@@ -108,7 +108,7 @@ extension Unicode.Scalar {
 
 extension String {
   /// This text with every character that could forge output written as `\u{…}`.
-  var shownSafely: String {
+  public var shownSafely: String {
     guard unicodeScalars.contains(where: \.isUnsafeToShow) else { return self }
     var result = ""
     for scalar in unicodeScalars {

@@ -42,6 +42,7 @@ public struct Explanation: Sendable, Equatable, CustomStringConvertible {
     case .rule(let rule): "rule \(rule)"
     case .default: "default, because no enforced rule matches"
     case .local: "both ends are the same workload"
+    case .unlabelled: "unlabelled child of \(flow.subject.parent ?? "a workload") that rejects such children"
     }
   }
 }
@@ -51,7 +52,8 @@ extension PolicySet {
   public func explain(_ flow: Flow) -> Explanation {
     let verdict = verdict(for: flow)
     let applicable = ruleSets.filter { !$0.rules(flow.direction).isEmpty && matches($0.subject, flow.subject) }
-    let matching = flow.sameWorkload ? [] : matchingRules(for: flow)
+    let isRuled = verdict.decidedBy != .local && verdict.decidedBy != .unlabelled
+    let matching = isRuled ? matchingRules(for: flow) : []
     let listed = matching.map { match in
       Explanation.Match(
         rule: match.reference,
@@ -66,7 +68,7 @@ extension PolicySet {
   /// The narrowest rule set of the other action, for this subject, peer and port.
   private func suggestion(_ flow: Flow, _ verdict: Verdict) -> RuleSet? {
     switch verdict.decidedBy {
-    case .local: return nil
+    case .local, .unlabelled: return nil
     // Reject beats allow: no rule can be added that helps.
     case .rule(let winner) where winner.action == .reject: return nil
     default: break
@@ -102,6 +104,11 @@ extension PolicySet {
     let enforced = matching.filter { $0.rule.mode == .enforce }
     switch verdict.decidedBy {
     case .local: return []
+    case .unlabelled:
+      return [
+        "give the child labels of its own, or set `children: inherit` in the rule that labels "
+          + "\(flow.subject.parent ?? "the workload")"
+      ]
     case .rule(let winner) where winner.action == .reject:
       let rejects = enforced.filter { $0.rule.action == .reject }.map(\.reference.description)
       let remains =

@@ -14,6 +14,8 @@ public struct Endpoint: Sendable, Hashable {
     case world
     /// Whoever cannot be told.
     case unknown
+    /// A cgroup without labels of its own, below a workload that rejects such children.
+    case unlabelled
   }
 
   /// What sort of endpoint it is.
@@ -22,11 +24,14 @@ public struct Endpoint: Sendable, Hashable {
   public let labels: LabelSet
   /// The names of all networks that contain an external address, sorted; empty for all others.
   public let networks: [String]
+  /// The workload above an unlabelled cgroup, as people know it; nil for all others.
+  public let parent: String?
 
-  private init(_ kind: Kind, _ labels: LabelSet, _ networks: [String] = []) {
+  private init(_ kind: Kind, _ labels: LabelSet, _ networks: [String] = [], parent: String? = nil) {
     self.kind = kind
     self.labels = labels
     self.networks = networks
+    self.parent = parent
   }
 
   /// Something with these labels.
@@ -41,6 +46,8 @@ public struct Endpoint: Sendable, Hashable {
   public static let world = Endpoint(.world, .world)
   /// Whoever cannot be told.
   public static let unknown = Endpoint(.unknown, .unknown)
+  /// A cgroup without labels of its own below `parent`, which rejects such children: unknown to others, refused itself.
+  public static func unlabelled(childOf parent: String) -> Endpoint { Endpoint(.unlabelled, .unknown, parent: parent) }
 }
 
 /// One attempt to talk, as one of its two ends judges it.
@@ -82,6 +89,8 @@ public struct Verdict: Sendable, Hashable {
     case `default`
     /// Both ends are the same workload.
     case local
+    /// The end that judges has no labels of its own, below a workload that rejects such children.
+    case unlabelled
   }
 
   /// What an observed rule would have decided.

@@ -5,7 +5,11 @@ extension PolicySet {
   ///
   /// A linear scan over all rules. The kernel's tables must say the same; tests compare the two.
   public func verdict(for flow: Flow) -> Verdict {
-    if flow.sameWorkload { return Verdict(action: .allow, decidedBy: .local) }
+    if flow.subject.kind == .unlabelled { return Verdict(action: .reject, decidedBy: .unlabelled) }
+    // An unlabelled child is nobody, also to its parent.
+    if flow.sameWorkload, flow.peer.kind != .unlabelled {
+      return Verdict(action: .allow, decidedBy: .local)
+    }
     let matching = matchingRules(for: flow)
     let enforced = PolicySet.winner(matching.filter { $0.rule.mode == .enforce })
     let overall = PolicySet.winner(matching)

@@ -5,6 +5,8 @@ public import Kernel
 public enum WorkloadEvent: Sendable, Equatable {
   /// A cgroup was made.
   case made(CgroupID)
+  /// The last process in a cgroup and everything below it ended or went elsewhere.
+  case emptied(CgroupID)
   /// A cgroup was removed.
   case removed(CgroupID)
   /// A process (or one of its threads) was moved into a cgroup.
@@ -12,7 +14,7 @@ public enum WorkloadEvent: Sendable, Equatable {
   /// A process began to run another program.
   case executed(ProcessStart)
   /// The last thread of a process ended.
-  case exited(CgroupID, ProcessID)
+  case exited(CgroupID, ProcessEnd)
   /// Something happened that could not be told, or cannot be told apart: look at everything again.
   case unknown
 }
@@ -26,6 +28,8 @@ public struct ProcessStart: Sendable, Equatable {
   /// When, in nanoseconds of the monotonic clock.
   public var time: UInt64
   /// The path as it was given to execve(2), if it was absolute and fitted: what the caller said, not what was resolved.
+  ///
+  /// For a script it is that of its interpreter. What is not UTF-8 in it is repaired.
   public var path: String?
 
   /// Takes all its parts.
@@ -34,5 +38,19 @@ public struct ProcessStart: Sendable, Equatable {
     self.cgroup = cgroup
     self.time = time
     self.path = path
+  }
+}
+
+/// A process that ended.
+public struct ProcessEnd: Sendable, Equatable {
+  /// The process; its number may be given away as soon as its parent has heard of its end.
+  public var process: ProcessID
+  /// When, in nanoseconds of the monotonic clock.
+  public var time: UInt64
+
+  /// Takes all its parts.
+  public init(process: ProcessID, time: UInt64) {
+    self.process = process
+    self.time = time
   }
 }

@@ -26,7 +26,9 @@ public struct CgroupPlace: Sendable, Hashable {
 
 /// What one source says about one cgroup.
 public struct SourceLabels: Sendable, Equatable {
-  /// The labels. Only a source that nobody but the operator can write to may give keys that are not reserved.
+  /// The labels.
+  ///
+  /// Only a source that nobody but the operator can write to may give keys that are not reserved.
   public var labels: LabelSet
   /// What people call the workload; empty if they do not.
   public var name: String
@@ -34,6 +36,10 @@ public struct SourceLabels: Sendable, Equatable {
   public var makesWorkload: Bool
   /// Whether verdicts on the workload are only reported.
   public var observe: Bool
+  /// Whether traffic of cgroups below it that have no labels of their own is refused.
+  public var rejectsUnlabelledChildren: Bool
+  /// What people should know, such as labels that were left out and why; one line each.
+  public var warnings: [String]
 
   /// Whether traffic of cgroups below it that have no labels of their own is refused.
   public var rejectsUnlabelledChildren: Bool

@@ -22,6 +22,13 @@ extension Agent {
         await reloadPolicy()
         if let error = report.policyError.first { throw Failure(error) }
       case .labelWorkload: try await label(request, &response)
+      case .explainWorkload:
+        let subject = request.cgroup ?? ""
+        if let pid = Int32(subject) {
+          response.explanation = try tracker.explain(ProcessID(rawValue: pid))
+        } else {
+          response.explanation = try tracker.explain(cgroup: subject)
+        }
       case .detach:
         try await enforcer.detach()
         logger.notice("detached: nothing is enforced")
@@ -35,7 +42,7 @@ extension Agent {
       report.failures += 1
       response.error = Agent.lines(of: error).joined(separator: "\n")
     }
-    if request.verb != .status { publishReport() }
+    await publishReport()
     response.agent = report
     return response
   }
@@ -50,20 +57,17 @@ extension Agent {
     guard let path = request.cgroup, let text = request.tag else {
       throw Failure("workload.label needs a cgroup and a tag")
     }
-    let before = scanner.tag(at: path)
-    let id = try scanner.tag(path, WorkloadTag(parsing: text))
-    let publication: Publication?
+    let before = tags.read(path)
+    let id = try tags.write(WorkloadTag(parsing: text), on: path)
     do {
-      publication = try await publishWorkloads()
+      fill(&response, try await publish(tracker.look(at: id)))
     } catch {
       // What is not enforced must not look as if it were.
-      _ = try? scanner.tag(path, before)
+      _ = try? tags.write(before, on: path)
       throw error
     }
-    fill(&response, publication)
-    if publication != nil { response.revoked = await revoke() }
     response.warnings = workloadWarnings.filter { $0.hasPrefix("\(path):") }
-    guard workloads.contains(where: { $0.cgroup == id }) else {
+    guard tracker.cgroups[id]?.classification.workload != nil else {
       throw Failure(response.warnings.first ?? "\(path) was not labelled", remedy: "see `sallyport status`")
     }
   }

@@ -28,7 +28,7 @@ extension Agent {
       for line in report.policyError { logger.error("policy: \(line)") }
       logger.error("policy: refused; the policy before it stays in force")
     }
-    publishReport()
+    await publishReport()
   }
 
   /// Puts documents in force, labels workloads by them, and cuts what they no longer allow.
@@ -39,15 +39,13 @@ extension Agent {
     let isFirst = await !enforcer.isAttached
     if isFirst {
       // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.
-      classifier = Classifier(rules: parsed.policy.workloads)
-      try await publishWorkloads()
+      try await enforce(tracker.use(classifier(parsed.policy)))
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
-    classifier = Classifier(rules: parsed.policy.workloads)
     policyWarnings = parsed.warnings.map(\.description) + publication.warnings
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
-    let labelled = try await publishWorkloads()
+    let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
     publication.generation = labelled?.generation ?? publication.generation
     publication.rowsWritten += labelled?.rowsWritten ?? 0
@@ -59,6 +57,14 @@ extension Agent {
         "cut": "\(publication.revoked)",
       ])
     return publication
+  }
+
+  /// Cuts live connections that are no longer allowed, if any can be concerned.
+  func revoke(after update: TrackerUpdate) async -> Int {
+    // A cgroup that was made just now has no sockets; one that went may have left some, if somebody holds them.
+    let ids = Set(update.changes.map(\.cgroup))
+    guard ids.contains(where: { tracker.isPopulated($0) }) || pipeline.live.mentions(ids) else { return 0 }
+    return await revoke()
   }
 
   /// Cuts live connections that are no longer allowed.

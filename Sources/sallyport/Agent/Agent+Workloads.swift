@@ -1,35 +1,93 @@
 // How cgroups become workloads in force.
 internal import Enforcement
+internal import Evidence
+internal import Kernel
 internal import Logging
 internal import Workloads
 
 extension Agent {
-  /// Looks at all cgroups and puts what they are in force.
-  func reconcileWorkloads() async {
+  /// Deals with everything that was told about cgroups, processes and labels since the last time.
+  func followWorkloads() async {
     do {
-      _ = try scanner.removeAbandoned()
-      let publication = try await publishWorkloads()
-      if publication != nil { _ = await revoke() }
+      try await publish(tracker.empty(changes.inbox))
     } catch {
       report.failures += 1
       logger.error("workloads: \(error); the workloads before stay in force")
     }
-    publishReport()
+    await publishReport()
   }
 
-  /// Likewise, without cutting anything; nil when nothing differs from what is in force.
+  /// Puts changes in force and cuts what they no longer allow; nil when nothing differs from what is in force.
   @discardableResult
-  func publishWorkloads() async throws -> Publication? {
-    let scan = try scanner.scan(classifier)
-    for warning in scan.warnings where !workloadWarnings.contains(warning) {
-      logger.warning("workloads: \(warning)")
-    }
-    workloadWarnings = scan.warnings
-    guard scan.workloads != workloads else { return nil }
-    let publication = try await enforcer.update(workloads: scan.workloads)
-    workloads = scan.workloads
-    await publishNames()
-    logger.info("workloads in force: \(workloads.count), generation \(publication.generation)")
+  func publish(_ update: TrackerUpdate) async throws -> Publication? {
+    attend(to: update)
+    var publication = try await enforce(update)
+    if publication != nil { publication?.revoked = await revoke(after: update) }
     return publication
+  }
+
+  /// Likewise, without cutting anything.
+  @discardableResult
+  func enforce(_ update: TrackerUpdate) async throws -> Publication? {
+    noteWarnings()
+    guard !update.changes.isEmpty || mustPublishAll else { return nil }
+    let publication: Publication
+    do {
+      if mustPublishAll {
+        publication = try await enforcer.update(workloads: tracker.workloads)
+      } else {
+        var latest: [CgroupID: WorkloadInstance?] = [:]
+        for change in update.changes { latest.updateValue(change.current, forKey: change.cgroup) }
+        publication = try await enforcer.update(
+          setting: latest.values.compactMap { $0 }, removing: latest.filter { $0.value == nil }.map(\.key))
+      }
+      mustPublishAll = false
+    } catch {
+      // What is known and what is in force differ from here on: next time all of it is compared.
+      mustPublishAll = true
+      throw error
+    }
+    await publishNames()
+    logger.debug("workloads: \(update.changes.count) changes, generation \(publication.generation)")
+    return publication
+  }
+
+  /// What an update asks for besides labels.
+  func attend(to update: TrackerUpdate) {
+    for id in update.abandoned where tags.removeIfAbandoned(id) {
+      logger.debug("removed cgroup \(id): its command ended")
+    }
+    for start in update.started { pipeline.note(start) }
+    guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
+    let desk = desk
+    Task {
+      await desk.forget(Set(update.gone))
+      await desk.ask(about: update.toAsk)
+    }
+  }
+
+  private func noteWarnings() {
+    let warnings = tracker.warnings
+    guard warnings != workloadWarnings else { return }
+    let known = Set(workloadWarnings)
+    for warning in warnings where !known.contains(warning) { logger.warning("workloads: \(warning.shownSafely)") }
+    workloadWarnings = warnings
+  }
+}
+
+extension WorkloadChange {
+  /// The cgroup.
+  var cgroup: CgroupID {
+    switch self {
+    case .added(let workload), .changed(let workload, _), .removed(let workload): workload.cgroup
+    }
+  }
+
+  /// What the workload is from now on; nil when it is none.
+  var current: WorkloadInstance? {
+    switch self {
+    case .added(let workload), .changed(let workload, _): workload
+    case .removed: nil
+    }
   }
 }

@@ -24,31 +24,38 @@ actor Agent: Service {
   let configuration: AgentConfiguration
   let enforcer: Enforcer
   let revocation: RevocationPass
-  let scanner: CgroupScanner
+  let tags: CgroupTags
+  let feed: EventFeed
+  let desk: SourceDesk
   let logger: Logger
   let reportFile: ReportFile
-  private let pipeline: FlowPipeline
-  private let changes: Changes
+  let pipeline: FlowPipeline
+  let changes: Changes
 
-  /// The rules by which workloads are known: those of the policy in force.
-  var classifier = Classifier(rules: [])
+  /// Every cgroup and what it is labelled with, by the rules of the policy in force.
+  var tracker: WorkloadTracker
+  /// Whether what is in force may differ from what the tracker knows.
+  var mustPublishAll = true
   /// The documents in force that came from `configuration.policy`: what need not be applied again.
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
   var workloadWarnings: [String] = []
-  /// Workloads as last published.
-  var workloads: [WorkloadInstance] = []
   var report: AgentReport
+  private var writtenReport: AgentReport?
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
-    scanner: CgroupScanner, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, report: AgentReport,
+    reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
     self.revocation = revocation
-    self.scanner = scanner
+    self.tracker = tracker
+    self.feed = feed
+    self.desk = desk
+    tags = CgroupTags(root: tracker.root)
     self.report = report
     self.reportFile = reportFile
     self.changes = changes
@@ -65,13 +72,14 @@ actor Agent: Service {
     if before.attached, !before.sources.isEmpty,
       let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
     {
-      classifier = Classifier(rules: parsed.policy.workloads)
+      tracker.remember(before.workloads)
+      _ = tracker.use(classifier(parsed.policy))
       sourcesInForce = before.sources
-      workloads = before.workloads
       await publishNames()
     }
+    attend(to: try tracker.rescan())
     await reloadPolicy()
-    await reconcileWorkloads()
+    await followWorkloads()
     let after = await enforcer.snapshot
     guard after.attached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
@@ -87,7 +95,7 @@ actor Agent: Service {
       changes.begin(change)
       switch change {
       case .policy: await reloadPolicy()
-      case .workloads: await reconcileWorkloads()
+      case .workloads: await followWorkloads()
       case .call(let call):
         let response = await respond(to: call.request)
         call.answer(response)
@@ -97,14 +105,26 @@ actor Agent: Service {
     }
   }
 
+  /// What decides labels under a policy.
+  func classifier(_ policy: PolicySet) -> Classifier {
+    Classifier(rules: policy.workloads, ignoring: configuration.ignored)
+  }
+
   /// Tells the flow log what the numbers of the generation in force stand for.
   func publishNames() async {
     pipeline.publish(await enforcer.currentState)
   }
 
-  /// Says what went wrong, keeps it for `status`, and writes the report.
-  func publishReport() {
+  /// Says what went wrong, keeps it for `status`, and writes the report if it differs from the last one.
+  func publishReport() async {
     report.warnings = policyWarnings + workloadWarnings
+    report.events = feed.description
+    report.eventsLost = feed.counts?.lost ?? 0
+    report.sources = await desk.conditions.map {
+      SourceReport(name: $0.name, fault: $0.fault?.description, answered: $0.answered, failed: $0.failed)
+    }
+    guard report != writtenReport else { return }
+    writtenReport = report
     reportFile.write(report)
   }
 }

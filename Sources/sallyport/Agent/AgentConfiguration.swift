@@ -1,6 +1,8 @@
 // What an agent is told: a YAML file and the command line, which has the last word.
 internal import Kernel
+internal import Policy
 internal import SystemPackage
+internal import Workloads
 internal import Yams
 
 /// How an agent runs; the keys of the file are the names of the options.
@@ -19,6 +21,12 @@ struct AgentConfiguration: Sendable, Equatable {
   var flows: String?
   /// How many bytes a file of flow records may have before it is rotated.
   var flowsSize = 64 << 20
+  /// Whether cgroups are watched by inotify although the kernel could tell more.
+  var inotify = false
+  /// Which sources of labels are asked, and where they are.
+  var sources = SourceSettings()
+  /// Containers and units that are no workloads although a source knows them; nil = none.
+  var ignored: Selector?
 
   var stateDirectory: FilePath { FilePath(state) }
 
@@ -55,14 +63,29 @@ struct AgentConfiguration: Sendable, Equatable {
       case "mount-bpffs":
         guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
         configuration.mountBPFFS = flag
-      default:
-        throw Failure(
-          "\(place): unknown key",
-          remedy: "known are cgroup, policy, state, flows, flows-size, max-entries and mount-bpffs")
+      case "inotify":
+        guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
+        configuration.inotify = flag
+      case "sources": configuration.sources.enabled = try SourceSettings.names(string(value, place))
+      case "labels": configuration.sources.labels = try string(value, place)
+      case "ignore": configuration.ignored = try Selector(argument: string(value, place))
+      case let name?:
+        guard let known = SourceSettings.Place(rawValue: name) else {
+          throw Failure("\(place): unknown key", remedy: "known are \(Self.keys.joined(separator: ", "))")
+        }
+        configuration.sources.places[known] = try string(value, place)
+      case nil: throw Failure("\(place): not a text", remedy: "known are \(Self.keys.joined(separator: ", "))")
       }
     }
     return configuration
   }
+
+  private static let keys =
+    [
+      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "mount-bpffs", "inotify", "sources", "labels",
+      "ignore",
+    ]
+    + SourceSettings.Place.allCases.map(\.rawValue)
 
   private static func string(_ node: Node, _ place: String) throws -> String {
     guard let text = node.string, !text.isEmpty else { throw Failure("\(place): not a text", remedy: "write a path") }

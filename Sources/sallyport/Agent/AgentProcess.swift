@@ -28,13 +28,22 @@ struct AgentProcess {
       settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize), processes: LiveProcesses(),
       logger: logger)
     let changes = Changes()
+    let sources = configuration.sources.sources()
+    let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     let report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
+    // Before the first look, so that nothing happens between the two unseen.
+    let feed = try EventFeed.start(root: root, preferInotify: configuration.inotify, logger: logger) {
+      changes.announce($0)
+    }
+    defer { feed.stop() }
+    try feed.follow(processes: true)
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
-      pipeline: pipeline, scanner: CgroupScanner(root: root), report: report,
+      pipeline: pipeline, tracker: WorkloadTracker(root: root, sources: sources), feed: feed, desk: desk,
+      report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }
@@ -44,22 +53,28 @@ struct AgentProcess {
     let sweeper = try ConversationSweeper.open(
       pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
-    try await serve(agent, root, changes, calls, sweep, logger)
+    try await serve(agent, feed, changes, calls, sweep, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
   }
 
   private func serve(
-    _ agent: Agent, _ root: CgroupDirectory, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
+    _ agent: Agent, _ feed: EventFeed, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
     _ sweep: ConversationSweep, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
-      agent, CgroupWatcher(watcher: WorkloadWatcher(root: root), changes: changes, logger: logger),
+      agent, SourceFollower(desk: agent.desk),
       HangupListener(changes: changes),
-      ProcessPoller(isNeeded: { await agent.classifier.needsProcesses }, changes: changes),
       ControlListener(calls: calls, changes: changes), sweep,
     ]
+    if !feed.tellsProcesses || !feed.isComplete {
+      services.append(
+        Poller(changes: changes) {
+          if !feed.isComplete { return true }
+          return await agent.tracker.classifier.needsProcesses
+        })
+    }
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))
     }

@@ -23,7 +23,7 @@ struct RevocationPass: Sendable {
     for workload in snapshot.workloads {
       guard let row = rows[workload.cgroup] else { continue }
       for address in workload.addresses {
-        let subject = PolicedSubject(workload: workload.cgroup, identity: row.identity, observe: row.observe)
+        let subject = PolicedSubject(row, of: workload.cgroup)
         // Two owners: nobody's.
         addresses[address] = addresses[address] == nil ? subject : PolicedSubject(workload: nil, identity: .unknown)
       }
@@ -54,11 +54,9 @@ struct RevocationPass: Sendable {
     try root.walk { cgroup throws(KernelError) in
       // Parents come first, so the parent's subject is that of the nearest labelled ancestor.
       let inherited = byPath[cgroup.path.removingLastComponent().description] ?? .host
-      let own = rows[cgroup.id].map {
-        PolicedSubject(workload: cgroup.id, identity: $0.identity, observe: $0.observe)
-      }
+      let own = rows[cgroup.id].map { PolicedSubject($0, of: cgroup.id) }
       byPath[cgroup.path.description] = own ?? inherited
-      subjects[cgroup.id] = own ?? inherited
+      subjects[cgroup.id] = own ?? inherited.unlabelledChild
       // A threaded cgroup has no list of processes of its own; its domain's root does.
       for id in (try? cgroup.processes()) ?? [] {
         guard let process = try? ProcessHandle.open(id), let namespace = try? NetworkNamespace.of(process) else {

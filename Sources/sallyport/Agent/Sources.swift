@@ -12,6 +12,8 @@ internal import Workloads
 final class Changes: Sendable {
   /// What the agent's loop reads.
   let stream: AsyncStream<Change>
+  /// What `.workloads` is about.
+  let inbox = WorkloadInbox()
   private let continuation: AsyncStream<Change>.Continuation
   private let policyWaits = Atomic<Bool>(false)
   private let workloadsWait = Atomic<Bool>(false)
@@ -23,8 +25,19 @@ final class Changes: Sendable {
     if !policyWaits.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.policy) }
   }
 
-  /// Cgroups, tags or processes may have changed.
-  func announceWorkloads() {
+  /// Something happened to cgroups or processes.
+  func announce(_ events: [WorkloadEvent]) {
+    inbox.put(events)
+    announceWorkloads()
+  }
+
+  /// A source said something.
+  func announce(_ news: SourceNews) {
+    inbox.put(news)
+    announceWorkloads()
+  }
+
+  private func announceWorkloads() {
     if !workloadsWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.workloads) }
   }
 
@@ -81,33 +94,23 @@ struct PolicyWatcher: Service {
     | UInt32(IN_MOVE_SELF)
 }
 
-/// Announces changes of cgroups.
-struct CgroupWatcher: Service {
-  let watcher: WorkloadWatcher
-  let changes: Changes
-  let logger: Logger
+/// Asks sources of labels, and follows what they tell.
+struct SourceFollower: Service {
+  let desk: SourceDesk
 
   func run() async throws {
-    await cancelWhenGracefulShutdown { [watcher, changes, logger] in
-      do {
-        try await watcher.run { changes.announceWorkloads() }
-      } catch {
-        // Enforcing goes on whatever happens to the watch: looking every second is late, but not blind.
-        logger.error("\(error); looking at all cgroups every second from now on")
-        for await _ in Ticker.every(.seconds(1)) { changes.announceWorkloads() }
-      }
-    }
+    await cancelWhenGracefulShutdown { [desk] in await desk.run() }
   }
 }
 
-/// Announces a look at all cgroups once a second: processes that start another program make no inotify event.
-struct ProcessPoller: Service {
-  let isNeeded: @Sendable () async -> Bool
+/// Announces a look at all cgroups once a second, where nothing tells of what happens in them.
+struct Poller: Service {
   let changes: Changes
+  let isNeeded: @Sendable () async -> Bool
 
   func run() async throws {
     for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() where await isNeeded() {
-      changes.announceWorkloads()
+      changes.announce([.unknown])
     }
   }
 }

@@ -92,6 +92,7 @@ struct PolicyDiff: ParsableCommand {
     case .rule(let rule): rule.description
     case .default: "default"
     case .local: "local"
+    case .unlabelled: "unlabelled"
     }
   }
 

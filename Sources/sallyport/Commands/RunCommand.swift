@@ -28,6 +28,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "The file of flow records (default: flows.jsonl in the state directory).") var flows: String?
   @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
   var readyFd: Int32?
+  @Flag(help: "Watch cgroups by inotify, also where the kernel's tracepoints could tell more.") var inotify = false
+  @OptionGroup var sources: SourceOptions
   @Flag(help: "Log more.") var verbose = false
 
   func validate() throws {
@@ -49,6 +51,9 @@ struct RunCommand: AsyncParsableCommand {
     configuration.maxEntries = maxEntries ?? configuration.maxEntries
     configuration.flows = flows ?? configuration.flows
     configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
+    configuration.inotify = inotify || configuration.inotify
+    try sources.apply(to: &configuration.sources)
+    configuration.ignored = try sources.ignored() ?? configuration.ignored
     return configuration
   }
 }

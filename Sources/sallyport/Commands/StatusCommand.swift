@@ -32,6 +32,9 @@ struct StatusCommand: ParsableCommand {
     var lastError: String?
     var failures: Int
     var revoked: Int
+    var events: String?
+    var eventsLost: UInt64?
+    var sources: [SourceReport]
     var warnings: [String]
   }
 
@@ -56,6 +59,7 @@ struct StatusCommand: ParsableCommand {
       recordsLost: kernel?.counters.statistics.recordsLost, policy: report?.policyPath,
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
+      events: living?.events, eventsLost: living?.eventsLost, sources: living?.sources ?? [],
       warnings: report?.warnings ?? snapshot.warnings)
     try options.print(status) { Self.text(status) }
     if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
@@ -82,6 +86,13 @@ struct StatusCommand: ParsableCommand {
       ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
       ("programs", programs(status)),
     ]
+    if let events = status.events {
+      lines.append(("events", events + (status.eventsLost.map { $0 == 0 ? "" : "; \($0) lost" } ?? "")))
+    }
+    for source in status.sources where source.answered + source.failed > 0 || source.fault != nil {
+      let counts = "\(source.answered) answers, \(source.failed) failures"
+      lines.append(("source \(source.name)", source.fault.map { "\(counts); \($0)" } ?? counts))
+    }
     if let error = status.lastError { lines.append(("last error", error)) }
     lines += status.policyErrors.map { ("policy error", $0) }
     lines += status.warnings.map { ("warning", $0) }

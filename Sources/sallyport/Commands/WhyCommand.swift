@@ -73,11 +73,14 @@ struct WhyCommand: ParsableCommand {
         endpoint = .unknown
         isPoliced = false
       case _ where text.hasPrefix("/"):
-        guard let found = snapshot?.workloads.first(where: { $0.path == text }) else {
+        // What is below a workload and has no labels of its own is that workload, or nobody.
+        let above = snapshot?.workloads.filter { text == $0.path || text.hasPrefix($0.path + "/") }
+        guard let found = above?.max(by: { $0.level < $1.level }) else {
           throw Failure("there is no workload \(text)", remedy: "see `sallyport workloads`")
         }
-        endpoint = .workload(found.labels)
-        workload = text
+        let isNobody = found.rejectsUnlabelledChildren && found.path != text
+        endpoint = isNobody ? .unlabelled(childOf: found.path) : .workload(found.labels)
+        workload = found.path
       default:
         if let address = try? IPAddress(parsing: text) {
           let owner = snapshot?.workloads.first { $0.addresses.contains(address) }
@@ -107,6 +110,9 @@ extension WhyCommand {
       case .rule(let rule): decidedBy = "rule \(rule) at \(rule.source)"
       case .default: decidedBy = "default: no enforced rule matches"
       case .local: decidedBy = "local: both ends are one workload"
+      case .unlabelled:
+        let parent = explanation.flow.subject.parent ?? "a workload"
+        decidedBy = "unlabelled child of \(parent), which rejects such children"
       }
       observed = explanation.verdict.observed.map { "\($0.rule) would \($0.action)" }
       matchingRules = explanation.matches.map { match in

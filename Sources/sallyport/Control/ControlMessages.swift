@@ -1,5 +1,6 @@
 // What is said over the control socket: one JSON object a line, one request and one answer a connection.
 internal import Enforcement
+internal import Workloads
 
 /// A request to the running agent.
 struct ControlRequest: Codable, Sendable {
@@ -13,6 +14,8 @@ struct ControlRequest: Codable, Sendable {
     case reload
     /// Label a cgroup; answered once that is enforced.
     case labelWorkload = "workload.label"
+    /// Say which source gave which label to a process or cgroup.
+    case explainWorkload = "workload.explain"
     /// End enforcement, leave nothing, and stop.
     case detach
   }
@@ -21,6 +24,8 @@ struct ControlRequest: Codable, Sendable {
   /// `policy.apply`: the documents.
   var sources: [PolicySource]?
   /// `workload.label`: the path of the cgroup below the root of the hierarchy.
+  ///
+  /// `workload.explain`: that, or a process id.
   var cgroup: String?
   /// `workload.label`: the tag as it is written on the cgroup.
   var tag: String?
@@ -42,12 +47,14 @@ struct ControlResponse: Codable, Sendable {
   var revoked: Int?
   /// What people should know.
   var warnings: [String] = []
+  /// `workload.explain`: what is known.
+  var explanation: WorkloadExplanation?
   /// `status`: how the agent is.
   var agent: AgentReport?
 }
 
 /// How the agent is: answered to `status`, and kept in `STATE/agent.json` for readers when the agent is gone.
-struct AgentReport: Codable, Sendable {
+struct AgentReport: Codable, Sendable, Equatable {
   var pid: Int32
   var version: String
   /// The cgroup that the programs are attached to: its absolute path.
@@ -60,10 +67,28 @@ struct AgentReport: Codable, Sendable {
   var policyError: [String] = []
   /// What the last policy and the last look at workloads had to say.
   var warnings: [String] = []
+  /// How events about cgroups and processes come, and why not in a better way.
+  var events = ""
+  /// Events that the kernel could not hand over; each loss was followed by a look at everything.
+  var eventsLost: UInt64 = 0
+  /// The sources of labels.
+  var sources: [SourceReport] = []
   /// Live connections that were cut since the agent started.
   var revoked = 0
   /// Publications that failed since the agent started.
   var failures = 0
   /// Flow records that the agent itself had to drop.
   var flowsDropped = 0
+}
+
+/// How a source of labels is.
+struct SourceReport: Codable, Sendable, Equatable {
+  /// What people know it by, such as `docker`.
+  var name: String
+  /// Why it cannot answer just now; nil when it can, or nobody asked.
+  var fault: String?
+  /// Questions that it answered.
+  var answered: UInt64
+  /// Questions that it could not answer.
+  var failed: UInt64
 }

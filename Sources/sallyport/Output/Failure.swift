@@ -1,4 +1,5 @@
 // How a command fails: one line with its remedy, and an exit code that scripts can rely on.
+internal import Evidence
 internal import Glibc
 
 /// The exit codes of every command.
@@ -38,6 +39,9 @@ enum Terminal {
   /// Writes a result and a newline to standard output.
   static func print(_ text: String) { write(text + "\n", to: 1) }
 
+  /// Writes a result that is one line, whatever names of cgroups and processes it quotes, and a newline.
+  static func printLine(_ text: String) { write(text.shownSafely + "\n", to: 1) }
+
   /// Writes text as it is to standard output.
   static func write(_ text: String) { write(text, to: 1) }
 
@@ -45,7 +49,7 @@ enum Terminal {
   static func complain(_ text: String) { write("sallyport: \(text)\n", to: 2) }
 
   /// Writes a warning and a newline to standard error.
-  static func warn(_ text: String) { write("sallyport: warning: \(text)\n", to: 2) }
+  static func warn(_ text: String) { write("sallyport: warning: \(text.shownSafely)\n", to: 2) }
 
   /// Whether colours and cursor movements are welcome on standard output (https://no-color.org).
   static var isDecorated: Bool {

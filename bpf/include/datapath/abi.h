@@ -8,7 +8,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define SP_ABI_VERSION 1u
+#define SP_ABI_VERSION 2u
 
 /* ---- Limits ---------------------------------------------------------------------------------------------------- */
 
@@ -47,6 +47,10 @@ enum sp_decided_by {
 	SP_BY_EXCLUDED = 4, /* neighbour discovery, MLD, PTB, time exceeded */
 	SP_BY_INVALID = 5,  /* the packet's headers cannot be read, or it is a fragment without its transport header */
 	SP_BY_ERROR = 6,    /* a table that must be there is not: refused */
+	/* The subject is a cgroup without labels below a workload with SP_WORKLOAD_REJECT_CHILDREN: refused whatever policy
+	 * says. The record's workload is the one above it.
+	 */
+	SP_BY_UNLABELLED = 7,
 };
 
 /* How the other end's identity is known. */
@@ -73,15 +77,22 @@ enum sp_record_kind {
 #define SP_RECORD_FAILED 8u    /* close of a connection that never was established */
 
 /* Flags of struct sp_workload. */
-#define SP_WORKLOAD_OBSERVE 1u /* verdicts on this workload are reported and not applied */
+#define SP_WORKLOAD_OBSERVE 1u	       /* verdicts on this workload are reported and not applied */
+#define SP_WORKLOAD_REJECT_CHILDREN 2u /* cgroups below it that have no labels of their own are not it: refused */
+
+/* Flags of struct sp_control. */
+#define SP_CONTROL_RETAGGED 1u /* sockets may be in sp_retag; set before the first one is */
+
+/* Flags of struct sp_retag. */
+#define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
 
 /* Flags of struct sp_sender. */
 #define SP_SENDER_AMBIGUOUS 1u /* two workloads sent the same tuple: the receiver must not choose */
 
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
-#define SP_COUNT_OBSERVED 14u /* an observed rule or workload would have changed the outcome */
-#define SP_COUNT_REVOKED 15u  /* conversations ended because policy no longer allows them */
-#define SP_COUNTS 16u
+#define SP_COUNT_OBSERVED 30u /* an observed rule or workload would have changed the outcome */
+#define SP_COUNT_REVOKED 31u  /* conversations ended because policy no longer allows them */
+#define SP_COUNTS 32u
 
 /* Counters of the datapath itself (struct sp_stats). */
 enum sp_stat {
@@ -121,7 +132,7 @@ _Static_assert(sizeof(struct sp_config) == 24, "sp_config");
 
 struct sp_control {
 	__u32 levels; /* bit n: a labelled cgroup may exist at level n; set before the row is written */
-	__u32 pad;
+	__u32 flags;  /* SP_CONTROL_… */
 };
 _Static_assert(sizeof(struct sp_control) == 8, "sp_control");
 
@@ -132,6 +143,18 @@ struct sp_workload {
 	__u32 flags;	/* SP_WORKLOAD_… */
 };
 _Static_assert(sizeof(struct sp_workload) == 8, "sp_workload");
+
+/* ---- sp_retag: socket storage, inherited by accepted sockets ---------------------------------------------------- */
+
+/* Whom a socket speaks for since its holder has moved; without it, or when that workload has no row any more, it speaks
+ * for the cgroup that made it.
+ */
+struct sp_retag {
+	__u64 workload; /* cgroup id, 0 = host */
+	__u32 flags;	/* SP_RETAG_… */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_retag) == 16, "sp_retag");
 
 /* ---- sp_classes: array, index = slot × SP_IDENTITY_CAPACITY + identity ------------------------------------------- */
 
@@ -265,7 +288,7 @@ _Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
 struct sp_counts {
 	__u64 n[2][SP_COUNTS];
 };
-_Static_assert(sizeof(struct sp_counts) == 256, "sp_counts");
+_Static_assert(sizeof(struct sp_counts) == 512, "sp_counts");
 
 /* ---- sp_stats: per-CPU array of one --------------------------------------------------------------------------------- */
 
@@ -311,3 +334,47 @@ struct sp_record {
 	char comm[16];
 };
 _Static_assert(sizeof(struct sp_record) == 168, "sp_record");
+
+/* ---- sp_events: ring buffer of workload.bpf.c, an object of its own that is never pinned ------------------------------- */
+
+enum sp_event_kind {
+	SP_EVENT_MADE = 1,     /* a cgroup was made; its directory may not be visible yet */
+	SP_EVENT_REMOVED = 2,  /* a cgroup was removed */
+	SP_EVENT_EMPTIED = 3,  /* the last process of a cgroup's subtree is gone */
+	SP_EVENT_ENTERED = 4,  /* a task was moved into a cgroup, or was made in another one than its parent's */
+	SP_EVENT_EXECUTED = 5, /* a process runs another program */
+	SP_EVENT_EXITED = 6,   /* the last thread of a process ends */
+	SP_EVENT_LOST = 7,     /* what happened before this record was lost, at least in part */
+};
+
+/* Room for a path and its NUL. */
+#define SP_EVENT_PATH 192u
+
+struct sp_event {
+	__u64 time;	   /* ns, CLOCK_MONOTONIC */
+	__u64 cgroup;	   /* id */
+	__u64 parent;	   /* MADE: id of the cgroup above */
+	__u32 pid;	   /* ENTERED, EXECUTED, EXITED: thread group, as the initial pid namespace counts */
+	__u32 uid;	   /* of the calling task */
+	__u16 path_length; /* EXECUTED: bytes of `path`; 0 = it did not fit or is not absolute */
+	__u8 kind;	   /* enum sp_event_kind */
+	__u8 pad[5];
+	char comm[16];		  /* EXECUTED: the task's name */
+	char path[SP_EVENT_PATH]; /* of the program: what was given to execve(), for a script its interpreter */
+};
+_Static_assert(sizeof(struct sp_event) == 248, "sp_event");
+
+/* What workload.bpf.c watches, read-only after load: cgroups at and below this one. */
+struct sp_event_config {
+	__u64 cgroup; /* id */
+	__u32 level;  /* depth of that cgroup below the hierarchy's root, which has 0 */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_event_config) == 16, "sp_event_config");
+
+/* sp_event_stats: per-CPU array of one. */
+struct sp_event_stats {
+	__u64 written; /* records put into the ring, SP_EVENT_LOST not counted */
+	__u64 lost;    /* the ring was full */
+};
+_Static_assert(sizeof(struct sp_event_stats) == 16, "sp_event_stats");

@@ -1,0 +1,52 @@
+// The sockets among a process's descriptors, and copies of them that are ours.
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// A descriptor of a process that stands for a socket of any family.
+public struct SocketDescriptor: Sendable, Hashable {
+  /// Its number in the process.
+  public let number: Int32
+  /// The socket's inode number, which sock_diag shows too; unique among sockets that live.
+  public let inode: UInt64
+}
+
+extension ProcessHandle {
+  /// The sockets among its descriptors; ESRCH if it exited meanwhile, so they are never a successor's.
+  ///
+  /// Threads that unshared their descriptors (CLONE_FILES) have others, which are not seen.
+  public borrowing func socketDescriptors() throws(KernelError) -> [SocketDescriptor] {
+    let directory = "/proc/\(id.rawValue)/fd"
+    var found: [SocketDescriptor] = []
+    for name in try directoryNames(directory) {
+      guard let number = Int32(name), let target = readLink(FilePath("\(directory)/\(name)"))?.string,
+        target.hasPrefix("socket:["), let inode = UInt64(target.dropFirst(8).dropLast())
+      else { continue }
+      found.append(SocketDescriptor(number: number, inode: inode))
+    }
+    guard !hasExited else { throw KernelError("list sockets of", "process \(id)", .noSuchProcess) }
+    return found
+  }
+
+  /// A descriptor of our own for one of the process's: the same socket, so options and BPF storage are shared.
+  ///
+  /// Needs CAP_SYS_PTRACE for other users' processes; kernel 5.6. EBADF if it was closed meanwhile.
+  public borrowing func copyDescriptor(_ number: Int32) throws(KernelError) -> OwnedDescriptor {
+    let raw = sp_pidfd_getfd(descriptor.raw, number)
+    return OwnedDescriptor(adopting: try check(raw, "copy descriptor \(number) of", "process \(id)"))
+  }
+}
+
+extension OwnedDescriptor {
+  /// The family of a socket, AF_INET (2) and so on.
+  public borrowing func socketFamily() throws(KernelError) -> Int32 { try intOption(SO_DOMAIN) }
+
+  /// The protocol of a socket, IPPROTO_TCP (6) and so on.
+  public borrowing func socketProtocol() throws(KernelError) -> Int32 { try intOption(SO_PROTOCOL) }
+
+  private borrowing func intOption(_ option: Int32) throws(KernelError) -> Int32 {
+    var value: Int32 = 0
+    try check(unsafe sp_socket_option(raw, option, &value), "read option \(option) of", "socket")
+    return value
+  }
+}

@@ -1,0 +1,66 @@
+// Which sources of labels are asked, and where they are on this host.
+
+/// The standard sources, and the places where distributions put what they read.
+public struct SourceSettings: Sendable, Equatable {
+  /// A standard source, by the name that people know it by.
+  public enum Name: String, Sendable, CaseIterable {
+    case systemd, docker, podman, containerd
+    case criContainerd = "cri-containerd"
+    case criO = "cri-o"
+    case lxc
+  }
+
+  /// A file, directory or socket that a source reads.
+  public enum Place: String, Sendable, CaseIterable {
+    case dockerSocket = "docker-socket"
+    case dockerRoot = "docker-root"
+    case podmanSocket = "podman-socket"
+    case podmanRoot = "podman-root"
+    case containerdSocket = "containerd-socket"
+    case containerdState = "containerd-state"
+    case crioSocket = "crio-socket"
+    case lxcRoot = "lxc-root"
+
+    /// Where it usually is.
+    public var usual: String {
+      switch self {
+      case .dockerSocket: "/run/docker.sock"
+      case .dockerRoot: "/var/lib/docker"
+      case .podmanSocket: "/run/podman/podman.sock"
+      case .podmanRoot: "/var/lib/containers/storage"
+      case .containerdSocket: "/run/containerd/containerd.sock"
+      case .containerdState: "/run/containerd"
+      case .crioSocket: "/run/crio/crio.sock"
+      case .lxcRoot: "/var/lib/lxc"
+      }
+    }
+  }
+
+  /// The sources that are asked.
+  public var enabled: Set<Name> = Set(Name.allCases)
+  /// Places that are not the usual ones: absolute paths.
+  public var places: [Place: String] = [:]
+  /// A file of labels by cgroup path; nil = none.
+  public var labels: String?
+
+  /// All sources, in their usual places.
+  public init() {}
+
+  /// Where something is.
+  public subscript(place: Place) -> String { places[place] ?? place.usual }
+
+  /// The sources themselves.
+  public func sources() -> [any LabelSource] {
+    Name.allCases.filter(enabled.contains).compactMap { name in
+      switch name {
+      case .systemd: nil
+      case .docker: DockerSource(socket: self[.dockerSocket], dataRoot: self[.dockerRoot])
+      case .podman: PodmanSource(socket: self[.podmanSocket], storageRoot: self[.podmanRoot])
+      case .containerd: ContainerdSource(socket: self[.containerdSocket], state: self[.containerdState])
+      case .criContainerd: CRISource.containerd(socket: self[.containerdSocket], state: self[.containerdState])
+      case .criO: CRISource.crio(socket: self[.crioSocket])
+      case .lxc: LXCSource(containers: self[.lxcRoot])
+      }
+    }
+  }
+}

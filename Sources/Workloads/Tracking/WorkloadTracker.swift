@@ -1,0 +1,274 @@
+// Every cgroup of a subtree and what it is labelled with, kept up to date by events.
+public import Enforcement
+public import Kernel
+internal import Policy
+internal import SystemPackage
+
+/// How the workloads of a host changed.
+public enum WorkloadChange: Sendable, Equatable {
+  /// A cgroup became a workload.
+  case added(WorkloadInstance)
+  /// A workload's labels, mode, addresses or name changed.
+  case changed(WorkloadInstance, before: WorkloadInstance)
+  /// A workload's cgroup went, or nothing labels it any more.
+  case removed(WorkloadInstance)
+}
+
+/// What came of a look or of events.
+public struct TrackerUpdate: Sendable {
+  /// In the order in which they are to be put in force.
+  public var changes: [WorkloadChange] = []
+  /// New cgroups, or old ones about which a source may now know more: ask the sources that claim them.
+  public var toAsk: [CgroupPlace] = []
+  /// Cgroups that were removed: nobody needs to know anything about them any more.
+  public var gone: [CgroupID] = []
+  /// Cgroups made for one command in which no process is left.
+  public var abandoned: [CgroupID] = []
+  /// Processes that began to run another program.
+  public var started: [ProcessStart] = []
+
+  /// Adds what came after.
+  public mutating func append(_ later: TrackerUpdate) {
+    changes += later.changes
+    toAsk += later.toAsk
+    gone += later.gone
+    abandoned += later.abandoned
+    started += later.started
+  }
+}
+
+/// What is known of one cgroup, and what follows from it.
+public struct TrackedCgroup: Sendable {
+  /// What is known.
+  public internal(set) var facts: CgroupFacts
+  /// What follows.
+  public internal(set) var classification: Classification
+  /// What could not be found out, one line each.
+  public internal(set) var faults: [String]
+}
+
+/// The one place that knows all cgroups; owned by one loop, which hands it everything that happens.
+///
+/// Events say which cgroup to look at, never what it looks like: doubled and reordered ones are harmless, and after a loss
+/// one look at everything (`rescan`) is as good as never having missed any.
+public struct WorkloadTracker: Sendable {
+  /// The cgroup whose subtree is watched.
+  public let root: CgroupDirectory
+  /// What decides labels.
+  public private(set) var classifier: Classifier
+  /// All cgroups that are known.
+  public private(set) var cgroups: [CgroupID: TrackedCgroup] = [:]
+  private let sources: [any LabelSource]
+  private let processes: ProcessReader
+  /// The labels that earlier agents put in force, so that nobody's time starts anew.
+  private var earlier: [CgroupID: WorkloadInstance] = [:]
+  /// Cgroups with warnings or faults: few, however many cgroups there are.
+  private var complaining: Set<CgroupID> = []
+
+  /// Watches below and including `root`; nothing is looked at before `rescan`.
+  public init(
+    root: CgroupDirectory, classifier: Classifier = Classifier(rules: []), sources: [any LabelSource] = [],
+    processes: ProcessReader = ProcessReader()
+  ) {
+    self.root = root
+    self.classifier = classifier
+    self.sources = sources
+    self.processes = processes
+  }
+
+  /// The workloads, by path.
+  public var workloads: [WorkloadInstance] {
+    cgroups.values.compactMap(\.classification.workload).sorted { $0.path < $1.path }
+  }
+
+  /// What people should know, one line each, sorted.
+  public var warnings: [String] {
+    complaining.flatMap { id in
+      cgroups[id].map { $0.classification.warnings + $0.faults } ?? []
+    }.sorted()
+  }
+
+  /// Whether any process is in a cgroup or below it.
+  public func isPopulated(_ id: CgroupID) -> Bool {
+    guard let directory = try? root.hierarchy.directory(id: id) else { return false }
+    return (try? directory.isEmpty()) == false
+  }
+
+  /// Takes over since when workloads have their labels.
+  public mutating func remember(_ workloads: [WorkloadInstance]) {
+    for workload in workloads { earlier[workload.cgroup] = workload }
+  }
+
+  // MARK: Looking
+
+  /// Looks at every cgroup.
+  ///
+  /// - Throws: when the root cannot be read. What is wrong with one cgroup is a warning, not a failure.
+  public mutating func rescan() throws(KernelError) -> TrackerUpdate {
+    var update = TrackerUpdate()
+    var seen: Set<CgroupID> = []
+    // Not inside the walk: it must not hold this value while the value changes.
+    var directories: [CgroupDirectory] = []
+    try root.walk { directory throws(KernelError) in
+      seen.insert(directory.id)
+      directories.append(directory)
+      guard directories.count >= 256 else { return }
+      for directory in directories { look(at: directory, &update) }
+      directories.removeAll(keepingCapacity: true)
+    }
+    for directory in directories { look(at: directory, &update) }
+    for id in cgroups.keys where !seen.contains(id) { remove(id, &update) }
+    for id in cgroups.keys { noteEmptied(id, &update) }
+    earlier = [:]
+    return update
+  }
+
+  /// Looks at what events mention.
+  public mutating func apply(_ events: [WorkloadEvent]) throws(KernelError) -> TrackerUpdate {
+    if events.contains(.unknown) {
+      var update = try rescan()
+      for case .executed(let start) in events { update.started.append(start) }
+      return update
+    }
+    var update = TrackerUpdate()
+    var removed: Set<CgroupID> = []
+    for case .removed(let id) in events { removed.insert(id) }
+    // Each cgroup once, however many processes came and went in it.
+    var crowded: Set<CgroupID> = []
+    for event in events {
+      switch event {
+      case .made(let id): if !removed.contains(id) { look(at: id, &update) }
+      case .removed(let id): remove(id, &update)
+      case .emptied(let id): noteEmptied(id, &update)
+      case .entered(let id, _), .exited(let id, _): if !removed.contains(id) { crowded.insert(id) }
+      case .executed(let start):
+        update.started.append(start)
+        if !removed.contains(start.cgroup) { crowded.insert(start.cgroup) }
+      case .unknown: break
+      }
+    }
+    for id in crowded.sorted() {
+      let isOfInterest = cgroups[id].map { classifier.needsProcesses(of: $0.facts) } ?? true
+      if isOfInterest { look(at: id, &update) }
+    }
+    return update
+  }
+
+  /// Looks at one cgroup again, such as after a tag was written on it.
+  public mutating func look(at id: CgroupID) -> TrackerUpdate {
+    var update = TrackerUpdate()
+    look(at: id, &update)
+    return update
+  }
+
+  /// Decides anew about every cgroup by other rules.
+  public mutating func use(_ classifier: Classifier) -> TrackerUpdate {
+    self.classifier = classifier
+    var update = TrackerUpdate()
+    for (id, known) in cgroups {
+      let mustLook = classifier.needsProcesses(of: known.facts)
+      if mustLook { look(at: id, &update) } else { decide(known.facts, known.faults, &update) }
+    }
+    return update
+  }
+
+  // MARK: Sources
+
+  /// Takes what a source answered about a cgroup; nil = it knows nothing.
+  public mutating func learn(_ answer: SourceLabels?, from source: String, about id: CgroupID) -> TrackerUpdate {
+    var update = TrackerUpdate()
+    guard var facts = cgroups[id]?.facts, let answer else { return update }
+    facts.found[source] = answer
+    decide(facts, cgroups[id]?.faults ?? [], &update)
+    return update
+  }
+
+  /// Looks again at what a source says has changed.
+  public mutating func reconsider(_ change: SourceChange, of source: String) -> TrackerUpdate {
+    var update = TrackerUpdate()
+    guard let source = sources.first(where: { $0.name == source }) else { return update }
+    for (id, known) in cgroups where source.claims(place(of: known.facts)) {
+      switch change {
+      case .everything: break
+      case .container(let name): guard known.facts.path.contains(name) else { continue }
+      case .unit(let name): guard known.facts.unit == name else { continue }
+      }
+      update.toAsk.append(place(of: known.facts))
+      look(at: id, &update)
+    }
+    return update
+  }
+
+  // MARK: One cgroup
+
+  private mutating func look(at id: CgroupID, _ update: inout TrackerUpdate) {
+    // What cannot be opened is gone or going: the event of its end follows.
+    guard let directory = try? root.hierarchy.directory(id: id), directory.path.starts(with: root.path) else { return }
+    look(at: directory, &update)
+  }
+
+  private mutating func look(at directory: CgroupDirectory, _ update: inout TrackerUpdate) {
+    let isNew = cgroups[directory.id] == nil
+    var faults: [String] = []
+    var facts = CgroupFacts(
+      cgroup: directory.id, path: directory.path.description, level: directory.level,
+      isAttachRoot: directory.id == root.id)
+    facts.found = cgroups[directory.id]?.facts.found ?? [:]
+    switch CgroupTags.read(directory) {
+    case .success(let tag): facts.tag = tag
+    case .failure(let error):
+      faults.append("\(facts.path): \(error): not labelled by it; repair it with `sallyport label`")
+    }
+    let place = place(of: facts)
+    var isClaimed = false
+    for source in sources where source.claims(place) {
+      isClaimed = true
+      do throws(SourceFault) {
+        // Where files say nothing, what a daemon said before still holds.
+        if let found = try source.labels(of: place) { facts.found[source.name] = found }
+      } catch {
+        faults.append("\(facts.path): \(error)")
+      }
+    }
+    if isNew, isClaimed { update.toAsk.append(place) }
+    if classifier.needsProcesses(of: facts) {
+      facts.processes = processes.traits(in: directory, digests: classifier.needsDigests)
+    }
+    decide(facts, faults, &update)
+  }
+
+  private mutating func decide(_ facts: CgroupFacts, _ faults: [String], _ update: inout TrackerUpdate) {
+    let id = facts.cgroup
+    let before = cgroups[id]?.classification.workload
+    var result = classifier.classify(facts)
+    if var workload = result.workload {
+      workload.since = before?.since ?? earlier[id]?.since ?? 0
+      let last = before ?? earlier[id]
+      if workload.labels != last?.labels { workload.since = Clock.wallNanoseconds() }
+      result.workload = workload
+    }
+    cgroups[id] = TrackedCgroup(facts: facts, classification: result, faults: faults)
+    if result.warnings.isEmpty && faults.isEmpty { complaining.remove(id) } else { complaining.insert(id) }
+    switch (before, result.workload) {
+    case (nil, let now?): update.changes.append(.added(now))
+    case (let before?, let now?): if before != now { update.changes.append(.changed(now, before: before)) }
+    case (let before?, nil): update.changes.append(.removed(before))
+    case (nil, nil): break
+    }
+  }
+
+  private mutating func remove(_ id: CgroupID, _ update: inout TrackerUpdate) {
+    guard let known = cgroups.removeValue(forKey: id) else { return }
+    complaining.remove(id)
+    update.gone.append(id)
+    if let workload = known.classification.workload { update.changes.append(.removed(workload)) }
+  }
+
+  private func noteEmptied(_ id: CgroupID, _ update: inout TrackerUpdate) {
+    if cgroups[id]?.facts.tag?.transientOwner != nil { update.abandoned.append(id) }
+  }
+
+  private func place(of facts: CgroupFacts) -> CgroupPlace {
+    CgroupPlace(cgroup: facts.cgroup, path: facts.path, root: root.path.description)
+  }
+}
