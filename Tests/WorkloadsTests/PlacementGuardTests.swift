@@ -243,6 +243,19 @@ struct PlacementGuardTests {
     }
   }
 
+  @Test("The executable's digest is known before it begins")
+  func digest() async throws {
+    try await withProbe { sandbox, path in
+      let (decided, continuation) = AsyncStream.makeStream(of: ProcessTraits.self)
+      let guarding = try ExecutionGuard.start(
+        [Glob("\(path)/probe")], digests: ExecutableDigests(), decide: { continuation.yield($0.traits) })
+      let lines = try output("sha256sum \(path)/probe; \(path)/probe /dev/null; :", in: sandbox.makeCgroup("a"))
+      let traits = try #require(await decided.first { _ in true })
+      #expect(traits.digest == lines.first.map { String($0.prefix(64)) } && traits.uid == 0 && traits.user == "root")
+      guarding.stop()
+    }
+  }
+
   @Test("Marks follow when files are replaced or come, and patterns that cannot be marked are named")
   func follow() async throws {
     try await withProbe { sandbox, path in

@@ -47,13 +47,16 @@ public final class ExecutionGuard: Sendable {
 
   /// Marks what the patterns name and starts.
   ///
+  /// With `digests` the traits have that of the executable, if it is known or at most 64 MiB large.
+  ///
   /// `decide` is called on the guard's own thread, for each exec of a file whose path matches a pattern: it must hand
   /// the work on. `expired` is called with what was let go without a decision. `exempts` says which processes are
   /// never held: without it, this process and what it starts itself, for which nobody could decide.
   ///
   /// - Throws: EPERM or EINVAL where there are no permission events: place processes after they began, then.
   public static func start(
-    _ patterns: [Glob], limits: Limits = Limits(), exempts: (@Sendable (ProcessProgram, ProcessID) -> Bool)? = nil,
+    _ patterns: [Glob], limits: Limits = Limits(), digests: ExecutableDigests? = nil,
+    exempts: (@Sendable (ProcessProgram, ProcessID) -> Bool)? = nil,
     expired: @escaping @Sendable (ProcessTraits) -> Void = { _ in },
     decide: @escaping @Sendable (PendingExecution) -> Void
   ) throws(KernelError) -> ExecutionGuard {
@@ -64,7 +67,8 @@ public final class ExecutionGuard: Sendable {
     let marks = ExecutionMarks(permissions: permissions)
     try marks.set(patterns)
     let loop = GuardLoop(
-      shared: shared, permissions: permissions, marks: marks, limits: limits, exempts: exempts ?? Self.isOurs,
+      shared: shared, permissions: permissions, marks: marks, limits: limits, digests: digests,
+      exempts: exempts ?? Self.isOurs,
       expired: expired, decide: decide)
     let thread = try DedicatedThread.start("exec-guard") { loop.run() }
     return ExecutionGuard(shared: shared, marks: marks, thread: thread)
@@ -96,7 +100,9 @@ public final class ExecutionGuard: Sendable {
   /// Marks follow the files until the task is cancelled; `report` is told when they cannot.
   public func follow(report: @escaping @Sendable (KernelError?) -> Void) async { await marks.follow(report) }
 
-  /// Ends it: what waits goes on. The second call does nothing.
+  /// Ends it: what waits goes on.
+  ///
+  /// The second call does nothing.
   public func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     shared.isStopped.store(true, ordering: .releasing)
@@ -127,6 +133,7 @@ private final class GuardLoop {
   private let permissions: ExecutionPermissions
   private let marks: ExecutionMarks
   private let limits: ExecutionGuard.Limits
+  private let digests: ExecutableDigests?
   private let exempts: @Sendable (ProcessProgram, ProcessID) -> Bool
   private let expired: @Sendable (ProcessTraits) -> Void
   private let decide: @Sendable (PendingExecution) -> Void
@@ -136,13 +143,14 @@ private final class GuardLoop {
 
   init(
     shared: SharedState, permissions: ExecutionPermissions, marks: ExecutionMarks, limits: ExecutionGuard.Limits,
-    exempts: @escaping @Sendable (ProcessProgram, ProcessID) -> Bool,
+    digests: ExecutableDigests?, exempts: @escaping @Sendable (ProcessProgram, ProcessID) -> Bool,
     expired: @escaping @Sendable (ProcessTraits) -> Void, decide: @escaping @Sendable (PendingExecution) -> Void
   ) {
     self.shared = shared
     self.permissions = permissions
     self.marks = marks
     self.limits = limits
+    self.digests = digests
     self.exempts = exempts
     self.expired = expired
     self.decide = decide
@@ -223,12 +231,17 @@ private final class GuardLoop {
 
   /// What the process is about to be; nil if that is nobody's business.
   private func traits(of execution: borrowing HeldExecution) -> ProcessTraits? {
+    // The pattern first: only paths that the operator meant are looked at, since a lookup may wait for a file server.
     guard let program = try? execution.process.program(), !exempts(program, execution.process.id),
-      let path = execution.file.target?.description, let file = FileIdentity.of(execution.file),
-      let executable = ProcessReader.hostPath(path, file, sharesMounts: program.sharesMounts), marks.matches(executable)
+      let path = execution.file.target?.description, marks.matches(path), let file = FileIdentity.of(execution.file),
+      let executable = ProcessReader.hostPath(path, file, sharesMounts: program.sharesMounts)
     else { return nil }
-    return ProcessTraits(
+    var traits = ProcessTraits(
       executable: executable, uid: program.user, user: accounts.user(program.user), gid: program.group,
       group: accounts.group(program.group))
+    traits.digest = digests?.digest(
+      of: file, mounts: "/proc/\(execution.process.id)/mountinfo", quickSize: 64 << 20
+    ) { () throws(KernelError) in try execution.file.duplicate() }
+    return traits
   }
 }

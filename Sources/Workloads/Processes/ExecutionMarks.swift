@@ -8,11 +8,12 @@ internal import SystemPackage
 /// The marks of one guard.
 final class ExecutionMarks: Sendable {
   private let state: Mutex<State>
+  /// Apart from the state, which is held while the file system is looked at: whoever holds an exec must not wait for that.
+  private let patterns = Mutex<[Glob]>([])
 
   private struct State {
     /// Nil once the guard has ended.
     var permissions: ExecutionPermissions?
-    var patterns: [Glob] = []
     var expansion = PatternExpansion()
   }
 
@@ -28,12 +29,12 @@ final class ExecutionMarks: Sendable {
   var executables: [String] { state.withLock { $0.expansion.files.sorted() } }
 
   func matches(_ path: String) -> Bool {
-    state.withLock { state in state.patterns.contains { $0.matches(path) } }
+    patterns.withLock { $0.contains { $0.matches(path) } }
   }
 
   /// Marks exactly what these patterns name.
   func set(_ patterns: [Glob]) throws(KernelError) {
-    state.withLock { $0.patterns = patterns }
+    self.patterns.withLock { $0 = patterns }
     try refresh()
   }
 
@@ -44,7 +45,7 @@ final class ExecutionMarks: Sendable {
     // In one piece: two that mix could leave a file without its mark.
     let result = state.withLock { state -> Result<Void, KernelError> in
       guard let permissions = state.permissions else { return .success(()) }
-      let new = PatternExpansion(state.patterns, limit: Self.capacity)
+      let new = PatternExpansion(patterns.withLock { $0 }, limit: Self.capacity)
       defer { state.expansion = new }
       return Result { () throws(KernelError) in
         for path in state.expansion.files.subtracting(new.files) { try? permissions.unmark(path) }

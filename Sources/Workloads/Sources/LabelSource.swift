@@ -41,11 +41,6 @@ public struct SourceLabels: Sendable, Equatable {
   /// What people should know, such as labels that were left out and why; one line each.
   public var warnings: [String]
 
-  /// Whether traffic of cgroups below it that have no labels of their own is refused.
-  public var rejectsUnlabelledChildren: Bool
-  /// What is odd about it and people should know, one line each.
-  public var warnings: [String]
-
   /// Takes all its parts.
   public init(
     _ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false,

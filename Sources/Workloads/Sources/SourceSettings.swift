@@ -51,9 +51,10 @@ public struct SourceSettings: Sendable, Equatable {
 
   /// The sources themselves.
   public func sources() -> [any LabelSource] {
-    Name.allCases.filter(enabled.contains).compactMap { name in
+    let files: [any LabelSource] = labels.map { [StaticFile($0)] } ?? []
+    return files + Name.allCases.filter(enabled.contains).map { name -> any LabelSource in
       switch name {
-      case .systemd: nil
+      case .systemd: SystemdUnits()
       case .docker: DockerSource(socket: self[.dockerSocket], dataRoot: self[.dockerRoot])
       case .podman: PodmanSource(socket: self[.podmanSocket], storageRoot: self[.podmanRoot])
       case .containerd: ContainerdSource(socket: self[.containerdSocket], state: self[.containerdState])

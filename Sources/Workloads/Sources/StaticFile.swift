@@ -10,7 +10,13 @@ public final class StaticFile: LabelSource {
   /// What people know it by.
   public let name = "file"
   private let path: String
-  private let entries = Mutex<[String: CgroupLabels]>([:])
+  private let state = Mutex(State())
+
+  private struct State {
+    var entries: [String: CgroupLabels] = [:]
+    /// Every path that was ever named: what is no longer said must be taken back.
+    var named: Set<String> = []
+  }
 
   /// Says nothing until it was read, by `read()` or by `follow`; `path` should be absolute.
   public init(_ path: String) { self.path = path }
@@ -37,18 +43,21 @@ public final class StaticFile: LabelSource {
     } catch {
       throw SourceFault(name, path, "\(error)", remedy: "what it said before stays in force", isPassing: false)
     }
-    return entries.withLock { entries in
-      defer { entries = new }
-      return entries != new
+    return state.withLock { state in
+      defer { state.entries = new }
+      state.named.formUnion(new.keys)
+      return state.entries != new
     }
   }
 
-  /// Whether the file names this very cgroup.
-  public func claims(_ place: CgroupPlace) -> Bool { entries.withLock { $0[place.path] != nil } }
+  /// Whether the file names this very cgroup, or did so before.
+  public func claims(_ place: CgroupPlace) -> Bool { state.withLock { $0.named.contains(place.path) } }
 
   /// What the file says about this very cgroup; what is below it inherits that.
   public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
-    guard let entry = entries.withLock({ $0[place.path] }) else { return nil }
+    guard let entry = state.withLock({ $0.entries[place.path] }) else {
+      return claims(place) ? SourceLabels(.empty, makesWorkload: false) : nil
+    }
     return SourceLabels(
       entry.labels, observe: entry.mode == .observe, rejectsUnlabelledChildren: entry.rejectsUnlabelledChildren)
   }

@@ -7,8 +7,9 @@ internal import SystemPackage
 public struct UnitDropIn: Sendable {
   /// What it says; its labels replace those that the drop-in had before.
   public var settings: UnitSettings
-  /// What a service runs before its own commands, so that its labels are in force before its first packet; empty for
-  /// nothing. A command as in `ExecStartPre=`.
+  /// What a service runs before its own commands, so that its labels are in force before its first packet.
+  ///
+  /// A command as in `ExecStartPre=`; empty for nothing.
   public var firstCommand: String
 
   /// Takes both parts.
