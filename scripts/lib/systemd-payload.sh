@@ -2,6 +2,9 @@
 # What scripts/systemd-check runs inside: real units, a real user's manager, and somebody who pretends to be a unit.
 set -u
 failures=0
+# Without a cgroup namespace the tree of this systemd is a part of the host's.
+tree=/sys/fs/cgroup$(dirname "$(sed -n 's/^0:://p' /proc/1/cgroup)")
+tree=${tree%/}
 tags=/run/tags.jsonl
 ok() { echo "ok    $*"; }
 no() { echo "FAIL  $*"; failures=$((failures + 1)); }
@@ -22,7 +25,7 @@ expect() {
 }
 refuse() { if grep -qE "$2" "$tags"; then no "$1: $(grep -E "$2" "$tags")"; else ok "$1"; fi; }
 
-useradd -m -u 1000 tenant
+id tenant > /dev/null 2>&1 || useradd -m -u 1000 tenant
 units=/etc/systemd/system
 printf '[Service]\nExecStart=/bin/sleep 1000\n' | tee "$units/web.service" "$units/nginx.service" "$units/job@.service" > /run/unit
 printf '[Service]\nExecStart=/bin/sleep 1000\nDelegate=yes\n' > "$units/tenant-app.service"
@@ -40,7 +43,7 @@ sallyport unit label web.service app=web tier=front && sallyport unit label ngin
 sallyport unit show web.service
 check "systemd read the drop-in" grep -q 'ExecStartPre=+-/usr/bin/sallyport unit wait' <(systemctl cat web.service)
 
-sallyport tag --follow -o json --policy /run/rules.yaml > "$tags" 2> /run/tags.err &
+sallyport tag --cgroup "$tree" --follow -o json --policy /run/rules.yaml > "$tags" 2> /run/tags.err &
 expect "the stream is ready" '"event":"ready"'
 systemctl start web.service
 expect "a unit with a drop-in is labelled when it starts" '"added".*"app":"?web.*/system.slice/web.service"|/system.slice/web.service.*web'
@@ -59,12 +62,46 @@ chown -R tenant /home/tenant/.config
 as_tenant() { setpriv --reuid=1000 --regid=1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 "$@"; }
 as_tenant systemctl --user start nginx.service || no "the user's own unit does not start"
 expect "a user's manager is the user's" '"added".*user@1000.service.*|user@1000.service.*tenants'
-check "the user has a unit nginx.service" test -d /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service
+check "the user has a unit nginx.service" test -d "$tree/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service"
 systemctl start tenant-app.service
-mkdir -p /sys/fs/cgroup/system.slice/tenant-app.service/nginx.service
+mkdir -p "$tree/system.slice/tenant-app.service/nginx.service"
 # Whatever comes after this has been seen too.
 systemctl start job@8.service
 expect "the stream goes on" 'job@8.service'
-refuse "a user's nginx.service is not the system's [6]" '"app":"?secret|nginx.service'
+refuse "a user's nginx.service is not the system's [6]" '("app":"secret"|"sallyport.unit":"nginx.service").*"path":"[^"]*/(user.slice|tenant-app.service)/'
+
+# From the first packet: a service that connects as soon as it starts, which policy forbids to its label.
+perl -MIO::Socket::INET -e \
+  '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1:8080", Listen => 9, ReuseAddr => 1); close $c while $c = $s->accept' &
+cat > /run/policy.yaml << 'POLICY'
+apiVersion: sallyport/v1
+kind: Defaults
+metadata: {name: defaults}
+spec: {incoming: allow, outgoing: allow}
+---
+apiVersion: sallyport/v1
+kind: NetworkRuleSet
+metadata: {name: first}
+spec:
+  subject: app=first
+  outgoing:
+    - {action: reject, peers: any, ports: any}
+POLICY
+printf '[Service]\nType=oneshot\nExecStart=/bin/bash -c "echo >> /run/tried; exec 3<>/dev/tcp/127.0.0.1/8080"\n' > "$units/first.service"
+systemctl daemon-reload
+mkfifo /run/ready
+sallyport run --cgroup "$tree" --policy /run/policy.yaml --mount-bpffs --ready-fd 3 3> /run/ready 2> /run/agent.log &
+if read -r -t 20 _ < /run/ready; then
+  check "an unlabelled service connects" systemctl start first.service
+  sallyport unit label first app=first --require
+  allowed=0
+  for _ in {1..20}; do if systemctl start first.service 2> /dev/null; then allowed=$((allowed + 1)); fi; done
+  check "a labelled one never does, in 20 starts ($allowed)" test "$allowed" = 0
+  # The first start was the unlabelled one.
+  check "and each of them ran and tried" test "$(wc -l < /run/tried)" = 21
+else
+  no "the agent did not start"
+fi
+tail -5 /run/agent.log
 echo "--- stream"; cat "$tags" /run/tags.err
 if ((failures)); then echo "$failures failures"; else echo "all as it should be"; fi
