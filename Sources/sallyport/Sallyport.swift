@@ -24,7 +24,10 @@ struct Sallyport: AsyncParsableCommand {
         ]),
       CommandGroup(
         name: "Change",
-        subcommands: [RunCommand.self, ExecCommand.self, LabelCommand.self, PolicyCommand.self, DetachCommand.self]),
+        subcommands: [
+          RunCommand.self, ExecCommand.self, LabelCommand.self, UnitCommand.self, PolicyCommand.self,
+          DetachCommand.self,
+        ]),
       CommandGroup(name: "Help", subcommands: [ProbeCommand.self, VersionCommand.self]),
     ])
 

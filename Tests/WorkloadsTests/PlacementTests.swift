@@ -29,7 +29,8 @@ struct PlacementTests {
       #expect(placed.wasMoved && placed.from == unit.path.string)
       let path = "\(unit.path)/sallyport-web-\(child.handle.id)"
       #expect(try cgroup(of: child.handle) == path && placed.cgroup.path.string == path)
-      let written = try #require(CgroupTags(root: sandbox.cgroup).read(path))
+      let bytes = try placed.cgroup.labels() ?? []
+      let written = try WorkloadTag(parsing: String(decoding: bytes, as: UTF8.self))
       #expect(written.labels["app"] == "web" && written.transientOwner == child.handle.id.rawValue)
       #expect(try !placer.place(child.handle, tag: tag("web")).wasMoved)
       // Another rule puts it beside, not below.
@@ -74,6 +75,30 @@ struct PlacementTests {
       }
       #expect(error?.remedy?.contains("threaded") == true, "\(String(describing: error))")
       #expect(try parent.childNames().map(\.string) == ["t"])
+    }
+  }
+
+  @Test("Processes that run already are placed by a look, also while they fork [8]")
+  func running() throws {
+    try withSandbox { sandbox in
+      let unit = try sandbox.makeCgroup("a.service")
+      // Each lives long enough to be seen by some look, and starts others meanwhile.
+      let child = try sandbox.start(
+        ["sh", "-c", "i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); done; wait"], cgroup: unit)
+      let sleep = try #require(Sandbox.find("sleep").flatMap { FileIdentity.resolved($0.string) }?.description)
+      let tag = try tag("web")
+      var placed = 0
+      for _ in 0..<200 where placed < 40 {
+        let pass = Placer(root: sandbox.cgroup).placeAll(in: unit, ProcessReader()) {
+          $0.executable == sleep ? tag : nil
+        }
+        #expect(pass.faults == [])
+        placed += pass.placed.count
+      }
+      #expect(placed == 40)
+      let left = try unit.processes()
+      #expect(left == [child.handle.id])
+      #expect(try unit.childNames().count == 40)
     }
   }
 

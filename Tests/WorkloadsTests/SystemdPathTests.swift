@@ -99,6 +99,8 @@ struct SystemdPathTests {
     let random = [
       "session-3.scope", "run-u12.service", "run-r0123456789abcdef0123456789abcdef.scope", "run-p12-i3.scope",
       "docker-\(String(repeating: "0a", count: 32)).scope",
+      "machine-libpod_pod_\(String(repeating: "0a", count: 32)).slice",
+      "kubepods-burstable-pod0b34f0e5_6f2c_4d0a_9d0e_1b2c3d4e5f60.slice",
     ]
     for name in random { #expect(try #require(UnitName(name)).isMachineMade, "\(name)") }
     for name in ["run-user-7.mount", "run-parts.service", "run-rabbit.service", "nginx.service", "init.scope"] {

@@ -170,6 +170,8 @@ struct SystemdUnitTests {
       #expect(!own.makesWorkload && own.labels["app"] == nil && own.labels["sallyport.unit"] == "user@0.service")
       #expect(own.labels["sallyport.user"] == "root")
       #expect(try ask("/user.slice/user-0.slice/session-3.scope")?.labels["sallyport.unit"] == nil)
+      let pod = "kubepods-pod0b34f0e5_6f2c_4d0a_9d0e_1b2c3d4e5f60.slice"
+      #expect(try ask("/kubepods.slice/\(pod)")?.labels.description == "sallyport.slice=kubepods.slice")
       try write("\(path)/etc/a.service", "Mode=loud")
       let fault = #expect(throws: SourceFault.self) { try ask(place) }
       #expect(fault?.description.contains("a.service:2: ") == true)
@@ -200,11 +202,18 @@ struct SystemdUnitTests {
     let source = SystemdUnits()
     let place = CgroupPlace(cgroup: CgroupID(rawValue: 1), path: "/system.slice/system-x.slice/some-thing.service")
     _ = try source.labels(of: place)
-    let start = Clock.monotonicNanoseconds()
+    let start = threadTime()
     for _ in 0..<1000 { _ = try source.labels(of: place) }
-    let each = (Clock.monotonicNanoseconds() - start) / 1000
+    let each = (threadTime() - start) / 1000
     print("known unit: \(each) ns a question")
-    // Loose, for a debug build on a busy machine; reading the files takes over 200 µs there.
+    // Loose, for a debug build; reading the files takes over 200 µs there.
     #expect(each < 150_000)
+  }
+
+  /// What this thread computed, in nanoseconds: others on the machine do not count.
+  private func threadTime() -> Int {
+    var time = timespec()
+    _ = unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return time.tv_sec * 1_000_000_000 + time.tv_nsec
   }
 }

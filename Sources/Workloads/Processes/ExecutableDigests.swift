@@ -34,21 +34,21 @@ public final class ExecutableDigests: Sendable {
 
   /// The digest of an executable, lower-case hexadecimal; nil if it has none, or none yet.
   ///
-  /// `mounts` is the mountinfo of a process that sees the file's mount. `wait` also reads large files at once.
+  /// `mounts` is the mountinfo of a process that sees the file's mount; `open` opens the file at its beginning.
   func digest(
-    of file: FileIdentity, mounts: String, wait: Bool = false,
+    of file: FileIdentity, mounts: String, quickSize: UInt64 = quickSize,
     open: () throws(KernelError) -> OwnedDescriptor
   ) -> String? {
     let (isKnown, digest) = state.withLock { state in
       state.known[file].map { (true, $0) } ?? (state.underWay.contains(file), nil)
     }
-    if isKnown, !(wait && digest == nil) { return digest }
+    if isKnown { return digest }
     guard file.isRegular, file.size <= Self.maximumSize, Self.isLocal(file, mounts) else {
       remember(file, nil)
       return nil
     }
     guard let opened = try? open(), FileIdentity.of(opened) == file else { return nil }
-    if wait || file.size <= Self.quickSize {
+    if file.size <= quickSize {
       let digest = Self.read(opened, file)
       remember(file, digest)
       return digest

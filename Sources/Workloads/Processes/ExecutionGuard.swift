@@ -47,24 +47,29 @@ public final class ExecutionGuard: Sendable {
 
   /// Marks what the patterns name and starts.
   ///
+  /// With `digests` the traits have that of the executable, if it is known or at most 64 MiB large.
+  ///
   /// `decide` is called on the guard's own thread, for each exec of a file whose path matches a pattern: it must hand
   /// the work on. `expired` is called with what was let go without a decision. `exempts` says which processes are
   /// never held: without it, this process and what it starts itself, for which nobody could decide.
   ///
   /// - Throws: EPERM or EINVAL where there are no permission events: place processes after they began, then.
   public static func start(
-    _ patterns: [Glob], limits: Limits = Limits(), exempts: (@Sendable (ProcessProgram, ProcessID) -> Bool)? = nil,
+    _ patterns: [Glob], limits: Limits = Limits(), digests: ExecutableDigests? = nil,
+    exempts: (@Sendable (ProcessProgram, ProcessID) -> Bool)? = nil,
     expired: @escaping @Sendable (ProcessTraits) -> Void = { _ in },
     decide: @escaping @Sendable (PendingExecution) -> Void
   ) throws(KernelError) -> ExecutionGuard {
     let permissions = try ExecutionPermissions()
     let event = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
     let wake = OwnedDescriptor(adopting: try check(event < 0 ? -errno : event, "create", "eventfd"))
-    let shared = SharedState(permissions: permissions, wake: wake)
+    let shared = SharedState(wake: wake)
     let marks = ExecutionMarks(permissions: permissions)
     try marks.set(patterns)
     let loop = GuardLoop(
-      shared: shared, marks: marks, limits: limits, exempts: exempts ?? Self.isOurs, expired: expired, decide: decide)
+      shared: shared, permissions: permissions, marks: marks, limits: limits, digests: digests,
+      exempts: exempts ?? Self.isOurs,
+      expired: expired, decide: decide)
     let thread = try DedicatedThread.start("exec-guard") { loop.run() }
     return ExecutionGuard(shared: shared, marks: marks, thread: thread)
   }
@@ -95,26 +100,26 @@ public final class ExecutionGuard: Sendable {
   /// Marks follow the files until the task is cancelled; `report` is told when they cannot.
   public func follow(report: @escaping @Sendable (KernelError?) -> Void) async { await marks.follow(report) }
 
-  /// Ends it: what waits goes on. The second call does nothing.
+  /// Ends it: what waits goes on.
+  ///
+  /// The second call does nothing.
   public func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     shared.isStopped.store(true, ordering: .releasing)
     shared.wakeUp()
     running.join()
+    // With the last reference the group closes, and with it all marks go and what still waits in the kernel goes on.
+    marks.end()
   }
 }
 
 /// What the guard's thread and everybody else share.
 final class SharedState: Sendable {
-  let permissions: ExecutionPermissions
   let wake: OwnedDescriptor
   let isStopped = Atomic<Bool>(false)
   let counters = Mutex(ExecutionGuardCounters())
 
-  init(permissions: ExecutionPermissions, wake: consuming OwnedDescriptor) {
-    self.permissions = permissions
-    self.wake = wake
-  }
+  init(wake: consuming OwnedDescriptor) { self.wake = wake }
 
   func wakeUp() {
     var one: UInt64 = 1
@@ -125,8 +130,10 @@ final class SharedState: Sendable {
 /// The loop of the guard's thread; belongs to that thread alone.
 private final class GuardLoop {
   private let shared: SharedState
+  private let permissions: ExecutionPermissions
   private let marks: ExecutionMarks
   private let limits: ExecutionGuard.Limits
+  private let digests: ExecutableDigests?
   private let exempts: @Sendable (ProcessProgram, ProcessID) -> Bool
   private let expired: @Sendable (ProcessTraits) -> Void
   private let decide: @Sendable (PendingExecution) -> Void
@@ -135,13 +142,15 @@ private final class GuardLoop {
   private var waiting: [(entry: HeldEntry, traits: ProcessTraits)] = []
 
   init(
-    shared: SharedState, marks: ExecutionMarks, limits: ExecutionGuard.Limits,
-    exempts: @escaping @Sendable (ProcessProgram, ProcessID) -> Bool,
+    shared: SharedState, permissions: ExecutionPermissions, marks: ExecutionMarks, limits: ExecutionGuard.Limits,
+    digests: ExecutableDigests?, exempts: @escaping @Sendable (ProcessProgram, ProcessID) -> Bool,
     expired: @escaping @Sendable (ProcessTraits) -> Void, decide: @escaping @Sendable (PendingExecution) -> Void
   ) {
     self.shared = shared
+    self.permissions = permissions
     self.marks = marks
     self.limits = limits
+    self.digests = digests
     self.exempts = exempts
     self.expired = expired
     self.decide = decide
@@ -155,7 +164,7 @@ private final class GuardLoop {
       let room = limits.held - waiting.count
       guard room > 0 else { continue }
       do throws(KernelError) {
-        _ = try shared.permissions.read(upTo: room) { consider($0) }
+        _ = try permissions.read(upTo: room) { consider($0) }
       } catch {
         // Nothing can be read for lack of descriptors or memory: what could not be delivered was refused by the kernel.
         shared.counters.withLock { $0.passed += 1 }
@@ -168,7 +177,7 @@ private final class GuardLoop {
     // When all places are taken only an answer or the first deadline makes room.
     let isFull = waiting.count >= limits.held
     var requests = (
-      pollfd(fd: isFull ? -1 : shared.permissions.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: isFull ? -1 : permissions.descriptor, events: Int16(POLLIN), revents: 0),
       pollfd(fd: shared.wake.raw, events: Int16(POLLIN), revents: 0)
     )
     var timeout: Int32 = -1
@@ -198,14 +207,14 @@ private final class GuardLoop {
   private func drain() {
     var count = 0
     repeat {
-      count = (try? shared.permissions.read(upTo: 16) { shared.permissions.allow($0.file) }) ?? 0
+      count = (try? permissions.read(upTo: 16) { permissions.allow($0.file) }) ?? 0
       shared.counters.withLock { $0.expired += count }
     } while count > 0
   }
 
   private func consider(_ execution: consuming HeldExecution) {
     guard let traits = traits(of: execution) else {
-      shared.permissions.allow(execution.file)
+      permissions.allow(execution.file)
       shared.counters.withLock { $0.passed += 1 }
       return
     }
@@ -213,7 +222,7 @@ private final class GuardLoop {
     let wait = UInt64(clamping: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
     let shared = shared
     let entry = HeldEntry(
-      execution, deadline: Clock.monotonicNanoseconds() + wait, permissions: shared.permissions,
+      execution, deadline: Clock.monotonicNanoseconds() + wait, permissions: permissions,
       answered: { shared.wakeUp() })
     waiting.append((entry, traits))
     shared.counters.withLock { $0.held += 1 }
@@ -222,12 +231,17 @@ private final class GuardLoop {
 
   /// What the process is about to be; nil if that is nobody's business.
   private func traits(of execution: borrowing HeldExecution) -> ProcessTraits? {
+    // The pattern first: only paths that the operator meant are looked at, since a lookup may wait for a file server.
     guard let program = try? execution.process.program(), !exempts(program, execution.process.id),
-      let path = execution.file.target?.description, let file = FileIdentity.of(execution.file),
-      let executable = ProcessReader.hostPath(path, file, sharesMounts: program.sharesMounts), marks.matches(executable)
+      let path = execution.file.target?.description, marks.matches(path), let file = FileIdentity.of(execution.file),
+      let executable = ProcessReader.hostPath(path, file, sharesMounts: program.sharesMounts)
     else { return nil }
-    return ProcessTraits(
+    var traits = ProcessTraits(
       executable: executable, uid: program.user, user: accounts.user(program.user), gid: program.group,
       group: accounts.group(program.group))
+    traits.digest = digests?.digest(
+      of: file, mounts: "/proc/\(execution.process.id)/mountinfo", quickSize: 64 << 20
+    ) { () throws(KernelError) in try execution.file.duplicate() }
+    return traits
   }
 }

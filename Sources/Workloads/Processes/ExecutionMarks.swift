@@ -7,29 +7,34 @@ internal import SystemPackage
 
 /// The marks of one guard.
 final class ExecutionMarks: Sendable {
-  private let permissions: ExecutionPermissions
-  private let state = Mutex(State())
+  private let state: Mutex<State>
+  /// Apart from the state, which is held while the file system is looked at: whoever holds an exec must not wait for that.
+  private let patterns = Mutex<[Glob]>([])
 
   private struct State {
-    var patterns: [Glob] = []
+    /// Nil once the guard has ended.
+    var permissions: ExecutionPermissions?
     var expansion = PatternExpansion()
   }
 
   /// How many files are marked at most; patterns that need more are said to be uncovered.
   static let capacity = 4096
 
-  init(permissions: ExecutionPermissions) { self.permissions = permissions }
+  init(permissions: ExecutionPermissions) { state = Mutex(State(permissions: permissions)) }
+
+  /// Lets go of the group.
+  func end() { state.withLock { $0.permissions = nil } }
 
   var uncovered: [String] { state.withLock { $0.expansion.problems.sorted() } }
   var executables: [String] { state.withLock { $0.expansion.files.sorted() } }
 
   func matches(_ path: String) -> Bool {
-    state.withLock { state in state.patterns.contains { $0.matches(path) } }
+    patterns.withLock { $0.contains { $0.matches(path) } }
   }
 
   /// Marks exactly what these patterns name.
   func set(_ patterns: [Glob]) throws(KernelError) {
-    state.withLock { $0.patterns = patterns }
+    self.patterns.withLock { $0 = patterns }
     try refresh()
   }
 
@@ -39,7 +44,8 @@ final class ExecutionMarks: Sendable {
   private func refresh() throws(KernelError) {
     // In one piece: two that mix could leave a file without its mark.
     let result = state.withLock { state -> Result<Void, KernelError> in
-      let new = PatternExpansion(state.patterns, limit: Self.capacity)
+      guard let permissions = state.permissions else { return .success(()) }
+      let new = PatternExpansion(patterns.withLock { $0 }, limit: Self.capacity)
       defer { state.expansion = new }
       return Result { () throws(KernelError) in
         for path in state.expansion.files.subtracting(new.files) { try? permissions.unmark(path) }

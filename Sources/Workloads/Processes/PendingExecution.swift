@@ -33,8 +33,8 @@ final class HeldEntry: Sendable {
   let execution: HeldExecution
   /// In nanoseconds of the monotonic clock.
   let deadline: UInt64
-  private let permissions: ExecutionPermissions
-  private let isAnswered = Atomic<Bool>(false)
+  /// Nil once it is answered: the group closes when the guard and all that wait have let go of it.
+  private let permissions: Mutex<ExecutionPermissions?>
   private let answered: @Sendable () -> Void
 
   init(
@@ -43,16 +43,16 @@ final class HeldEntry: Sendable {
   ) {
     self.execution = execution
     self.deadline = deadline
-    self.permissions = permissions
+    self.permissions = Mutex(permissions)
     self.answered = answered
   }
 
-  var hasAnswer: Bool { isAnswered.load(ordering: .acquiring) }
+  var hasAnswer: Bool { permissions.withLock { $0 == nil } }
 
   /// True for the first caller.
   @discardableResult
   func allow() -> Bool {
-    guard !isAnswered.exchange(true, ordering: .acquiringAndReleasing) else { return false }
+    guard let permissions = permissions.withLock({ $0.take() }) else { return false }
     permissions.allow(execution.file)
     answered()
     return true

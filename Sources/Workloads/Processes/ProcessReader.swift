@@ -43,10 +43,11 @@ public struct ProcessReader: Sendable {
 
   /// The traits of the processes directly in a cgroup; those that end meanwhile are left out.
   ///
-  /// - Throws: when the cgroup cannot be read; EOPNOTSUPP for a threaded one, which holds threads and no processes.
-  public func traits(in cgroup: CgroupDirectory, digests: Bool = false) throws(KernelError) -> [ProcessTraits] {
+  /// - Returns: nil when the cgroup cannot be read: it is gone, or a threaded one, which holds no processes.
+  public func traits(in cgroup: CgroupDirectory, digests: Bool = false) -> [ProcessTraits]? {
+    guard let ids = try? cgroup.processes() else { return nil }
     // The kernel may name one twice when it moves meanwhile.
-    try Set(cgroup.processes()).compactMap { traits(of: $0, digest: digests) }
+    return Set(ids).compactMap { traits(of: $0, digest: digests) }
   }
 
   /// The path by which rules may know an executable; nil if it is not the host's file of that path.
@@ -57,9 +58,10 @@ public struct ProcessReader: Sendable {
 
   static func hostPath(_ path: String, _ file: FileIdentity, sharesMounts: Bool) -> String? {
     if let own = FileIdentity.at(path), own.isSameFile(as: file) { return path }
-    // The kernel appends this once the name is gone; a file in memory never had one.
-    let suffix = " (deleted)"
-    guard sharesMounts, file.isUnlinked, path.hasSuffix(suffix), !path.hasPrefix("/memfd:") else { return nil }
-    return String(path.dropLast(suffix.count))
+    guard sharesMounts, file.isUnlinked, path.hasSuffix(deleted), !path.hasPrefix("/memfd:") else { return nil }
+    return String(path.dropLast(deleted.count))
   }
+
+  /// What the kernel appends once the name is gone; a file in memory never had one.
+  private static let deleted = " (deleted)"
 }

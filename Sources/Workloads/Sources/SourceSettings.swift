@@ -51,16 +51,18 @@ public struct SourceSettings: Sendable, Equatable {
 
   /// The sources themselves.
   public func sources() -> [any LabelSource] {
-    Name.allCases.filter(enabled.contains).map { name -> any LabelSource in
-      switch name {
-      case .systemd: SystemdUnits()
-      case .docker: DockerSource(socket: self[.dockerSocket], dataRoot: self[.dockerRoot])
-      case .podman: PodmanSource(socket: self[.podmanSocket], storageRoot: self[.podmanRoot])
-      case .containerd: ContainerdSource(socket: self[.containerdSocket], state: self[.containerdState])
-      case .criContainerd: CRISource.containerd(socket: self[.containerdSocket], state: self[.containerdState])
-      case .criO: CRISource.crio(socket: self[.crioSocket])
-      case .lxc: LXCSource(containers: self[.lxcRoot])
+    let files: [any LabelSource] = labels.map { [StaticFile($0)] } ?? []
+    return files
+      + Name.allCases.filter(enabled.contains).map { name -> any LabelSource in
+        switch name {
+        case .systemd: SystemdUnits()
+        case .docker: DockerSource(socket: self[.dockerSocket], dataRoot: self[.dockerRoot])
+        case .podman: PodmanSource(socket: self[.podmanSocket], storageRoot: self[.podmanRoot])
+        case .containerd: ContainerdSource(socket: self[.containerdSocket], state: self[.containerdState])
+        case .criContainerd: CRISource.containerd(socket: self[.containerdSocket], state: self[.containerdState])
+        case .criO: CRISource.crio(socket: self[.crioSocket])
+        case .lxc: LXCSource(containers: self[.lxcRoot])
+        }
       }
-    }
   }
 }

@@ -10,7 +10,7 @@ internal import SystemPackage
 /// | label | value | on |
 /// |---|---|---|
 /// | `sallyport.unit` | the system manager's unit, as systemd writes it | it and all below it, unless drawn at random |
-/// | `sallyport.slice` | the innermost slice | it and all below it |
+/// | `sallyport.slice` | the innermost slice, unless drawn at random | it and all below it |
 /// | `sallyport.user` | the user's name, else the number | the user's slice, sessions and own manager |
 ///
 /// These help rules to match. Only what the operator wrote makes the unit's own cgroup a workload; what is below it
@@ -48,7 +48,9 @@ public final class SystemdUnits: LabelSource {
     var labels: [Label] = []
     // A name that fits no label value is left out: nothing may be cut, or two units would share one.
     if !path.unit.isMachineMade, let label = try? Label("sallyport.unit", path.unit.text) { labels.append(label) }
-    if let slice = path.slice, let label = try? Label("sallyport.slice", slice.text) { labels.append(label) }
+    if let slice = Self.named(path.slice), let label = try? Label("sallyport.slice", slice.text) {
+      labels.append(label)
+    }
     if let owner = path.owner, let label = try? Label("sallyport.user", accounts.user(owner) ?? String(owner)) {
       labels.append(label)
     }
@@ -71,6 +73,13 @@ public final class SystemdUnits: LabelSource {
     return SourceLabels(
       found.merging(settings.labels), name: path.unit.text, observe: settings.observe,
       rejectsUnlabelledChildren: settings.rejectsUnlabelledChildren)
+  }
+
+  /// The innermost slice that somebody gave its name.
+  private static func named(_ slice: UnitName?) -> UnitName? {
+    var slice = slice
+    while let inner = slice, inner.isMachineMade { slice = inner.parentSlice.flatMap { UnitName($0) } }
+    return slice
   }
 
   // MARK: Files
@@ -100,10 +109,9 @@ public final class SystemdUnits: LabelSource {
   private static func watchedPaths(_ files: UnitFiles) -> [String] {
     var paths: Set<String> = []
     for directory in files.directories {
-      var path = FilePath(directory)
-      while !isThere(path.string), path.removeLastComponent() {}
-      paths.insert(path.string)
-      guard path.string == directory, let names = try? directoryNames(directory) else { continue }
+      let path = TrustedFile.nearest(directory)
+      paths.insert(path)
+      guard path == directory, let names = try? directoryNames(directory) else { continue }
       for name in names where name.hasSuffix(".d") { paths.insert("\(directory)/\(name)") }
     }
     return paths.sorted()

@@ -14,6 +14,12 @@ public struct UnitFiles: Sendable, Equatable {
     "/lib/systemd/system",
   ])
 
+  /// The same below the root directory of an image.
+  public func within(_ root: String) -> UnitFiles {
+    let prefix = root == "/" ? "" : root.hasSuffix("/") ? String(root.dropLast()) : root
+    return UnitFiles(directories: directories.map { prefix + $0 })
+  }
+
   /// Takes directories in order.
   public init(directories: [String]) { self.directories = directories }
 
@@ -76,6 +82,13 @@ public struct UnitFiles: Sendable, Equatable {
     return names.map { "\($0).d" } + ["\(unit.kind.rawValue).d"]
   }
 
+  /// The paths of the files that have the section, in the order in which they apply.
+  public func sources(of unit: UnitName) throws(UnitSettingsError) -> [String] {
+    var sources: [String] = []
+    for path in files(of: unit) where try read(path) != nil { sources.append(path) }
+    return sources
+  }
+
   /// The text of a file that has the section; nil when it has not, or is not there any more.
   private func read(_ path: String) throws(UnitSettingsError) -> String? {
     // A masked unit, or drop-in, is a link to /dev/null: it says nothing.
@@ -89,13 +102,10 @@ public struct UnitFiles: Sendable, Equatable {
       throw UnitSettingsError(file: path, line: 0, problem: "cannot be read: \(error)", remedy: "repair it")
     }
     guard UnitSettings.isMentioned(in: text) else { return nil }
-    for checked in [path, String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])] {
-      guard unsafe stat(checked, &status) == 0 else { continue }
-      guard status.st_uid == 0, status.st_mode & (S_IWGRP | S_IWOTH) == 0 else {
-        throw UnitSettingsError(
-          file: path, line: 0, problem: "others than root can write to \(checked): its labels are not trusted",
-          remedy: "chown root \(checked) && chmod go-w \(checked)")
-      }
+    if let writable = TrustedFile.writable(path) {
+      throw UnitSettingsError(
+        file: path, line: 0, problem: "others than root can write to \(writable): its labels are not trusted",
+        remedy: "chown root \(writable) && chmod go-w \(writable)")
     }
     return text
   }

@@ -77,15 +77,21 @@ public struct UnitName: Sendable, Hashable, CustomStringConvertible {
     return "\(stem[..<dash]).slice"
   }
 
-  /// Whether the name was counted or drawn at random, as those of sessions, containers and `systemd-run`: each would
-  /// be an identity of its own.
+  /// Whether the name was counted or drawn at random, as those of sessions, containers, pods and `systemd-run`: each
+  /// would be an identity of its own.
   public var isMachineMade: Bool {
     if kind == .scope, stem.hasPrefix("session-") { return true }
     // systemd-run: a count, a process, or random digits.
     let rest = stem.hasPrefix("run-") ? stem.dropFirst(4) : ""
     if let first = rest.first, "up".contains(first), rest.dropFirst().first?.isNumber == true { return true }
     if rest.first == "r", rest.utf8.count > 16, rest.dropFirst().allSatisfy(\.isHexDigit) { return true }
-    return kind == .scope && stem.split(separator: "-").contains { $0.utf8.count >= 32 && $0.allSatisfy(\.isHexDigit) }
+    guard kind == .scope || kind == .slice else { return false }
+    // Ids of containers are hexadecimal; those of pods are UUIDs with `_` for `-`, after a word.
+    return stem.split(separator: "-").contains { part in
+      let tail = part.split(separator: "_").last ?? part
+      return [part, tail].contains { $0.utf8.count >= 32 && $0.allSatisfy(\.isHexDigit) }
+        || part.hasPrefix("pod") && part.dropFirst(3).count(where: \.isHexDigit) >= 32
+    }
   }
 
   /// The name with `\x2d` and the like read back; for people only, since two names may read the same.

@@ -24,6 +24,8 @@ public struct UnitPath: Sendable, Hashable {
   public let owner: UInt32?
   /// The number of the login session.
   public let session: String?
+  /// How many directories below the root of the hierarchy the unit's own one is.
+  public private(set) var level: Int
 
   /// Reads a path below the root of the hierarchy; nil when it is in no unit.
   ///
@@ -51,12 +53,14 @@ public struct UnitPath: Sendable, Hashable {
 
   private static func walkAnew(_ components: [Substring], _ above: [Substring]) -> UnitPath? {
     guard !above.isEmpty, components.starts(with: above) else { return nil }
-    return walk(components.dropFirst(above.count))?.path
+    var path = walk(components.dropFirst(above.count))?.path
+    path?.level += above.count
+    return path
   }
 
   private init(
     unit: UnitName, isUnitItself: Bool, slice: UnitName?, userUnit: UnitName? = nil, owner: UInt32? = nil,
-    session: String? = nil
+    session: String? = nil, level: Int
   ) {
     self.unit = unit
     self.isUnitItself = isUnitItself
@@ -64,6 +68,7 @@ public struct UnitPath: Sendable, Hashable {
     self.userUnit = userUnit
     self.owner = owner
     self.session = session
+    self.level = level
   }
 
   private var isUserManager: Bool { owner != nil && unit.text.hasPrefix("user@") }
@@ -89,7 +94,9 @@ public struct UnitPath: Sendable, Hashable {
     let user = isUserSlice ? slice.flatMap { number($0.stem.dropFirst("user-".count)) } : nil
     guard let name = rest.first.flatMap({ UnitName(directory: $0) }), name.kind != .slice else {
       guard let slice else { return nil }
-      let path = UnitPath(unit: slice, isUnitItself: rest.isEmpty, slice: slice, owner: rest.isEmpty ? user : nil)
+      let path = UnitPath(
+        unit: slice, isUnitItself: rest.isEmpty, slice: slice, owner: rest.isEmpty ? user : nil,
+        level: slices.count)
       return Walk(path: path, consumed: slices.count, endsInSlice: true)
     }
     let below = rest.dropFirst()
@@ -104,7 +111,8 @@ public struct UnitPath: Sendable, Hashable {
       session = String(name.stem.dropFirst("session-".count))
     }
     let path = UnitPath(
-      unit: name, isUnitItself: below.isEmpty, slice: slice, userUnit: userUnit, owner: owner, session: session)
+      unit: name, isUnitItself: below.isEmpty, slice: slice, userUnit: userUnit, owner: owner, session: session,
+      level: slices.count + 1)
     return Walk(path: path, consumed: slices.count + 1, endsInSlice: false)
   }
 
