@@ -1,5 +1,4 @@
 // Holds every exec of an executable that a rule names until the process is in its labelled cgroup.
-internal import CLinux
 internal import Glibc
 public import Kernel
 public import Policy
@@ -61,9 +60,7 @@ public final class ExecutionGuard: Sendable {
     decide: @escaping @Sendable (PendingExecution) -> Void
   ) throws(KernelError) -> ExecutionGuard {
     let permissions = try ExecutionPermissions()
-    let event = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-    let wake = OwnedDescriptor(adopting: try check(event < 0 ? -errno : event, "create", "eventfd"))
-    let shared = SharedState(wake: wake)
+    let shared = SharedState(wake: try WakeEvent())
     let marks = ExecutionMarks(permissions: permissions)
     try marks.set(patterns)
     let loop = GuardLoop(
@@ -115,16 +112,13 @@ public final class ExecutionGuard: Sendable {
 
 /// What the guard's thread and everybody else share.
 final class SharedState: Sendable {
-  let wake: OwnedDescriptor
+  let wake: WakeEvent
   let isStopped = Atomic<Bool>(false)
   let counters = Mutex(ExecutionGuardCounters())
 
-  init(wake: consuming OwnedDescriptor) { self.wake = wake }
+  init(wake: WakeEvent) { self.wake = wake }
 
-  func wakeUp() {
-    var one: UInt64 = 1
-    _ = unsafe write(wake.raw, &one, 8)
-  }
+  func wakeUp() { wake.signal() }
 }
 
 /// The loop of the guard's thread; belongs to that thread alone.
@@ -178,7 +172,7 @@ private final class GuardLoop {
     let isFull = waiting.count >= limits.held
     var requests = (
       pollfd(fd: isFull ? -1 : permissions.descriptor, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: shared.wake.raw, events: Int16(POLLIN), revents: 0)
+      pollfd(fd: shared.wake.descriptor, events: Int16(POLLIN), revents: 0)
     )
     var timeout: Int32 = -1
     if let first = waiting.first?.entry.deadline {
@@ -188,8 +182,7 @@ private final class GuardLoop {
     _ = unsafe withUnsafeMutableBytes(of: &requests) { bytes in
       unsafe poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
     }
-    var count: UInt64 = 0
-    if requests.1.revents != 0 { _ = unsafe read(shared.wake.raw, &count, 8) }
+    if requests.1.revents != 0 { shared.wake.clear() }
   }
 
   /// Whether anybody waited too long; then all go, since who decides is behind.

@@ -248,8 +248,7 @@ public struct WorkloadTracker: Sendable {
     }
     if isNew, isClaimed { update.toAsk.append(place) }
     if classifier.needsProcesses(of: facts) {
-      // A cgroup that goes meanwhile has none.
-      facts.processes = try? processes.traits(in: directory, digests: classifier.needsDigests)
+      facts.processes = processes.traits(in: directory, digests: classifier.needsDigests)
     }
     decide(facts, faults, &update)
   }

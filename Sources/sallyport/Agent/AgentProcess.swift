@@ -41,13 +41,14 @@ struct AgentProcess {
     }
     defer { feed.stop() }
     try feed.follow(processes: true)
+    let retags = try datapath.retags()
     let guardian = startGuard(changes, logger)
     defer { guardian?.stop() }
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
-      revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
+      revocation: RevocationPass(pipeline: pipeline, root: root, retags: retags, logger: logger),
       pipeline: pipeline, tracker: WorkloadTracker(root: root, sources: sources), feed: feed, desk: desk,
-      guardian: guardian, retags: try datapath.retags(), report: report,
+      guardian: guardian, retags: retags, report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }

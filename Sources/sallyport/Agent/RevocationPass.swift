@@ -10,6 +10,7 @@ internal import Workloads
 struct RevocationPass: Sendable {
   let pipeline: FlowPipeline
   let root: CgroupDirectory
+  let retags: RetagTable?
   let logger: Logger
 
   /// Re-evaluates live connections and destroys the losers; returns how many were destroyed.
@@ -33,7 +34,7 @@ struct RevocationPass: Sendable {
     let rules = RevocationRules(tables: tables, generation: snapshot.generation, addresses: addresses) {
       subjects[$0]
     }
-    let result = Revoker(flows: pipeline.live).revoke(by: rules, in: namespaces) { losers in
+    let result = Revoker(flows: pipeline.live, retags: retags).revoke(by: rules, in: namespaces) { losers in
       let now = Clock.monotonicNanoseconds()
       pipeline.consume(losers.map { $0.event(at: now) })
     }

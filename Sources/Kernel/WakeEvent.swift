@@ -1,0 +1,30 @@
+// Wakes a thread that waits in poll(2): an eventfd(2).
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// A wake-up that any thread may give and one thread waits for, beside its other descriptors.
+public final class WakeEvent: Sendable {
+  private let owned: OwnedDescriptor
+
+  /// Makes one that nobody has signalled.
+  public init() throws(KernelError) {
+    let raw = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+    owned = OwnedDescriptor(adopting: try check(raw < 0 ? -errno : raw, "create", "eventfd"))
+  }
+
+  /// To be waited for with POLLIN; stays this object's.
+  public var descriptor: Int32 { owned.raw }
+
+  /// Wakes whoever waits, now or the next time.
+  public func signal() {
+    var one: UInt64 = 1
+    _ = unsafe write(owned.raw, &one, 8)
+  }
+
+  /// Takes back all signals so far.
+  public func clear() {
+    var count: UInt64 = 0
+    _ = unsafe read(owned.raw, &count, 8)
+  }
+}
