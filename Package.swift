@@ -116,7 +116,8 @@ let package = Package(
 
     // Sandboxes (cgroup, network namespace, bpffs) and packets for the tests.
     .target(
-      name: "TestSupport", dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "CLinux", system, logging],
+      name: "TestSupport",
+      dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "Workloads", "CLinux", system, logging],
       path: "Tests/Support", swiftSettings: house),
     .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
     .testTarget(

@@ -10,8 +10,8 @@ public enum EngineBehaviour: Sendable {
   case answer(String)
   /// Writes these bytes and leaves the connection open.
   case answerAndStay(String)
-  /// Writes the bytes again and again until the other side has enough.
-  case flood(String, [UInt8])
+  /// Writes the text, then the byte again and again until the other side has enough.
+  case flood(String, UInt8)
   /// Says nothing and leaves the connection open.
   case hang
   /// Ends the connection without a word.
@@ -101,7 +101,8 @@ public final class FaultyEngine: Sendable {
     case .answerAndStay(let text):
       _ = write(Array(text.utf8), connection)
       wait(connection)
-    case .flood(let head, let bytes):
+    case .flood(let head, let byte):
+      let bytes = [UInt8](repeating: byte, count: 65536)
       if write(Array(head.utf8), connection) { while write(bytes, connection) {} }
       end(connection)
     case .hang: wait(connection)

@@ -12,7 +12,7 @@ import Workloads
     _ path: String, root: Bool = false, tag: WorkloadTag? = nil, processes: [ProcessTraits]? = nil
   ) -> CgroupFacts {
     CgroupFacts(
-      cgroup: CgroupID(rawValue: 42), path: path, level: path.split(separator: "/").count, isAttachRoot: root,
+      cgroup: CgroupID(rawValue: 42), path: path, level: path.split(separator: "/").count, root: root ? path : "/",
       tag: tag, processes: processes)
   }
 
@@ -45,11 +45,11 @@ import Workloads
     #expect((result.workload != nil) == expected)
   }
 
-  @Test("A unit is the last component of a systemd path and becomes a label of its own")
+  @Test("A unit is the directory that systemd made for it, and nothing below it")
   func unit() throws {
     let classifier = Classifier(rules: [Self.rule("a", "app=web", units: ["nginx*.service"])])
     let workload = try #require(classifier.classify(Self.facts("/system.slice/nginx.service")).workload)
-    #expect(workload.labels == Self.labels("app=web,sallyport.unit=nginx.service"))
+    #expect(workload.labels == Self.labels("app=web"))
     #expect(workload.source == "rule a")
     #expect(classifier.classify(Self.facts("/system.slice/nginx.service/worker")).workload == nil)
     #expect(classifier.classify(Self.facts("/system.slice/.service")).workload == nil)

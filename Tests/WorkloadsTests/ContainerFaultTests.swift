@@ -80,10 +80,10 @@ import Testing
       (.answer(http("200 OK", inspected.replacing(id, with: ContainerReferenceTests.other))), "told of another"),
       (.answer(http("500 Oops", "sorry\u{1b}[31m")), "says 500: sorry"),
       (
-        .flood("HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n", [UInt8](repeating: 32, count: 65536)),
+        .flood("HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n", 32),
         "exceeds 8192 KiB"
       ),
-      (.flood("HTTP/1.1 200 OK\r\nX: ", [UInt8](repeating: 65, count: 65536)), "not the expected answer"),
+      (.flood("HTTP/1.1 200 OK\r\nX: ", 65), "not the expected answer"),
     ])
   func faults(_ behaviour: EngineBehaviour, _ problem: String) async throws {
     do {
@@ -166,8 +166,7 @@ import Testing
   @Test("An endless line of events is a fault, and nobody's memory is filled with it")
   func endlessLine() async throws {
     try await withShortDirectory { directory in
-      let bytes = [UInt8](repeating: 120, count: 65536)
-      let engine = try FaultyEngine(at: "\(directory)/s") { _ in .flood("HTTP/1.1 200 OK\r\n\r\n", bytes) }
+      let engine = try FaultyEngine(at: "\(directory)/s") { _ in .flood("HTTP/1.1 200 OK\r\n\r\n", 120) }
       defer { engine.stop() }
       let http = EngineHTTP(EngineSocket(engine.path))
       await #expect(throws: EngineFailure.tooLarge(bytes: 8 << 20)) {
@@ -183,7 +182,7 @@ import Testing
     arguments: [
       (EngineBehaviour.hang, "no answer within"), (.hangUp, ""),
       (.answerAndStay("HTTP/1.1 400 Bad Request\r\n\r\n"), ""),
-      (.flood("", [UInt8](repeating: 0xff, count: 65536)), ""),
+      (.flood("", 0xff), ""),
     ])
   func grpc(_ behaviour: EngineBehaviour, _ problem: String) async throws {
     try await withShortDirectory { directory in

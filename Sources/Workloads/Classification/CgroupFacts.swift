@@ -38,8 +38,8 @@ public struct CgroupFacts: Sendable {
   public var path: String
   /// How many directories it is below the root of the hierarchy.
   public var level: Int
-  /// Whether the programs are attached to this very cgroup.
-  public var isAttachRoot: Bool
+  /// The path of the cgroup that is watched, likewise.
+  public var root: String
   /// What was written on it by `sallyport exec` or `workload label`.
   public var tag: WorkloadTag?
   /// What sources say about it, by their names.
@@ -49,29 +49,29 @@ public struct CgroupFacts: Sendable {
 
   /// Takes all its parts.
   public init(
-    cgroup: CgroupID, path: String, level: Int, isAttachRoot: Bool = false, tag: WorkloadTag? = nil,
+    cgroup: CgroupID, path: String, level: Int, root: String = "/", tag: WorkloadTag? = nil,
     found: [String: SourceLabels] = [:], processes: [ProcessTraits]? = nil
   ) {
     self.cgroup = cgroup
     self.path = path
     self.level = level
-    self.isAttachRoot = isAttachRoot
+    self.root = root
     self.tag = tag
     self.found = found
     self.processes = processes
   }
+
+  /// Whether the programs are attached to this very cgroup.
+  public var isAttachRoot: Bool { path == root }
 
   /// What all sources say, for rules that select by it; the source that comes first by name wins.
   public var foundLabels: LabelSet {
     found.sorted { $0.key < $1.key }.reduce(LabelSet.empty) { $1.value.labels.merging($0) }
   }
 
-  /// The name of the systemd unit that this cgroup is, or nil.
-  ///
-  /// systemd names the directory after the unit; a service's own sub-cgroups have names of other kinds.
+  /// The name of the systemd unit whose own directory this cgroup is, or nil; see `UnitPath`.
   public var unit: String? {
-    guard let name = path.split(separator: "/").last else { return nil }
-    let kinds = [".service", ".slice", ".scope", ".socket", ".mount", ".swap"]
-    return kinds.contains { name.hasSuffix($0) && name.count > $0.count } ? String(name) : nil
+    guard let place = UnitPath(path, root: root), place.isUnitItself else { return nil }
+    return place.unit.text
   }
 }

@@ -60,6 +60,14 @@ public struct Classifier: Sendable {
   /// Whether any rule asks for digests of executables.
   public var needsDigests: Bool { rules.contains { !$0.match.digests.isEmpty } }
 
+  /// Whether any rule wants processes in cgroups of their own.
+  public var placesProcesses: Bool { rules.contains { $0.placement == .ownCgroup } }
+
+  /// The executables of such rules: what must not begin elsewhere.
+  public var placedExecutables: [Glob] {
+    rules.filter { $0.placement == .ownCgroup }.flatMap(\.match.executables)
+  }
+
   /// Whether the processes of this cgroup must be known in order to classify it.
   public func needsProcesses(of facts: CgroupFacts) -> Bool {
     rules.contains { $0.match.asksForProcesses && $0.placement == .inPlace && $0.placeMatches(facts) }
@@ -81,6 +89,7 @@ public struct Classifier: Sendable {
       labelling.append(source)
       workload.observe = tag.mode == .observe
       workload.name = tag.name
+      workload.rejectsUnlabelledChildren = tag.rejectsUnlabelledChildren
     }
     for rule in rules where matches(rule, facts, &labels.warnings) {
       labels.add(rule.labels, from: "rule \(rule.name)")
@@ -98,9 +107,6 @@ public struct Classifier: Sendable {
       labelling.append(source)
       workload.observe = workload.observe || found.observe
       workload.rejectsUnlabelledChildren = workload.rejectsUnlabelledChildren || found.rejectsUnlabelledChildren
-    }
-    if let unit = facts.unit, let label = try? Label("sallyport.unit", unit), let set = try? LabelSet([label]) {
-      labels.add(set, from: "systemd")
     }
     let result = Classification(workload: nil, warnings: labels.warnings, origins: labels.origins)
     return decide(workload, labels.labels, labelling, result)

@@ -3,8 +3,8 @@ public import Policy
 
 /// What the attribute `trusted.sallyport.labels` of a cgroup says.
 ///
-/// The first line holds the labels (`app=web,tier=front`), further lines hold options: `name=N`, `mode=observe`, and
-/// `transient=PID` for a cgroup that the agent is to remove once it is empty and the process that made it, which may yet
+/// The first line holds the labels (`app=web,tier=front`), further lines hold options: `name=N`, `mode=observe`,
+/// `children=reject-until-labelled`, and `transient=PID` for a cgroup that the agent is to remove once it is empty and the process that made it, which may yet
 /// move in, is gone. Only a process with CAP_SYS_ADMIN in the initial user namespace can write a `trusted.` attribute
 /// (xattr(7)), so no container can label itself.
 public struct WorkloadTag: Sendable, Hashable {
@@ -16,13 +16,19 @@ public struct WorkloadTag: Sendable, Hashable {
   public var mode: Mode
   /// The process that made the cgroup and is to move in, if the agent is to remove it once it and all others are gone.
   public var transientOwner: Int32?
+  /// Whether traffic of cgroups below it that have no labels of their own is refused.
+  public var rejectsUnlabelledChildren: Bool
 
   /// Takes all its parts.
-  public init(labels: LabelSet, name: String = "", mode: Mode = .enforce, transientOwner: Int32? = nil) {
+  public init(
+    labels: LabelSet, name: String = "", mode: Mode = .enforce, transientOwner: Int32? = nil,
+    rejectsUnlabelledChildren: Bool = false
+  ) {
     self.labels = labels
     self.name = name
     self.mode = mode
     self.transientOwner = transientOwner
+    self.rejectsUnlabelledChildren = rejectsUnlabelledChildren
   }
 
   /// Reads the text of the attribute.
@@ -43,10 +49,13 @@ public struct WorkloadTag: Sendable, Hashable {
     name = ""
     mode = .enforce
     transientOwner = nil
+    rejectsUnlabelledChildren = false
     for line in lines.dropFirst() where !line.isEmpty {
       switch line {
       case "mode=enforce": mode = .enforce
       case "mode=observe": mode = .observe
+      case "children=inherit": rejectsUnlabelledChildren = false
+      case "children=reject-until-labelled": rejectsUnlabelledChildren = true
       case let line where line.hasPrefix("transient="):
         guard let pid = Int32(line.dropFirst(10)), pid > 0 else {
           throw WorkloadTagError(problem: "has no process in \(line.debugDescription)")
@@ -63,6 +72,7 @@ public struct WorkloadTag: Sendable, Hashable {
     var lines = [labels.description]
     if !name.isEmpty { lines.append("name=\(name)") }
     if mode == .observe { lines.append("mode=observe") }
+    if rejectsUnlabelledChildren { lines.append("children=reject-until-labelled") }
     if let transientOwner { lines.append("transient=\(transientOwner)") }
     return lines.joined(separator: "\n")
   }

@@ -84,7 +84,7 @@ struct ContainerRuntimeInterface: Sendable {
       defer { connection.close() }
       let calls = Calls(connection)
       // A listener that does not answer is not there.
-      _ = try await calls.make("Version", StatusRequest(), NativeContainer.self)
+      _ = try await calls.make("Version", StatusRequest(), CRIImage.self)
       opened()
       changed(.everything)
       try await connection.untilClosed()

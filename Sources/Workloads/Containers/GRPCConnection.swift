@@ -25,10 +25,14 @@ struct GRPCConnection: Sendable {
         TimeAmount(socket.connectWithin)
       )
       .connect(unixDomainSocketPath: socket.path) { channel in
-        channel.configureHTTP2Pipeline(
-          mode: .client, connectionConfiguration: .init(), streamConfiguration: .init(),
-          inboundStreamInitializer: { $0.close() }
-        ).map { (channel, $0) }
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(ConnectionBound(2 * socket.largest))
+          let streams = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+            mode: .client, connectionConfiguration: .init(), streamConfiguration: .init(),
+            inboundStreamInitializer: { $0.close() })
+          try channel.pipeline.syncOperations.addHandler(ConnectionEnd())
+          return (channel, streams)
+        }
       }
       return GRPCConnection(channel: channel, streams: streams, socket: socket)
     } catch {
@@ -69,6 +73,32 @@ struct GRPCConnection: Sendable {
     }
     defer { deadline.cancel() }
     return try await EngineSocket.wait(promise)
+  }
+}
+
+/// Ends a connection that brings more than anybody asked for.
+///
+/// Whatever is wrong with it, the HTTP/2 decoder keeps all that comes until its 32-bit sizes overflow.
+private final class ConnectionBound: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  private var rest: Int
+
+  init(_ bytes: Int) { rest = bytes }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    rest -= unwrapInboundIn(data).readableBytes
+    guard rest >= 0 else { return context.close(promise: nil) }
+    context.fireChannelRead(data)
+  }
+}
+
+/// Ends a connection that is no HTTP/2.
+private final class ConnectionEnd: ChannelInboundHandler {
+  typealias InboundIn = Any
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.fireErrorCaught(error)
+    context.close(promise: nil)
   }
 }
 

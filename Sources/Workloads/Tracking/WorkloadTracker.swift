@@ -59,7 +59,8 @@ public struct WorkloadTracker: Sendable {
   /// All cgroups that are known.
   public private(set) var cgroups: [CgroupID: TrackedCgroup] = [:]
   private let sources: [any LabelSource]
-  private let processes: ProcessReader
+  /// Reads the processes that rules ask for.
+  public let processes: ProcessReader
   /// The labels that earlier agents put in force, so that nobody's time starts anew.
   private var earlier: [CgroupID: WorkloadInstance] = [:]
   /// Cgroups with warnings or faults: few, however many cgroups there are.
@@ -92,6 +93,21 @@ public struct WorkloadTracker: Sendable {
   public func isPopulated(_ id: CgroupID) -> Bool {
     guard let directory = try? root.hierarchy.directory(id: id) else { return false }
     return (try? directory.isEmpty()) == false
+  }
+
+  /// Who every cgroup is to policy, by the rows that the kernel has.
+  public func policed(by rows: [CgroupID: WorkloadRow]) -> [CgroupID: PolicedSubject] {
+    var byPath: [Substring: PolicedSubject] = [:]
+    var subjects: [CgroupID: PolicedSubject] = [:]
+    // Parents come first, so the parent's subject is that of the nearest labelled ancestor.
+    for (id, known) in cgroups.sorted(by: { $0.value.facts.level < $1.value.facts.level }) {
+      let path = known.facts.path
+      let inherited = path.lastIndex(of: "/").flatMap { byPath[path[..<$0]] } ?? .host
+      let own = rows[id].map { PolicedSubject($0, of: id) }
+      byPath[path[...]] = own ?? inherited
+      subjects[id] = own ?? inherited.unlabelledChild
+    }
+    return subjects
   }
 
   /// Takes over since when workloads have their labels.
@@ -212,7 +228,7 @@ public struct WorkloadTracker: Sendable {
     var faults: [String] = []
     var facts = CgroupFacts(
       cgroup: directory.id, path: directory.path.description, level: directory.level,
-      isAttachRoot: directory.id == root.id)
+      root: root.path.description)
     facts.found = cgroups[directory.id]?.facts.found ?? [:]
     switch CgroupTags.read(directory) {
     case .success(let tag): facts.tag = tag
@@ -232,7 +248,8 @@ public struct WorkloadTracker: Sendable {
     }
     if isNew, isClaimed { update.toAsk.append(place) }
     if classifier.needsProcesses(of: facts) {
-      facts.processes = processes.traits(in: directory, digests: classifier.needsDigests)
+      // A cgroup that goes meanwhile has none.
+      facts.processes = try? processes.traits(in: directory, digests: classifier.needsDigests)
     }
     decide(facts, faults, &update)
   }

@@ -47,6 +47,10 @@ extension Agent {
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
     let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
+    if !isFirst {
+      guardPlacements()
+      await placeRunning()
+    }
     publication.generation = labelled?.generation ?? publication.generation
     publication.rowsWritten += labelled?.rowsWritten ?? 0
     publication.revoked = await revoke()
@@ -70,7 +74,7 @@ extension Agent {
   /// Cuts live connections that are no longer allowed.
   func revoke() async -> Int {
     do {
-      let count = try await revocation.revoke(after: enforcer)
+      let count = try await revocation.revoke(after: enforcer, tracker)
       report.revoked += count
       return count
     } catch {

@@ -9,7 +9,9 @@ extension Agent {
   /// Deals with everything that was told about cgroups, processes and labels since the last time.
   func followWorkloads() async {
     do {
-      try await publish(tracker.empty(changes.inbox))
+      let update = try tracker.empty(changes.inbox)
+      try await publish(update)
+      await place(started: update.started)
     } catch {
       report.failures += 1
       logger.error("workloads: \(error); the workloads before stay in force")
@@ -57,7 +59,6 @@ extension Agent {
     for id in update.abandoned where tags.removeIfAbandoned(id) {
       logger.debug("removed cgroup \(id): its command ended")
     }
-    for start in update.started { pipeline.note(start) }
     guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
     let desk = desk
     Task {

@@ -12,6 +12,8 @@ enum Change: Sendable {
   case policy
   /// Cgroups, tags or processes may have changed.
   case workloads
+  /// A program waits to begin until its process is placed.
+  case execution(PendingExecution)
   /// Somebody asks.
   case call(ControlCall)
 }
@@ -25,6 +27,10 @@ actor Agent: Service {
   let enforcer: Enforcer
   let revocation: RevocationPass
   let tags: CgroupTags
+  let placer: Placer
+  let retags: RetagTable?
+  /// Holds executions that rules want elsewhere; nil where the kernel cannot.
+  let guardian: ExecutionGuard?
   let feed: EventFeed
   let desk: SourceDesk
   let logger: Logger
@@ -46,7 +52,7 @@ actor Agent: Service {
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
-    tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, report: AgentReport,
+    tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?, report: AgentReport,
     reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
@@ -55,7 +61,10 @@ actor Agent: Service {
     self.tracker = tracker
     self.feed = feed
     self.desk = desk
+    self.retags = retags
+    self.guardian = guardian
     tags = CgroupTags(root: tracker.root)
+    placer = Placer(root: tracker.root)
     self.report = report
     self.reportFile = reportFile
     self.changes = changes
@@ -80,6 +89,8 @@ actor Agent: Service {
     attend(to: try tracker.rescan())
     await reloadPolicy()
     await followWorkloads()
+    guardPlacements()
+    await placeRunning()
     let after = await enforcer.snapshot
     guard after.attached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
@@ -96,6 +107,7 @@ actor Agent: Service {
       switch change {
       case .policy: await reloadPolicy()
       case .workloads: await followWorkloads()
+      case .execution(let pending): await place(pending)
       case .call(let call):
         let response = await respond(to: call.request)
         call.answer(response)
@@ -120,6 +132,7 @@ actor Agent: Service {
     report.warnings = policyWarnings + workloadWarnings
     report.events = feed.description
     report.eventsLost = feed.counts?.lost ?? 0
+    report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
     report.sources = await desk.conditions.map {
       SourceReport(name: $0.name, fault: $0.fault?.description, answered: $0.answered, failed: $0.failed)
     }

@@ -24,9 +24,10 @@ struct AgentProcess {
     let datapath = try CgroupDatapath.open(options, state: state)
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
     let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
+    let starts = ProgramStarts()
     let pipeline = try FlowPipeline(
-      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize), processes: LiveProcesses(),
-      logger: logger)
+      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize),
+      processes: LiveProcesses(starts: starts), logger: logger)
     let changes = Changes()
     let sources = configuration.sources.sources()
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
@@ -34,16 +35,19 @@ struct AgentProcess {
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
     // Before the first look, so that nothing happens between the two unseen.
-    let feed = try EventFeed.start(root: root, preferInotify: configuration.inotify, logger: logger) {
-      changes.announce($0)
+    let feed = try EventFeed.start(root: root, preferInotify: configuration.inotify, logger: logger) { events in
+      starts.note(events)
+      changes.announce(events)
     }
     defer { feed.stop() }
     try feed.follow(processes: true)
+    let guardian = startGuard(changes, logger)
+    defer { guardian?.stop() }
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(pipeline: pipeline, root: root, logger: logger),
       pipeline: pipeline, tracker: WorkloadTracker(root: root, sources: sources), feed: feed, desk: desk,
-      report: report,
+      guardian: guardian, retags: try datapath.retags(), report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }
@@ -57,6 +61,18 @@ struct AgentProcess {
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
+  }
+
+  /// Nil where the kernel has no permission events; placed after they began is then the best that can be done.
+  private func startGuard(_ changes: Changes, _ logger: Logger) -> ExecutionGuard? {
+    do throws(KernelError) {
+      return try ExecutionGuard.start(
+        [], expired: { logger.error("\($0.executable ?? "a program") was let go before it was placed") },
+        decide: { changes.announce($0) })
+    } catch {
+      logger.warning("programs cannot be held until they are placed: \(error)")
+      return nil
+    }
   }
 
   private func serve(

@@ -4,7 +4,6 @@ internal import Evidence
 internal import Kernel
 internal import Logging
 internal import Synchronization
-internal import Workloads
 
 /// Joins, names, encodes and writes records; remembers live flows for revocation.
 ///
@@ -36,9 +35,6 @@ final class FlowPipeline: Sendable {
       state.tracker.publish(names, generation: snapshot.generation)
     }
   }
-
-  /// Remembers which program a process began to run, for records of processes that are gone before they are read.
-  func note(_ start: ProcessStart) {}
 
   /// Consumes a batch from the ring or from the sweeper.
   func consume(_ events: [FlowEvent]) {

@@ -4,6 +4,7 @@ internal import Kernel
 internal import Logging
 internal import Policy
 internal import SystemPackage
+internal import Workloads
 
 /// What the agent asks for after every change in force.
 struct RevocationPass: Sendable {
@@ -14,11 +15,12 @@ struct RevocationPass: Sendable {
   /// Re-evaluates live connections and destroys the losers; returns how many were destroyed.
   ///
   /// What could not be listed or destroyed is logged: such connections live on.
-  func revoke(after enforcer: Enforcer) async throws -> Int {
+  func revoke(after enforcer: Enforcer, _ tracker: WorkloadTracker) async throws -> Int {
     guard let tables = try await enforcer.tables else { return 0 }
     let snapshot = await enforcer.currentState
     let rows = await enforcer.workloadRows
-    let (subjects, namespaces) = try policed(rows)
+    let subjects = tracker.policed(by: rows)
+    let namespaces = try namespaces()
     var addresses: [IPAddress: PolicedSubject] = [:]
     for workload in snapshot.workloads {
       guard let row = rows[workload.cgroup] else { continue }
@@ -44,27 +46,16 @@ struct RevocationPass: Sendable {
     return result.destroyed
   }
 
-  /// The subject of every cgroup below the root, and the network namespaces that their processes live in.
-  private func policed(
-    _ rows: [CgroupID: WorkloadRow]
-  ) throws(KernelError) -> ([CgroupID: PolicedSubject], [NetworkNamespace]) {
-    var byPath: [String: PolicedSubject] = [:]
-    var subjects: [CgroupID: PolicedSubject] = [:]
-    var namespaces: [NetworkNamespace.Identity: NetworkNamespace] = [:]
-    try root.walk { cgroup throws(KernelError) in
-      // Parents come first, so the parent's subject is that of the nearest labelled ancestor.
-      let inherited = byPath[cgroup.path.removingLastComponent().description] ?? .host
-      let own = rows[cgroup.id].map { PolicedSubject($0, of: cgroup.id) }
-      byPath[cgroup.path.description] = own ?? inherited
-      subjects[cgroup.id] = own ?? inherited.unlabelledChild
-      // A threaded cgroup has no list of processes of its own; its domain's root does.
-      for id in (try? cgroup.processes()) ?? [] {
-        guard let process = try? ProcessHandle.open(id), let namespace = try? NetworkNamespace.of(process) else {
-          continue
-        }
-        namespaces[namespace.identity] = namespace
-      }
+  /// The network namespaces that processes below the root live in.
+  private func namespaces() throws(KernelError) -> [NetworkNamespace] {
+    var found: [NetworkNamespace.Identity: NetworkNamespace] = [:]
+    for id in try ProcessID.all() {
+      // The namespace comes first: who leaves the subtree between the two has left nothing in it that was not judged.
+      guard let process = try? ProcessHandle.open(id), let namespace = try? NetworkNamespace.of(process),
+        let membership = try? CgroupHierarchy.membership(of: id), membership.path.starts(with: root.path)
+      else { continue }
+      found[namespace.identity] = namespace
     }
-    return (subjects, Array(namespaces.values))
+    return Array(found.values)
   }
 }

@@ -41,6 +41,9 @@ final class Changes: Sendable {
     if !workloadsWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.workloads) }
   }
 
+  /// A program waits to begin.
+  func announce(_ pending: PendingExecution) { continuation.yield(.execution(pending)) }
+
   /// Somebody asks.
   func announce(_ call: ControlCall) { continuation.yield(.call(call)) }
 
@@ -49,7 +52,7 @@ final class Changes: Sendable {
     switch change {
     case .policy: policyWaits.store(false, ordering: .releasing)
     case .workloads: workloadsWait.store(false, ordering: .releasing)
-    case .call: break
+    case .call, .execution: break
     }
   }
 }

@@ -71,6 +71,10 @@ struct AgentReport: Codable, Sendable, Equatable {
   var events = ""
   /// Events that the kernel could not hand over; each loss was followed by a look at everything.
   var eventsLost: UInt64 = 0
+  /// Programs that were held until their process was placed, and those that had to be let go before.
+  var executions = ""
+  /// Sockets that processes had before they were placed and that keep the identity of the cgroup they were made in.
+  var staleSockets = 0
   /// The sources of labels.
   var sources: [SourceReport] = []
   /// Live connections that were cut since the agent started.
