@@ -29,8 +29,7 @@ struct PlacementTests {
       #expect(placed.wasMoved && placed.from == unit.path.string)
       let path = "\(unit.path)/sallyport-web-\(child.handle.id)"
       #expect(try cgroup(of: child.handle) == path && placed.cgroup.path.string == path)
-      let bytes = try placed.cgroup.labels() ?? []
-      let written = try WorkloadTag(parsing: String(decoding: bytes, as: UTF8.self))
+      let written = try #require(CgroupTags(root: sandbox.cgroup).read(path))
       #expect(written.labels["app"] == "web" && written.transientOwner == child.handle.id.rawValue)
       #expect(try !placer.place(child.handle, tag: tag("web")).wasMoved)
       // Another rule puts it beside, not below.

@@ -30,7 +30,7 @@ struct ProcessReaderTests {
       #expect(traits.executable == "\(path)/probe")
       #expect(traits.uid == 0 && traits.user == "root" && traits.gid == 0 && traits.group == "root")
       #expect(traits.digest == (try digest(of: "\(path)/probe")))
-      #expect(ProcessReader().traits(in: cgroup, digests: true) == [traits])
+      #expect(try ProcessReader().traits(in: cgroup, digests: true) == [traits])
       #expect(ProcessReader().traits(of: child.handle.id)?.digest == nil)
       try child.handle.send(signal: SIGKILL)
       _ = try child.wait()

@@ -43,11 +43,10 @@ public struct ProcessReader: Sendable {
 
   /// The traits of the processes directly in a cgroup; those that end meanwhile are left out.
   ///
-  /// - Returns: nil when the cgroup cannot be read: it is gone, or a threaded one, which holds no processes.
-  public func traits(in cgroup: CgroupDirectory, digests: Bool = false) -> [ProcessTraits]? {
-    guard let ids = try? cgroup.processes() else { return nil }
+  /// - Throws: when the cgroup cannot be read; EOPNOTSUPP for a threaded one, which holds threads and no processes.
+  public func traits(in cgroup: CgroupDirectory, digests: Bool = false) throws(KernelError) -> [ProcessTraits] {
     // The kernel may name one twice when it moves meanwhile.
-    return Set(ids).compactMap { traits(of: $0, digest: digests) }
+    try Set(cgroup.processes()).compactMap { traits(of: $0, digest: digests) }
   }
 
   /// The path by which rules may know an executable; nil if it is not the host's file of that path.
