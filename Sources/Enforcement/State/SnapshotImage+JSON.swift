@@ -87,9 +87,11 @@ extension SnapshotImage {
       text.key("labels")
       write(workload.labels, &text)
       text.member("level", workload.level)
+      if !workload.name.isEmpty { text.member("name", workload.name) }
       text.member("observe", workload.observe)
       text.member("path", workload.path)
       if workload.rejectsUnlabelledChildren { text.member("rejectsUnlabelledChildren", true) }
+      if workload.since != 0 { text.member("since", workload.since) }
       text.member("source", workload.source)
     }
   }

@@ -96,6 +96,9 @@ public struct Placer: Sendable {
     return tag
   }
 
+  /// Whether the last directory of a path has a name that placing gives; only its tag says whether it did.
+  public static func made(_ path: String) -> Bool { path.split(separator: "/").last?.hasPrefix(prefix) == true }
+
   static let prefix = "sallyport-"
 
   /// `sallyport-RULE-PID`, the rule as far as it is plain and short enough.

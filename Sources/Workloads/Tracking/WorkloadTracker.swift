@@ -45,6 +45,8 @@ public struct TrackedCgroup: Sendable {
   public internal(set) var classification: Classification
   /// What could not be found out, one line each.
   public internal(set) var faults: [String]
+  /// What daemons answered, which says more than what files say.
+  var answers: [String: SourceLabels] = [:]
 }
 
 /// The one place that knows all cgroups; owned by one loop, which hands it everything that happens.
@@ -193,9 +195,11 @@ public struct WorkloadTracker: Sendable {
   /// Takes what a source answered about a cgroup; nil = it knows nothing.
   public mutating func learn(_ answer: SourceLabels?, from source: String, about id: CgroupID) -> TrackerUpdate {
     var update = TrackerUpdate()
-    guard var facts = cgroups[id]?.facts, let answer else { return update }
+    guard let known = cgroups[id], let answer else { return update }
+    cgroups[id]?.answers[source] = answer
+    var facts = known.facts
     facts.found[source] = answer
-    decide(facts, cgroups[id]?.faults ?? [], &update)
+    decide(facts, known.faults, &update)
     return update
   }
 
@@ -229,7 +233,7 @@ public struct WorkloadTracker: Sendable {
     var facts = CgroupFacts(
       cgroup: directory.id, path: directory.path.description, level: directory.level,
       root: root.path.description)
-    facts.found = cgroups[directory.id]?.facts.found ?? [:]
+    let answers = cgroups[directory.id]?.answers ?? [:]
     switch CgroupTags.read(directory) {
     case .success(let tag): facts.tag = tag
     case .failure(let error):
@@ -240,15 +244,15 @@ public struct WorkloadTracker: Sendable {
     for source in sources where source.claims(place) {
       isClaimed = true
       do throws(SourceFault) {
-        // Where files say nothing, what a daemon said before still holds.
         if let found = try source.labels(of: place) { facts.found[source.name] = found }
       } catch {
         faults.append("\(facts.path): \(error)")
       }
     }
+    facts.found.merge(answers) { _, answer in answer }
     if isNew, isClaimed { update.toAsk.append(place) }
     if classifier.needsProcesses(of: facts) {
-      facts.processes = processes.traits(in: directory, digests: classifier.needsDigests)
+      facts.processes = try? processes.traits(in: directory, digests: classifier.needsDigests)
     }
     decide(facts, faults, &update)
   }
@@ -263,7 +267,8 @@ public struct WorkloadTracker: Sendable {
       if workload.labels != last?.labels { workload.since = Clock.wallNanoseconds() }
       result.workload = workload
     }
-    cgroups[id] = TrackedCgroup(facts: facts, classification: result, faults: faults)
+    let answers = cgroups[id]?.answers ?? [:]
+    cgroups[id] = TrackedCgroup(facts: facts, classification: result, faults: faults, answers: answers)
     if result.warnings.isEmpty && faults.isEmpty { complaining.remove(id) } else { complaining.insert(id) }
     switch (before, result.workload) {
     case (nil, let now?): update.changes.append(.added(now))

@@ -14,7 +14,7 @@ extension Agent {
     await followWorkloads()
     let placed = pending.withProcess { process in place(process, as: pending.traits) }
     guard let placed else { return }
-    await settle(placed)
+    await settle(placed.cgroup)
   }
 
   /// Holds the executables of the rules in force from now on.
@@ -24,6 +24,30 @@ extension Agent {
       try guardian.guardOnly(tracker.classifier.placedExecutables)
     } catch {
       fail("holding programs until they are placed: \(error); they are placed after they began")
+    }
+  }
+
+  /// Gives processes that were placed by a rule its labels as they are now, and takes back those of a rule that is gone.
+  func revisePlacements() async {
+    let rules = tracker.classifier.rules.filter { $0.placement == .ownCgroup }
+    for (id, known) in tracker.cgroups {
+      guard let tag = known.facts.tag, tag.transientOwner != nil, Placer.made(known.facts.path) else { continue }
+      do throws(KernelError) {
+        if let rule = rules.first(where: { $0.name == tag.name }) {
+          var wanted = rule.tag
+          wanted.transientOwner = tag.transientOwner
+          guard wanted != tag else { continue }
+          try tags.write(wanted, on: known.facts.path)
+        } else {
+          guard let directory = try tracker.root.hierarchy.directory(id: id) else { continue }
+          for process in try directory.processes() {
+            try placer.withdraw(ProcessHandle.open(process), rule: tag.name)
+          }
+        }
+        await settle(id)
+      } catch {
+        fail("\(known.facts.path): \(error)")
+      }
     }
   }
 
@@ -52,7 +76,7 @@ extension Agent {
     guard let traits = tracker.processes.traits(of: process, digest: tracker.classifier.needsDigests),
       let placed = place(process, as: traits)
     else { return }
-    await settle(placed)
+    await settle(placed.cgroup)
     await treatOpenSockets(of: process, placed)
   }
 
@@ -61,10 +85,8 @@ extension Agent {
     guard let facts = facts(of: process), let rule = tracker.classifier.placement(of: traits, in: facts) else {
       return nil
     }
-    let tag = WorkloadTag(
-      labels: rule.labels, name: rule.name, mode: rule.mode, rejectsUnlabelledChildren: rule.rejectsUnlabelledChildren)
     do {
-      let placed = try placer.place(process, tag: tag)
+      let placed = try placer.place(process, tag: rule.tag)
       return placed.wasMoved ? Placed(cgroup: placed.cgroup.id, rule: rule, process: process.id) : nil
     } catch {
       guard error.errno != .noSuchProcess else { return nil }
@@ -82,11 +104,11 @@ extension Agent {
   }
 
   /// Enforces the labels of a cgroup that a process was just placed in.
-  private func settle(_ placed: Placed) async {
+  private func settle(_ cgroup: CgroupID) async {
     do {
-      try await publish(tracker.look(at: placed.cgroup))
+      try await publish(tracker.look(at: cgroup))
     } catch {
-      fail("labels of process \(placed.process): \(error); it has its parent's")
+      fail("labels of a placed process: \(error); it has its parent's")
     }
   }
 
@@ -121,6 +143,13 @@ extension Agent {
   private func fail(_ problem: String) {
     report.failures += 1
     logger.error("\(problem)")
+  }
+}
+
+extension WorkloadRule {
+  /// What is written on the cgroups of processes that it places.
+  fileprivate var tag: WorkloadTag {
+    WorkloadTag(labels: labels, name: name, mode: mode, rejectsUnlabelledChildren: rejectsUnlabelledChildren)
   }
 }
 

@@ -49,6 +49,7 @@ extension Agent {
     await publishNames()
     if !isFirst {
       guardPlacements()
+      await revisePlacements()
       await placeRunning()
     }
     publication.generation = labelled?.generation ?? publication.generation

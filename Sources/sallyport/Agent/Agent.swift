@@ -90,6 +90,7 @@ actor Agent: Service {
     await reloadPolicy()
     await followWorkloads()
     guardPlacements()
+    await revisePlacements()
     await placeRunning()
     let after = await enforcer.snapshot
     guard after.attached else {

@@ -42,12 +42,15 @@ struct AgentProcess {
     defer { feed.stop() }
     try feed.follow(processes: true)
     let retags = try datapath.retags()
-    let guardian = startGuard(changes, logger)
+    // What asked for a large file's digest is looked at again once it is known.
+    let digests = ExecutableDigests { changes.announce([.unknown]) }
+    let guardian = startGuard(changes, digests, logger)
     defer { guardian?.stop() }
+    let tracker = WorkloadTracker(root: root, sources: sources, processes: ProcessReader(digests: digests))
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(pipeline: pipeline, root: root, retags: retags, logger: logger),
-      pipeline: pipeline, tracker: WorkloadTracker(root: root, sources: sources), feed: feed, desk: desk,
+      pipeline: pipeline, tracker: tracker, feed: feed, desk: desk,
       guardian: guardian, retags: retags, report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
@@ -65,10 +68,10 @@ struct AgentProcess {
   }
 
   /// Nil where the kernel has no permission events; placed after they began is then the best that can be done.
-  private func startGuard(_ changes: Changes, _ logger: Logger) -> ExecutionGuard? {
+  private func startGuard(_ changes: Changes, _ digests: ExecutableDigests, _ logger: Logger) -> ExecutionGuard? {
     do throws(KernelError) {
       return try ExecutionGuard.start(
-        [], expired: { logger.error("\($0.executable ?? "a program") was let go before it was placed") },
+        [], digests: digests, expired: { logger.error("\($0.executable ?? "a program") was let go before it was placed") },
         decide: { changes.announce($0) })
     } catch {
       logger.warning("programs cannot be held until they are placed: \(error)")
@@ -92,6 +95,7 @@ struct AgentProcess {
           return await agent.tracker.classifier.needsProcesses
         })
     }
+    if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))
     }

@@ -106,6 +106,20 @@ struct SourceFollower: Service {
   }
 }
 
+/// Keeps the guard's marks on the files that rules name, when these are replaced.
+struct GuardFollower: Service {
+  let guardian: ExecutionGuard
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown { [guardian, logger] in
+      await guardian.follow { problem in
+        if let problem { logger.error("\(problem); programs whose files change are placed after they began") }
+      }
+    }
+  }
+}
+
 /// Announces a look at all cgroups once a second, where nothing tells of what happens in them.
 struct Poller: Service {
   let changes: Changes
