@@ -70,6 +70,7 @@ int sp_membarrier_global(void) { return result(syscall(SYS_membarrier, MEMBARRIE
 int sp_openat(int dirfd, const char *path, int flags, unsigned mode) {
   return result(openat(dirfd, path, flags, mode));
 }
+int sp_accept(int fd, int flags) { return result(accept4(fd, NULL, NULL, flags)); }
 int sp_pipe_cloexec(int fds[2]) { return result(pipe2(fds, O_CLOEXEC)); }
 
 ssize_t sp_fgetxattr(int fd, const char *name, void *value, size_t size) {

@@ -1,4 +1,5 @@
 // Unix stream sockets by path: the agent's control socket and those who talk to it.
+internal import CLinux
 internal import Glibc
 public import SystemPackage
 
@@ -48,9 +49,8 @@ public struct LocalSocket: ~Copyable, Sendable {
 
   /// Waits for the next connection.
   public borrowing func accept() throws(KernelError) -> LocalSocket {
-    let rc = LocalSocket.result(Glibc.accept(raw, nil, nil))
+    let rc = sp_accept(raw, Int32(SOCK_CLOEXEC.rawValue))
     let connection = OwnedDescriptor(adopting: try check(rc, "accept on", "control socket"))
-    _ = fcntl(connection.raw, F_SETFD, FD_CLOEXEC)
     return LocalSocket(adopting: connection)
   }
 

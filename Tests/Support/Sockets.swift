@@ -1,4 +1,5 @@
 // Sockets as tests use them: what fails is an Errno, and what waits has a deadline.
+internal import CLinux
 internal import Glibc
 public import Kernel
 public import SystemPackage
@@ -135,10 +136,10 @@ public final class TestSocket: Sendable {
   /// Accepts one connection; the thread that calls it owns nothing: the connection belongs to the listener's cgroup.
   public func accept(within milliseconds: Int32 = patience) throws(Errno) -> TestSocket {
     try wait(for: Int16(POLLIN), milliseconds)
-    let accepted = TestSocket(adopting: try Self.check(Glibc.accept(raw, nil, nil)), family: family)
-    _ = fcntl(accepted.raw, F_SETFL, O_NONBLOCK)
-    _ = fcntl(accepted.raw, F_SETFD, FD_CLOEXEC)
-    return accepted
+    // In one step: a child that another test starts meanwhile must not inherit it.
+    let accepted = sp_accept(raw, Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue))
+    if accepted < 0 { throw Errno(rawValue: -accepted) }
+    return TestSocket(adopting: accepted, family: family)
   }
 
   /// Whether something can be read (or accepted) now.

@@ -196,24 +196,4 @@ struct SystemdUnitTests {
       await task.value
     }
   }
-
-  @Test("A question whose answer is known takes microseconds")
-  func speed() throws {
-    let source = SystemdUnits()
-    let place = CgroupPlace(cgroup: CgroupID(rawValue: 1), path: "/system.slice/system-x.slice/some-thing.service")
-    _ = try source.labels(of: place)
-    let start = threadTime()
-    for _ in 0..<1000 { _ = try source.labels(of: place) }
-    let each = (threadTime() - start) / 1000
-    print("known unit: \(each) ns a question")
-    // Loose, for a debug build; reading the files takes over 200 µs there.
-    #expect(each < 150_000)
-  }
-
-  /// What this thread computed, in nanoseconds: others on the machine do not count.
-  private func threadTime() -> Int {
-    var time = timespec()
-    _ = unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return time.tv_sec * 1_000_000_000 + time.tv_nsec
-  }
 }

@@ -42,6 +42,9 @@ int sp_membarrier_global(void);
 int sp_openat(int dirfd, const char *path, int flags, unsigned mode);
 int sp_pipe_cloexec(int fds[2]);
 
+// accept4(2): close-on-exec from the start, so that no child started meanwhile inherits the connection.
+int sp_accept(int fd, int flags);
+
 // Extended attributes of a directory held by descriptor.
 ssize_t sp_fgetxattr(int fd, const char *name, void *value, size_t size);
 int sp_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags);

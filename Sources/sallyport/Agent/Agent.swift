@@ -52,8 +52,8 @@ actor Agent: Service {
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
-    tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?, report: AgentReport,
-    reportFile: ReportFile, changes: Changes, logger: Logger
+    tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?,
+    report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer

@@ -71,7 +71,8 @@ struct AgentProcess {
   private func startGuard(_ changes: Changes, _ digests: ExecutableDigests, _ logger: Logger) -> ExecutionGuard? {
     do throws(KernelError) {
       return try ExecutionGuard.start(
-        [], digests: digests, expired: { logger.error("\($0.executable ?? "a program") was let go before it was placed") },
+        [], digests: digests,
+        expired: { logger.error("\($0.executable ?? "a program") was let go before it was placed") },
         decide: { changes.announce($0) })
     } catch {
       logger.warning("programs cannot be held until they are placed: \(error)")

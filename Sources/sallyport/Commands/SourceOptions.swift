@@ -26,8 +26,8 @@ struct SourceOptions: ParsableArguments {
     for text in place {
       let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2, let place = SourceSettings.Place(rawValue: parts[0]), parts[1].hasPrefix("/") else {
-        throw Failure("--place \(text) is not understood", remedy: "write it like docker-socket=/run/docker.sock",
-          status: .usage)
+        throw Failure(
+          "--place \(text) is not understood", remedy: "write it like docker-socket=/run/docker.sock", status: .usage)
       }
       settings.places[place] = parts[1]
     }
