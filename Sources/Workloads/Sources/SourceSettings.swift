@@ -50,8 +50,15 @@ public struct SourceSettings: Sendable, Equatable {
   public subscript(place: Place) -> String { places[place] ?? place.usual }
 
   /// The sources themselves.
-  public func sources() -> [any LabelSource] {
-    let files: [any LabelSource] = labels.map { [StaticFile($0)] } ?? []
+  ///
+  /// - Throws: when the file of labels is wrong: nothing it said before could hold instead.
+  public func sources() throws(SourceFault) -> [any LabelSource] {
+    var files: [any LabelSource] = []
+    if let labels {
+      let file = StaticFile(labels)
+      try file.read()
+      files.append(file)
+    }
     return files
       + Name.allCases.filter(enabled.contains).map { name -> any LabelSource in
         switch name {

@@ -29,7 +29,7 @@ struct AgentProcess {
       settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize),
       processes: LiveProcesses(starts: starts), logger: logger)
     let changes = Changes()
-    let sources = configuration.sources.sources()
+    let sources = try configuration.sources.sources()
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     let report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,

@@ -31,7 +31,7 @@ struct TagCommand: AsyncParsableCommand {
     let root = try cgroup.map { try hierarchy.directory(mountedAt: FilePath($0)) } ?? hierarchy.root()
     var settings = SourceSettings()
     try sources.apply(to: &settings)
-    let tagger = try Tagger(root: root, classifier: try classifier(), sources: settings.sources(), logger: logger)
+    let tagger = try Tagger(root: root, classifier: try classifier(), sources: try settings.sources(), logger: logger)
     if follow { try await tell(tagger) } else { try await list(tagger) }
   }
 
