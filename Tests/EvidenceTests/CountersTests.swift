@@ -43,13 +43,7 @@ import Testing
     #expect(processes.process(of: event).executable == nil)
   }
 
-  @Test("User names come from the password file; the first line of a number wins")
-  func users() {
-    let names = UserNames.parse("root:x:0:0::/root:/bin/sh\ntoor:x:0:0:::\nbad\na:b\nweb:x:33:33:::\n:x:5::\n")
-    #expect(names == [0: "root", 33: "web"])
-  }
-
-  @Test("A follower gets the lines that are written after it began, across a rotation", .timeLimit(.minutes(1)))
+  @Test("A follower gets the lines that are written after it began, across a rotation", .timeLimit(.minutes(5)))
   func follow() async throws {
     let folder = try Folder()
     defer { folder.remove() }

@@ -61,7 +61,7 @@ import Workloads
   }
 
   @Test(
-    "What a full ring has no room for is counted, and told although nothing happens afterwards", .timeLimit(.minutes(1))
+    "What a full ring has no room for is counted, and told although nothing happens afterwards", .timeLimit(.minutes(5))
   )
   func tinyRing() async throws {
     try await withSandbox { sandbox in

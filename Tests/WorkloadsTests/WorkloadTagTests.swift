@@ -1,4 +1,5 @@
 // Is what is written on a cgroup read back as it was meant, and everything else refused?
+import Kernel
 import Policy
 import Testing
 import Workloads
@@ -28,7 +29,7 @@ import Workloads
 
   @Test("The first name of a user id wins, and broken lines are skipped")
   func userNames() {
-    let names = UserNames(parsing: "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\nbroken\n:x:5:5\nx:x:notanumber:1\n")
+    let names = AccountNames.parse("root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\nbroken\n:x:5:5\nx:x:notanumber:1\n")
     #expect(names[0] == "root")
     #expect(names[5] == nil)
   }

@@ -31,7 +31,7 @@ public struct LiveProcesses: ProcessNaming {
   }
 
   private var held: [Key: Held] = [:]
-  private var users = UserNames()
+  private let accounts = AccountNames()
   /// Each costs a descriptor; 256 leave most of the usual limit of 1024 to others.
   private let limit: Int
   private let starts: ProgramStarts?
@@ -47,7 +47,7 @@ public struct LiveProcesses: ProcessNaming {
     let key = Key(pid: event.pid, command: event.command, uid: event.uid)
     let told = event.pid == 0 ? nil : starts?.program(of: event.pid, at: event.time)
     if let known = held[key], told.map({ $0.start == known.start }) ?? !known.handle.hasExited { return known.name }
-    let user = users.name(of: event.uid, now: event.time)
+    let user = accounts.user(event.uid)
     func name(_ executable: String?) -> ProcessName {
       ProcessName(pid: event.pid, command: event.command, executable: executable, uid: event.uid, user: user)
     }

@@ -14,6 +14,18 @@ struct ContainerWitness: Sendable {
   /// Looks at the cgroup v2 hierarchy that is mounted here.
   init() { mountPoint = (try? CgroupHierarchy.find())?.mount.mountPoint.description ?? "/sys/fs/cgroup" }
 
+  /// The labels of a container, if the cgroup is its.
+  ///
+  /// - Throws: the objection, as a fault of `source`.
+  func labels(
+    _ facts: ContainerFacts, of reference: ContainerReference, source: String
+  ) throws(SourceFault) -> SourceLabels {
+    if let objection = objection(to: reference, process: facts.process) {
+      throw SourceFault(source, "container \(reference.id.prefix(12))", objection, isPassing: false)
+    }
+    return facts.sourceLabels
+  }
+
   /// Why the cgroup cannot be trusted to be what its path says, or nil.
   ///
   /// - Parameter process: the container's first process as the engine knows it; 0 if it has none yet.

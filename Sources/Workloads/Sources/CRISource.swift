@@ -53,13 +53,13 @@ public struct CRISource: LabelSource {
       var facts = bundle.podFacts
     else { return nil }
     facts.process = bundle.process
-    return try labels(facts, reference)
+    return try witness.labels(facts, of: reference, source: name)
   }
 
   /// What the runtime says.
   public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try await cri.inspect(reference) else { return nil }
-    return try labels(facts, reference)
+    return try witness.labels(facts, of: reference, source: name)
   }
 
   /// Waits for restarts: the interface has no events before containerd 1.7.
@@ -69,14 +69,5 @@ public struct CRISource: LabelSource {
     // A Docker host has a containerd too: only pods make the interface worth a word.
     let directory = stateDirectory ?? "/run/crio"
     await cri.follow(changed, report: report) { isThere(directory) }
-  }
-
-  private func labels(
-    _ facts: ContainerFacts, _ reference: ContainerReference
-  ) throws(SourceFault) -> SourceLabels {
-    if let objection = witness.objection(to: reference, process: facts.process) {
-      throw SourceFault(name, "container \(reference.id.prefix(12))", objection, isPassing: false)
-    }
-    return facts.sourceLabels
   }
 }

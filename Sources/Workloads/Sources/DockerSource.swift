@@ -68,9 +68,6 @@ public struct DockerSource: LabelSource {
   private func labels(
     _ facts: ContainerFacts, _ reference: ContainerReference
   ) throws(SourceFault) -> SourceLabels {
-    if let objection = witness.objection(to: reference, process: facts.process) {
-      throw SourceFault(name, "container \(reference.id.prefix(12))", objection, isPassing: false)
-    }
     var facts = facts
     // The kubelet's adapter for Docker puts the pod into labels; only in a pod's cgroup are they its word.
     if let uid = reference.podUID, facts.labels["io.kubernetes.pod.uid"] == uid {
@@ -79,6 +76,6 @@ public struct DockerSource: LabelSource {
         name: facts.labels["io.kubernetes.pod.name"] ?? "",
         container: facts.labels["io.kubernetes.container.name"] ?? "")
     }
-    return facts.sourceLabels
+    return try witness.labels(facts, of: reference, source: name)
   }
 }

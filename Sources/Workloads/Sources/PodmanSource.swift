@@ -42,13 +42,13 @@ public struct PodmanSource: LabelSource {
   /// What the storage says.
   public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try storage.container(reference.id) else { return nil }
-    return try labels(facts, reference)
+    return try witness.labels(facts, of: reference, source: name)
   }
 
   /// What the API says.
   public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try await api.inspect(reference) else { return nil }
-    return try labels(facts, reference)
+    return try witness.labels(facts, of: reference, source: name)
   }
 
   /// Follows `/events`, which also keeps the service from ending itself when idle.
@@ -57,15 +57,6 @@ public struct PodmanSource: LabelSource {
   ) async {
     let storageRoot = storageRoot
     await api.follow(changed, report: report) { isThere(storageRoot) }
-  }
-
-  private func labels(
-    _ facts: ContainerFacts, _ reference: ContainerReference
-  ) throws(SourceFault) -> SourceLabels {
-    if let objection = witness.objection(to: reference, process: facts.process) {
-      throw SourceFault(name, "container \(reference.id.prefix(12))", objection, isPassing: false)
-    }
-    return facts.sourceLabels
   }
 }
 

@@ -1,6 +1,6 @@
 // Labels from systemd: which unit a cgroup is, whose session, and what the operator wrote in the unit's files.
 internal import Glibc
-internal import Kernel
+public import Kernel
 internal import Policy
 internal import Synchronization
 internal import SystemPackage

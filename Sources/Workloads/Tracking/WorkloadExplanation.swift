@@ -53,7 +53,7 @@ extension WorkloadTracker {
     var explanation = try explain(cgroup: path)
     explanation.process = id.rawValue
     explanation.executable = facts.executable?.description
-    explanation.user = UserNames.read()[facts.user] ?? String(facts.user)
+    explanation.user = AccountNames().user(facts.user) ?? String(facts.user)
     return explanation
   }
 
