@@ -108,7 +108,7 @@ extension CgroupDatapath {
     }
     try object.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
     try configure(object)
-    return try object.load(verboseLog: options.verbose)
+    return try object.load()
   }
 
   /// Loads with all optional features, then with fewer until the kernel takes them: probing by trying.

@@ -22,20 +22,17 @@ public final class CgroupDatapath: Datapath {
     public var conversationIdle: Duration
     /// The same for ICMP.
     public var echoIdle: Duration
-    /// Whether the verifier's full log is wanted when loading fails.
-    public var verbose: Bool
 
     /// Takes what has no usual value, and the usual values.
     public init(
       cgroup: String, bpffs: String = "/sys/fs/bpf", maxEntries: UInt32 = 262_144,
-      conversationIdle: Duration = .seconds(60), echoIdle: Duration = .seconds(30), verbose: Bool = false
+      conversationIdle: Duration = .seconds(60), echoIdle: Duration = .seconds(30)
     ) {
       self.cgroup = cgroup
       self.bpffs = bpffs
       self.maxEntries = maxEntries
       self.conversationIdle = conversationIdle
       self.echoIdle = echoIdle
-      self.verbose = verbose
     }
   }
 

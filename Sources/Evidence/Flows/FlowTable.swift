@@ -58,6 +58,8 @@ public struct FlowTable: Sendable {
 
   private static func end(_ end: FlowLine.End) -> String {
     let name = end.name
+    // A socket that is not bound yet has no address to tell it by.
+    if name == "unknown", end.address == "::" || end.address == "0.0.0.0" { return name }
     return name.isEmpty || name == "world" || name == "unknown" ? end.address : name
   }
 

@@ -86,6 +86,8 @@ actor Agent: Service {
       sourcesInForce = before.sources
       await publishNames()
     }
+    // What was told before this look is seen by it.
+    _ = changes.inbox.take()
     attend(to: try tracker.rescan())
     await reloadPolicy()
     await followWorkloads()

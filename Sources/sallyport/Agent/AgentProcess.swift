@@ -112,7 +112,7 @@ struct AgentProcess {
   private var cgroup: String { configuration.cgroup ?? "" }
 
   private var options: CgroupDatapath.Options {
-    var options = CgroupDatapath.Options(cgroup: cgroup, verbose: verbose)
+    var options = CgroupDatapath.Options(cgroup: cgroup)
     if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
     return options
   }
