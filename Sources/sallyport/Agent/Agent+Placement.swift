@@ -43,6 +43,8 @@ extension Agent {
           for process in try directory.processes() {
             try placer.withdraw(ProcessHandle.open(process), rule: tag.name)
           }
+          // Its owner lives on elsewhere, so nobody else takes it for abandoned.
+          if try directory.isEmpty() { try? directory.remove(within: 0) }
         }
         await settle(id)
       } catch {
@@ -89,7 +91,8 @@ extension Agent {
       let placed = try placer.place(process, tag: rule.tag)
       return placed.wasMoved ? Placed(cgroup: placed.cgroup.id, rule: rule, process: process.id) : nil
     } catch {
-      guard error.errno != .noSuchProcess else { return nil }
+      // One that ended meanwhile is none to place; /proc says so with ENOENT as well as ESRCH.
+      guard error.errno != .noSuchProcess, !process.hasExited else { return nil }
       fail("placing \(traits.executable ?? "a process") by rule \(rule.name): \(error)")
       return nil
     }

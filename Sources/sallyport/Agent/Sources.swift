@@ -103,6 +103,8 @@ struct SourceFollower: Service {
 
   func run() async throws {
     await cancelWhenGracefulShutdown { [desk] in await desk.run() }
+    // With no source there is nothing to follow; a service that returns would end the agent.
+    try await gracefulShutdown()
   }
 }
 

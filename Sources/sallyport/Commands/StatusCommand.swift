@@ -61,8 +61,8 @@ struct StatusCommand: ParsableCommand {
       recordsLost: kernel?.counters.statistics.recordsLost, policy: report?.policyPath,
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
-      events: living?.events, eventsLost: living?.eventsLost,
-      executions: living?.executions, staleSockets: living?.staleSockets, sources: living?.sources ?? [],
+      events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
+      staleSockets: living?.staleSockets, sources: living?.sources ?? [],
       warnings: report?.warnings ?? snapshot.warnings)
     try options.print(status) { Self.text(status) }
     if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
@@ -94,7 +94,7 @@ struct StatusCommand: ParsableCommand {
     }
     if let executions = status.executions, !executions.isEmpty { lines.append(("executions", executions)) }
     if let sockets = status.staleSockets, sockets > 0 {
-      lines.append(("stale sockets", "\(sockets), with the identity from before their process was placed"))
+      lines.append(("stale sockets", "\(sockets) made before their process was placed keep the identity they had"))
     }
     for source in status.sources where source.answered + source.failed > 0 || source.fault != nil {
       let counts = "\(source.answered) answers, \(source.failed) failures"
