@@ -109,7 +109,7 @@ let package = Package(
     .executableTarget(
       name: "sallyport-bench",
       dependencies: [
-        "Policy", "Kernel", "BPF", "Enforcement", "Workloads", system, logging,
+        "Policy", "Kernel", "BPF", "Enforcement", "Evidence", "Workloads", system, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),

@@ -68,7 +68,7 @@ final class Arena: Sendable {
   }
 
   /// All names of enforcers that runs use.
-  static let instances = ["small", "large", "publish"]
+  static let instances = ["small", "large", "publish", "workloads", "memory"]
 
   private static func complain(_ error: any Error) { writeError("sallyport-bench: clean up: \(error)\n") }
 

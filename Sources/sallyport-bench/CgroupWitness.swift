@@ -1,8 +1,8 @@
-// Stands where the agent does: is told of cgroups, classifies them, and says when.
+// Stands where the agent does: is told of cgroups, classifies them, puts them in force, and says when.
 
 internal import BPF
 internal import Dispatch
-internal import Glibc
+internal import Enforcement
 internal import Kernel
 internal import Policy
 internal import Synchronization
@@ -10,101 +10,138 @@ internal import SystemPackage
 internal import Workloads
 
 /// What happens to a told cgroup, stage by stage, with the time at which each was done.
+///
+/// As in the agent: the reader's thread fills a box, one loop empties it, and whatever came meanwhile is dealt with
+/// together.
 final class CgroupWitness: Sendable {
-  /// What is done with an event, in this order; a later stage that enforces belongs behind the last.
-  static let stages = ["told", "classified"]
+  /// What is done with an event, in this order.
+  static let stages = ["told", "classified", "enforced"]
 
   private struct State {
-    var tracker: WorkloadTracker
+    /// When the first of the events that nobody has looked at yet was told.
+    var toldAt: [CgroupID: UInt64] = [:]
+    var told: UInt64 = 0
+    var handled: UInt64 = 0
     var times: [CgroupID: [UInt64]] = [:]
-    var events: UInt64 = 0
-    var readerNanoseconds: UInt64 = 0
+    var rows: Set<CgroupID>?
+    var failure: String?
   }
 
   /// The handler's share: it must not own the feed that calls it.
   private final class Desk: Sendable {
-    let state: Mutex<State>
+    let state = Mutex(State())
+    let inbox = WorkloadInbox()
     let progress = DispatchSemaphore(value: 0)
+    let wakes: AsyncStream<Void>
+    let wake: AsyncStream<Void>.Continuation
 
-    init(_ state: consuming State) { self.state = Mutex(state) }
+    init() { (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1)) }
 
     func handle(_ events: [WorkloadEvent]) {
-      let told = Clock.monotonicNanoseconds()
+      let now = Clock.monotonicNanoseconds()
       state.withLock { state in
-        // A look at everything fails only when the root is gone, and then the run fails elsewhere.
-        _ = try? state.tracker.apply(events)
-        let classified = Clock.monotonicNanoseconds()
-        for case .made(let id) in events where state.tracker.cgroups[id] != nil {
-          state.times[id] = [told, classified]
-        }
-        state.events += UInt64(events.count { $0 != .unknown })
-        state.readerNanoseconds = threadNanoseconds()
+        for case .made(let id) in events { state.toldAt[id] = now }
+        inbox.put(events)
+        state.told += UInt64(events.count { $0 != .unknown })
       }
-      progress.signal()
+      wake.yield()
     }
 
-    private func threadNanoseconds() -> UInt64 {
-      var time = timespec()
-      unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-      return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    /// The agent's loop.
+    func follow(_ tracker: consuming WorkloadTracker, _ enforcer: Enforcer) async throws {
+      var tracker = tracker
+      for await _ in wakes {
+        let (told, toldAt) = state.withLock { state in
+          defer { state.toldAt = [:] }
+          return (state.told, state.toldAt)
+        }
+        let update = try tracker.empty(inbox)
+        let classified = Clock.monotonicNanoseconds()
+        if !update.changes.isEmpty {
+          let (current, gone) = update.outcome
+          _ = try await enforcer.update(setting: current, removing: gone)
+        }
+        let enforced = Clock.monotonicNanoseconds()
+        state.withLock { state in
+          for (id, told) in toldAt where tracker.cgroups[id] != nil { state.times[id] = [told, classified, enforced] }
+          state.handled = told
+        }
+        progress.signal()
+      }
     }
   }
 
-  private let desk: Desk
+  private let desk = Desk()
+  private let enforcer: Enforcer
   private let events: KernelEvents
 
-  /// Follows everything at and below `root`, where a rule labels every cgroup.
-  init(root: CgroupDirectory, processes: Bool = false) throws {
+  /// Follows everything at and below `root`, where a rule labels every cgroup, and puts it in force.
+  init(root: CgroupDirectory, enforcer: Enforcer, processes: Bool = false) throws {
     let rule = WorkloadRule(
       name: "all", labels: try LabelSet(parsing: "app=bench"), match: .init(cgroups: [Glob("/**")]))
-    let desk = Desk(State(tracker: WorkloadTracker(root: root, classifier: Classifier(rules: [rule]))))
-    self.desk = desk
+    let tracker = WorkloadTracker(root: root, classifier: Classifier(rules: [rule]))
+    self.enforcer = enforcer
+    let desk = desk
     events = try KernelEvents.start(root: root, processes: processes) { desk.handle($0) }
+    Task {
+      do { try await desk.follow(tracker, enforcer) } catch {
+        desk.state.withLock { $0.failure = "\(error)" }
+        desk.progress.signal()
+      }
+    }
   }
 
   /// When each stage was done with a cgroup; waits until it was.
-  func await(_ id: CgroupID) -> [UInt64] {
+  func await(_ id: CgroupID) throws -> [UInt64] {
     while true {
       if let times = desk.state.withLock({ $0.times.removeValue(forKey: id) }) { return times }
-      desk.progress.wait()
+      try waitForProgress()
     }
   }
 
-  /// Waits until everything that was written has been handled.
-  func awaitAll() {
-    while let written = try? events.counts().written, desk.state.withLock({ $0.events }) < written {
-      desk.progress.wait()
+  /// Waits until everything that was written has been put in force.
+  func awaitAll() throws {
+    while try desk.state.withLock({ $0.handled }) < events.counts().written { try waitForProgress() }
+  }
+
+  private func waitForProgress() throws {
+    if let failure = desk.state.withLock({ $0.failure }) { throw KernelError("follow", failure, .canceled) }
+    desk.progress.wait()
+  }
+
+  /// The cgroups that the kernel polices as workloads.
+  func enforced() -> Set<CgroupID> {
+    let (desk, enforcer) = (desk, enforcer)
+    let done = DispatchSemaphore(value: 0)
+    Task {
+      let rows = Set(await enforcer.workloadRows.keys)
+      desk.state.withLock { $0.rows = rows }
+      done.signal()
     }
+    done.wait()
+    return desk.state.withLock { $0.rows.take() } ?? []
   }
 
   /// What the programs counted.
   func counts() throws -> KernelEvents.Counts { try events.counts() }
 
-  /// Processor time of the thread that reads and classifies.
-  var readerMicroseconds: Double { Double(desk.state.withLock { $0.readerNanoseconds }) / 1000 }
-
-  func stop() { events.stop() }
+  /// Ends both; cgroups that are in force stay so.
+  func stop() {
+    events.stop()
+    desk.wake.finish()
+  }
 }
 
-/// Cgroups made and removed by the shortest way.
-struct RawCgroups {
-  private let location: String
-
-  init(_ parent: CgroupDirectory) throws {
-    location = (parent.hierarchy.location(of: parent.path) ?? parent.path).string
-  }
-
-  /// Makes number so-and-so and returns the kernel's number for it.
-  func make(_ number: Int) throws -> CgroupID {
-    let path = "\(location)/c\(number)"
-    guard unsafe mkdir(path, 0o755) == 0 else { throw KernelError("make", path, Errno(rawValue: errno)) }
-    var status = stat()
-    guard unsafe stat(path, &status) == 0 else { throw KernelError("stat", path, Errno(rawValue: errno)) }
-    return CgroupID(rawValue: UInt64(status.st_ino))
-  }
-
-  func remove(_ number: Int) throws {
-    let path = "\(location)/c\(number)"
-    guard unsafe rmdir(path) == 0 else { throw KernelError("remove", path, Errno(rawValue: errno)) }
+extension TrackerUpdate {
+  /// What the workloads are from now on, and which are none any more.
+  fileprivate var outcome: (current: [WorkloadInstance], gone: [CgroupID]) {
+    var latest: [CgroupID: WorkloadInstance?] = [:]
+    for change in changes {
+      switch change {
+      case .added(let workload), .changed(let workload, _): latest.updateValue(workload, forKey: workload.cgroup)
+      case .removed(let workload): latest.updateValue(nil, forKey: workload.cgroup)
+      }
+    }
+    return (latest.values.compactMap { $0 }, latest.filter { $0.value == nil }.map(\.key))
   }
 }

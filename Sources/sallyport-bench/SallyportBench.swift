@@ -16,6 +16,7 @@ struct SallyportBench: AsyncParsableCommand {
     commandName: "sallyport-bench",
     abstract: "Measures what enforcement costs, as ratios of mechanisms run in turn on this machine.",
     subcommands: [
-      PublishCommand.self, ProgramsCommand.self, SocketsCommand.self, WorkloadsCommand.self, WorkerCommand.self,
+      PublishCommand.self, ProgramsCommand.self, SocketsCommand.self, WorkloadsCommand.self, MemoryCommand.self,
+      WorkerCommand.self,
     ])
 }

@@ -1,0 +1,38 @@
+// How much memory this process holds, and giving back what it no longer needs.
+internal import CLinux
+internal import SystemPackage
+
+/// The C library's heap, from which Swift's values are allocated.
+public enum Heap {
+  /// Bytes that are allocated and not freed.
+  public static var bytesInUse: Int {
+    let info = mallinfo2()
+    return info.uordblks + info.hblkhd
+  }
+
+  /// Gives pages that hold nothing back to the kernel; costs as much as there are free pages.
+  public static func trim() { malloc_trim(0) }
+}
+
+/// What of a process is in memory, in bytes.
+public struct ResidentMemory: Sendable {
+  /// Its own data: heap, stacks, what it wrote.
+  public var anonymous = 0
+  /// Files that are mapped: programs and libraries; shared with whoever maps them too.
+  public var file = 0
+
+  /// Both.
+  public var total: Int { anonymous + file }
+
+  /// Looks at a process; reads `/proc/PID/smaps_rollup`, proc(5).
+  public init(of process: ProcessID = .current) throws(KernelError) {
+    var all = 0
+    for line in try readKernelFile(FilePath("/proc/\(process)/smaps_rollup")).split(separator: "\n") {
+      let words = line.split(separator: " ")
+      guard words.count >= 2, let kibibytes = Int(words[1]) else { continue }
+      if words[0] == "Rss:" { all = kibibytes << 10 }
+      if words[0] == "Anonymous:" { anonymous = kibibytes << 10 }
+    }
+    file = all - anonymous
+  }
+}
