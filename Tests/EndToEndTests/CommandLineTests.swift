@@ -70,7 +70,8 @@ private final class Bench {
     let writing = OwnedDescriptor(adopting: ends[1])
     let child = try sandbox.start(
       [
-        "sh", "-c", "exec \"$0\" \"$@\" --verbose --ready-fd 1 2>\"\(directory)/log\"", executable.string, "run", "--cgroup",
+        "sh", "-c", "exec \"$0\" \"$@\" --verbose --ready-fd 1 2>\"\(directory)/log\"", executable.string, "run",
+        "--cgroup",
         location.string, "--policy", "\(directory)/policy", "--state", state,
       ], cgroup: outside, output: writing.raw)
     _ = consume writing
