@@ -1,5 +1,6 @@
 // Maps that keep one value per CPU: counters that no two CPUs ever write together.
 internal import CLibbpf
+internal import Glibc
 public import Kernel
 internal import SystemPackage
 
@@ -56,13 +57,23 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   }
 
   /// Writes one value for every CPU, such as a zero.
+  ///
+  /// A hash that is not preallocated takes entries from a small stock that the kernel refills a moment after it is
+  /// empty (kernel/bpf/memalloc.c): hundreds of new entries at once outrun it, and wait here, at most a second.
   public borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
     var key = key
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: stride * cpuCount, alignment: 8)
     defer { unsafe bytes.deallocate() }
     unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: stride * cpuCount)
     for cpu in 0..<cpuCount { unsafe bytes.storeBytes(of: value, toByteOffset: cpu * stride, as: Value.self) }
-    try checkBPF(unsafe bpf_map_update_elem(descriptor.raw, &key, bytes, flags.rawValue), "update", info.name)
+    var rc = unsafe bpf_map_update_elem(descriptor.raw, &key, bytes, flags.rawValue)
+    var wait: UInt32 = 50
+    while rc == -Errno.noMemory.rawValue, wait < 500_000 {
+      usleep(wait)
+      wait *= 2
+      rc = unsafe bpf_map_update_elem(descriptor.raw, &key, bytes, flags.rawValue)
+    }
+    try checkBPF(rc, "update", info.name)
   }
 
   /// Removes one entry; false if there was none.

@@ -25,6 +25,15 @@ public struct IdentityAllocator: Sendable {
     var labels: LabelSet
     var identity: Identity
     var uses: UInt32
+    /// Which of its rests it is in, if it has no users.
+    var rest: UInt32 = 0
+  }
+
+  /// A number without users, since a generation.
+  private struct Rest {
+    var number: IdentityNumber
+    var since: UInt32
+    var turn: UInt32
   }
 
   /// The labels of numbers, for whoever shows them.
@@ -36,8 +45,10 @@ public struct IdentityAllocator: Sendable {
   /// What every number that has labels stands for.
   private(set) var names = Names()
   private var numbers: [Identity: IdentityNumber] = [:]
-  /// Numbers without users, in the order in which they lost the last one.
-  private var resting: [(number: IdentityNumber, since: UInt32)] = []
+  /// Numbers that lost their last user, in that order; some have users again: finding those each time would cost as
+  /// much as there are numbers.
+  private var resting: [Rest] = []
+  private var turn: UInt32 = 0
   private var next: UInt32 = IdentityNumber.firstAllotted.rawValue
   private let end: UInt32
 
@@ -93,7 +104,6 @@ public struct IdentityAllocator: Sendable {
           labels: labels, problem: "has the hash \(identity), which is that of \(entry.labels)",
           remedy: "change one label of either")
       }
-      if entry.uses == 0 { resting.removeAll { $0.number == number } }
       names[number]?.uses += 1
       return number
     }
@@ -111,7 +121,7 @@ public struct IdentityAllocator: Sendable {
   public mutating func release(_ number: IdentityNumber, generation: UInt32) {
     guard let uses = names[number]?.uses, uses > 0 else { return }
     names[number]?.uses = uses - 1
-    if uses == 1 { resting.append((number, generation)) }
+    if uses == 1 { rest(number, generation) }
   }
 
   /// Takes over a number from before a restart, without users yet: `retain` finds it again.
@@ -121,7 +131,7 @@ public struct IdentityAllocator: Sendable {
     guard numbers[identity] == nil else { return }
     names[number] = Entry(labels: labels, identity: identity, uses: 0)
     numbers[identity] = number
-    resting.append((number, generation))
+    rest(number, generation)
     next = max(next, number.rawValue + 1)
   }
 
@@ -131,6 +141,17 @@ public struct IdentityAllocator: Sendable {
     next = max(next, number.rawValue + 1)
   }
 
+  private mutating func rest(_ number: IdentityNumber, _ generation: UInt32) {
+    if resting.count > 2 * numbers.count { resting = resting.filter(isCurrent) }
+    turn &+= 1
+    names[number]?.rest = turn
+    resting.append(Rest(number: number, since: generation, turn: turn))
+  }
+
+  private func isCurrent(_ rest: Rest) -> Bool {
+    names[rest.number].map { $0.uses == 0 && $0.rest == rest.turn } ?? false
+  }
+
   private mutating func freeNumber(
     for labels: LabelSet, _ generation: UInt32
   ) throws(IdentityError) -> IdentityNumber {
@@ -138,6 +159,8 @@ public struct IdentityAllocator: Sendable {
       defer { next += 1 }
       return IdentityNumber(rawValue: next)
     }
+    let usedAgain = resting.firstIndex(where: isCurrent) ?? resting.count
+    resting.removeFirst(usedAgain)
     guard let oldest = resting.first, generation &- oldest.since >= quarantine else {
       throw IdentityError(
         labels: labels, problem: "all \(end - IdentityNumber.firstAllotted.rawValue) numbers are in use or at rest",

@@ -21,10 +21,10 @@ struct NumberedRows<Row: Sendable>: Sendable {
   }
 
   /// Walks the rows in the order of their numbers.
-  func forEach(_ body: (IdentityNumber, Row) -> Void) {
+  func forEach<Failure>(_ body: (IdentityNumber, Row) throws(Failure) -> Void) throws(Failure) {
     for (index, block) in blocks.enumerated() {
       for (row, value) in block.enumerated() {
-        if let value { body(IdentityNumber(rawValue: UInt32(index * Self.width + row)), value) }
+        if let value { try body(IdentityNumber(rawValue: UInt32(index * Self.width + row)), value) }
       }
     }
   }

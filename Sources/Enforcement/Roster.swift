@@ -7,7 +7,7 @@ internal import Policy
 ///
 /// Changing it is pure; the kernel is told by whoever owns it.
 struct Roster: Sendable {
-  private(set) var members: [CgroupID: Member] = [:]
+  private(set) var members = KeyedRows<CgroupID, Member>()
   private var claims: [IPAddress: [CgroupID: IdentityNumber]] = [:]
   private var atLevel = [Int](repeating: 0, count: WorkloadInstance.deepestLevel + 1)
 
@@ -54,7 +54,8 @@ struct Roster: Sendable {
 
   /// Removes a member, if there is one.
   mutating func remove(_ cgroup: CgroupID) {
-    guard let former = members.removeValue(forKey: cgroup) else { return }
+    guard let former = members[cgroup] else { return }
+    members[cgroup] = nil
     atLevel[former.instance.level] -= 1
     for address in former.instance.addresses {
       claims[address]?[cgroup] = nil

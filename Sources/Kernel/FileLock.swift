@@ -39,10 +39,20 @@ public struct FileLock: ~Copyable, Sendable {
 ///
 /// A temporary file beside it is written, flushed and renamed over it; then the directory is flushed.
 public func replaceFile(_ path: FilePath, with bytes: [UInt8], mode: UInt32 = 0o640) throws(KernelError) {
+  try replaceFile(path, mode: mode) { (write) throws(KernelError) in try write(bytes) }
+}
+
+/// Likewise, for what is too large to be made at once: `fill` gets what to call for every part, in order.
+///
+/// - Throws: also what `fill` throws; the file is then as it was.
+public func replaceFile(
+  _ path: FilePath, mode: UInt32 = 0o640,
+  _ fill: (_ write: ([UInt8]) throws(KernelError) -> Void) throws(KernelError) -> Void
+) throws(KernelError) {
   let temporary = FilePath(bytes: path.bytes + Array(".new.\(getpid())".utf8))
   let file = try OwnedDescriptor.open(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
   do {
-    try writeAll(bytes, to: file, path)
+    try fill { (bytes) throws(KernelError) in try writeAll(bytes, to: file, path) }
     try check(fsync(file.raw) < 0 ? -errno : 0, "flush", path.description)
     let rc = unsafe temporary.withPlatformString { old in
       unsafe path.withPlatformString { unsafe rename(old, $0) < 0 ? -errno : 0 }

@@ -73,7 +73,7 @@ struct MemoryCommand: AsyncParsableCommand {
       _ = try await instance.enforcer.update(workloads: all)
       await instance.enforcer.flushSnapshot()
       try note("workloads in force")
-      let names = FlowNames(await instance.enforcer.currentState, reusing: nil)
+      let names = FlowNames(await instance.enforcer.names, reusing: nil)
       try note("names known to the flow log")
       _ = try await instance.enforcer.apply(
         policy: try SyntheticPolicy(rules: rules, identityCount: identities, cells: 0, seed: 1).policy(variant: 1),

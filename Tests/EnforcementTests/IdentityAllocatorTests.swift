@@ -40,6 +40,22 @@ import Testing
     #expect(allocator.identities.count == 3)
   }
 
+  @Test("a number that was used again meanwhile rests anew, however often that happens")
+  func restsAgain() throws {
+    var allocator = IdentityAllocator(quarantine: 10, end: IdentityNumber(rawValue: first + 2))
+    let sets = try (0..<4).map { try LabelSet(parsing: "n=\($0)") }
+    let numbers = try sets[0..<2].map { try allocator.retain($0, generation: 1) }
+    for number in numbers { allocator.release(number, generation: 2) }
+    // Never in force, such as a change that fails each time: the generation stays.
+    for _ in 0..<1000 {
+      #expect(try allocator.retain(sets[0], generation: 3) == numbers[0])
+      allocator.release(numbers[0], generation: 3)
+    }
+    #expect(try allocator.retain(sets[2], generation: 12) == numbers[1])
+    #expect(throws: IdentityError.self) { try allocator.retain(sets[3], generation: 12) }
+    #expect(try allocator.retain(sets[3], generation: 13) == numbers[0])
+  }
+
   @Test("two sets of labels with one hash are refused, naming both")
   func clash() throws {
     var allocator = IdentityAllocator(hash: { _ in Identity(rawValue: 7) })

@@ -120,12 +120,17 @@ import Testing
   @Test("Names that did not change are shared by the generations")
   func sharedNames() throws {
     let first = try Sample.names()
-    let second = FlowNames(
+    let names = NamesInForce(
       identities: [Sample.web: try Sample.labels(("app", "web")), Sample.api: try Sample.labels(("app", "other"))],
-      externals: [:], rules: [], workloads: [100: "/t/web"], reusing: first)
-    #expect(first.identity(Sample.web) === second.identity(Sample.web))
-    #expect(first.workload(100) === second.workload(100))
-    #expect(first.identity(Sample.api) !== second.identity(Sample.api))
+      workloads: [Sample.workload(100, "/t/web"), Sample.workload(200, "/t/moved")])
+    let former = (first.identity(Sample.web), first.identity(Sample.api), first.workload(100), first.workload(200))
+    let second = FlowNames(names, reusing: first)
+    #expect(former.0 === second.identity(Sample.web) && former.0 != nil)
+    #expect(former.2 === second.workload(100) && former.2 != nil)
+    #expect(second.identity(Sample.api)?.labels["app"] == "other" && former.1?.labels["app"] == "api")
+    #expect(second.workload(200)?.path == "/t/moved" && former.3?.path == "/t/api")
+    // The generation before still means what it meant.
+    #expect(first.identity(Sample.api)?.labels["app"] == "api")
     #expect(second.identity(.world)?.labels == .world && second.identity(Sample.corp) == nil)
   }
 

@@ -2,6 +2,7 @@
 
 import Enforcement
 import Evidence
+import Kernel
 import Policy
 
 /// A small world: web (cgroup 100) talks to api (cgroup 200); one external network.
@@ -24,10 +25,14 @@ enum Sample {
       RuleReference(
         ruleSet: "api", direction: .incoming, position: 2, name: "", action: .reject, mode: .observe, source: .none),
     ]
-    return FlowNames(
-      identities: [web: try labels(("app", "web")), api: try labels(("app", "api"), ("tier", "2"))],
-      externals: [corp: ["corp", "office"]], rules: rules,
-      workloads: [100: "/t/web", 200: "/t/api"], reusing: nil)
+    let names = NamesInForce(
+      rules: rules, identities: [web: try labels(("app", "web")), api: try labels(("app", "api"), ("tier", "2"))],
+      externals: [corp: ["corp", "office"]], workloads: [workload(100, "/t/web"), workload(200, "/t/api")])
+    return FlowNames(names, reusing: nil)
+  }
+
+  static func workload(_ id: UInt64, _ path: String) -> WorkloadInstance {
+    WorkloadInstance(cgroup: CgroupID(rawValue: id), path: path, level: 2, labels: .empty)
   }
 
   static func tracker(limit: Int = 1000) throws -> FlowTracker {

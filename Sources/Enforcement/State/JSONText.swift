@@ -3,20 +3,33 @@
 /// Writes JSON straight into bytes: a host has a hundred thousand identities, and `Codable` takes 7 µs for each.
 struct JSONText {
   private(set) var bytes: [UInt8] = []
+  /// The last byte of what was taken out.
+  private var lastTaken: UInt8?
+
+  /// Takes out what was written so far, for whoever puts the parts together.
+  mutating func take() -> [UInt8] {
+    defer {
+      lastTaken = bytes.last ?? lastTaken
+      bytes.removeAll(keepingCapacity: true)
+    }
+    return bytes
+  }
 
   /// Writes `{…}`.
-  mutating func object(_ body: (inout JSONText) -> Void) {
+  mutating func object<Failure>(_ body: (inout JSONText) throws(Failure) -> Void) throws(Failure) {
     separate()
     bytes.append(UInt8(ascii: "{"))
-    body(&self)
+    try body(&self)
     bytes.append(UInt8(ascii: "}"))
   }
 
   /// Writes `[…]`, one element per call of `element`.
-  mutating func array<Element>(_ elements: some Sequence<Element>, _ element: (inout JSONText, Element) -> Void) {
+  mutating func array<Element, Failure>(
+    _ elements: some Sequence<Element>, _ element: (inout JSONText, Element) throws(Failure) -> Void
+  ) throws(Failure) {
     separate()
     bytes.append(UInt8(ascii: "["))
-    for each in elements { element(&self, each) }
+    for each in elements { try element(&self, each) }
     bytes.append(UInt8(ascii: "]"))
   }
 
@@ -61,7 +74,7 @@ struct JSONText {
 
   /// A comma before everything that follows a value.
   private mutating func separate() {
-    switch bytes.last {
+    switch bytes.last ?? lastTaken {
     case nil, UInt8(ascii: "{"), UInt8(ascii: "["), UInt8(ascii: ":"): break
     default: bytes.append(UInt8(ascii: ","))
     }

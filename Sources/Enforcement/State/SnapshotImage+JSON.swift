@@ -4,10 +4,10 @@ internal import Kernel
 internal import Policy
 
 extension SnapshotImage {
-  /// The whole file; keys are sorted.
-  var json: [UInt8] {
+  /// Gives the whole file to `part`, piece by piece, because it may have tens of megabytes; keys are sorted.
+  func write<Failure>(_ part: ([UInt8]) throws(Failure) -> Void) throws(Failure) {
     var text = JSONText()
-    text.object { text in
+    try text.object { (text) throws(Failure) in
       text.member("attached", summary.attached)
       text.member("cellLimit", summary.cellLimit)
       text.member("cells", summary.cells)
@@ -23,7 +23,7 @@ extension SnapshotImage {
       text.member("failures", summary.failures)
       text.member("generation", summary.generation)
       text.key("identities")
-      writeIdentities(&text)
+      try writeIdentities(&text, part)
       if let error = summary.lastError { text.member("lastError", error) }
       text.member("pid", summary.pid)
       text.member("pins", summary.pins)
@@ -42,20 +42,32 @@ extension SnapshotImage {
       text.key("warnings")
       text.array(summary.warnings) { $0.string($1) }
       text.key("workloads")
-      text.array(workloads) { Self.write($1, &$0) }
+      try text.array(workloads) { (text, workload) throws(Failure) in
+        Self.write(workload, &text)
+        try Self.hand(&text, part)
+      }
     }
-    return text.bytes + [UInt8(ascii: "\n")]
+    try part(text.take() + [UInt8(ascii: "\n")])
   }
 
-  private func writeIdentities(_ text: inout JSONText) {
-    text.array(CollectionOfOne(self)) { text, image in
-      image.eachIdentity { number, identity, labels in
+  private static func hand<Failure>(
+    _ text: inout JSONText, _ part: ([UInt8]) throws(Failure) -> Void
+  ) throws(Failure) {
+    if text.bytes.count >= 1 << 16 { try part(text.take()) }
+  }
+
+  private func writeIdentities<Failure>(
+    _ text: inout JSONText, _ part: ([UInt8]) throws(Failure) -> Void
+  ) throws(Failure) {
+    try text.array(CollectionOfOne(self)) { (text, image) throws(Failure) in
+      try image.eachIdentity { (number, identity, labels) throws(Failure) in
         text.object { text in
           text.member("identity", identity.description)
           text.key("labels")
           Self.write(labels, &text)
           text.member("number", number.rawValue)
         }
+        try Self.hand(&text, part)
       }
     }
   }

@@ -7,17 +7,19 @@ internal import Policy
 struct SnapshotImage: Sendable {
   /// What is small, as it will be shown; the lists are empty.
   var summary = Snapshot()
-  var members: [CgroupID: Roster.Member] = [:]
+  var members = KeyedRows<CgroupID, Roster.Member>()
   var names = IdentityAllocator.Names()
   var rules: [RuleReference] = []
   var externals: [IdentityNumber: [String]] = [:]
 
   /// The identities with their hashes, in the order of their numbers; the reserved ones come first.
-  func eachIdentity(_ body: (IdentityNumber, Identity, LabelSet) -> Void) {
+  func eachIdentity<Failure>(
+    _ body: (IdentityNumber, Identity, LabelSet) throws(Failure) -> Void
+  ) throws(Failure) {
     for number in [IdentityNumber.unknown, .host, .world] {
-      if let labels = number.reservedLabels { body(number, labels.identity, labels) }
+      if let labels = number.reservedLabels { try body(number, labels.identity, labels) }
     }
-    names.forEach { number, entry in body(number, entry.identity, entry.labels) }
+    try names.forEach { (number, entry) throws(Failure) in try body(number, entry.identity, entry.labels) }
   }
 
   var workloads: [WorkloadInstance] { members.values.map(\.instance).sorted { $0.path < $1.path } }

@@ -49,7 +49,8 @@ final class SnapshotWriter: Sendable {
       do throws(KernelError) {
         switch wanted {
         // Replaced as a whole: a reader sees the former one or this one.
-        case .image(let image): try replaceFile(FilePath(path), with: image.json)
+        case .image(let image):
+          try replaceFile(FilePath(path)) { (write) throws(KernelError) in try image.write(write) }
         case .removed: try removeFile(path)
         }
       } catch {

@@ -1,5 +1,7 @@
 // What the numbers in records stand for, already written as JSON, shared by every record that uses them.
 
+public import Enforcement
+internal import Kernel
 public import Policy
 
 /// Who an identity number stands for.
@@ -39,8 +41,6 @@ public final class IdentityName: Sendable {
     }
     self.json = json.bytes
   }
-
-  func means(_ labels: LabelSet, _ networks: [String]) -> Bool { self.labels == labels && self.networks == networks }
 }
 
 /// The rule that a rule number stands for.
@@ -85,52 +85,36 @@ public final class WorkloadName: Sendable {
 
 /// What the numbers of one generation stand for.
 ///
-/// Names that did not change are the same objects as in the generation before, so that a flow that lives long keeps
-/// alive its own few names and not the tables they came from.
+/// A name is made when a record first needs it: of a hundred thousand identities few ever speak. Names that did not
+/// change are the same objects as in the generation before, so that a flow that lives long keeps alive its own few
+/// names and not the tables they came from.
 public struct FlowNames: Sendable {
-  private var identities: [IdentityNumber: IdentityName] = [:]
-  private var rules: [RuleName] = []
-  private var workloads: [UInt64: WorkloadName] = [:]
+  private let source: NamesInForce
+  private let rules: [RuleName]
+  private let made: MadeNames
 
   /// Names of the reserved identities only.
-  public static let reserved = FlowNames(identities: [:], externals: [:], rules: [], workloads: [:], reusing: nil)
+  public static let reserved = FlowNames(NamesInForce(), reusing: nil)
 
-  /// Names the numbers of a generation.
-  ///
-  /// `rules` are in the order of their numbers (number 1 first); `workloads` are cgroup paths by cgroup id; what is the
-  /// same in `previous` is taken from there.
-  public init(
-    identities: [IdentityNumber: LabelSet], externals: [IdentityNumber: [String]], rules: [RuleReference],
-    workloads: [UInt64: String], reusing previous: FlowNames?
-  ) {
-    var named = identities.map { ($0, $1, [String]()) }
-    for number in [IdentityNumber.unknown, .host, .world] where identities[number] == nil {
-      named.append((number, number.reservedLabels ?? .empty, []))
-    }
-    // Outside of every label: an address is known by its networks.
-    named += externals.map { ($0, LabelSet.empty, $1) }
-    self.identities.reserveCapacity(named.count)
-    for (number, labels, networks) in named {
-      if let known = previous?.identities[number], known.means(labels, networks) {
-        self.identities[number] = known
-      } else {
-        self.identities[number] = IdentityName(labels: labels, networks: networks)
+  /// The generation.
+  public var generation: UInt32 { source.generation }
+
+  /// Names the numbers of a generation; what is the same in `previous` is taken from there.
+  public init(_ source: NamesInForce, reusing previous: FlowNames?) {
+    self.source = source
+    made = previous?.made ?? MadeNames()
+    if let previous, previous.source.rules == source.rules {
+      rules = previous.rules
+    } else {
+      rules = source.rules.enumerated().map { index, reference in
+        let known = previous.flatMap { $0.rule(UInt32(index + 1)) }
+        return known?.reference == reference ? known ?? RuleName(reference) : RuleName(reference)
       }
-    }
-    self.rules = rules.enumerated().map { index, reference in
-      if let previous, index < previous.rules.count, previous.rules[index].reference == reference {
-        return previous.rules[index]
-      }
-      return RuleName(reference)
-    }
-    for (id, path) in workloads {
-      let known = previous?.workloads[id]
-      self.workloads[id] = known?.path == path ? known : WorkloadName(path: path)
     }
   }
 
   /// Who a number stands for; nil if it was not in this generation.
-  public func identity(_ number: IdentityNumber) -> IdentityName? { identities[number] }
+  public func identity(_ number: IdentityNumber) -> IdentityName? { made.identity(number, in: source) }
 
   /// The rule of a number; nil for 0.
   public func rule(_ number: UInt32) -> RuleName? {
@@ -138,7 +122,9 @@ public struct FlowNames: Sendable {
   }
 
   /// The workload of a cgroup id; nil for 0, which is the host.
-  public func workload(_ id: UInt64) -> WorkloadName? { id == 0 ? nil : workloads[id] }
+  public func workload(_ id: UInt64) -> WorkloadName? {
+    id == 0 ? nil : made.workload(CgroupID(rawValue: id), in: source)
+  }
 }
 
 /// The names of the last generations: records arrive a little after the tables that they speak of.

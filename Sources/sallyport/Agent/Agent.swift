@@ -77,13 +77,11 @@ actor Agent: Service {
   /// - Throws: when there is neither an earlier policy in force nor one that can be read: nothing would be enforced.
   func start() async throws {
     try await enforcer.start()
-    let before = await enforcer.currentState
-    if before.attached, !before.sources.isEmpty,
-      let parsed = try? PolicyParser.parse(files: before.sources.map { ($0.name, $0.bytes) })
-    {
-      tracker.remember(before.workloads)
+    let before = await enforcer.policySources
+    if !before.isEmpty, let parsed = try? PolicyParser.parse(files: before.map { ($0.name, $0.bytes) }) {
+      tracker.remember(await enforcer.workloads)
       _ = tracker.use(classifier(parsed.policy))
-      sourcesInForce = before.sources
+      sourcesInForce = before
       await publishNames()
     }
     // What was told before this look is seen by it.
@@ -94,8 +92,8 @@ actor Agent: Service {
     guardPlacements()
     await revisePlacements()
     await placeRunning()
-    let after = await enforcer.snapshot
-    guard after.attached else {
+    await enforcer.flushSnapshot()
+    guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
       try await enforcer.detach()
       throw Failure(
@@ -127,7 +125,7 @@ actor Agent: Service {
 
   /// Tells the flow log what the numbers of the generation in force stand for.
   func publishNames() async {
-    pipeline.publish(await enforcer.currentState)
+    pipeline.publish(await enforcer.names)
   }
 
   /// Says what went wrong, keeps it for `status`, and writes the report if it differs from the last one.

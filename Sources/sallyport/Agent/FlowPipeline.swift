@@ -29,10 +29,10 @@ final class FlowPipeline: Sendable {
   }
 
   /// Says what the numbers of a generation stand for.
-  func publish(_ snapshot: Snapshot) {
+  func publish(_ names: NamesInForce) {
     state.withLock { state in
-      let names = FlowNames(snapshot, reusing: state.tracker.latestNames)
-      state.tracker.publish(names, generation: snapshot.generation)
+      let named = FlowNames(names, reusing: state.tracker.latestNames)
+      state.tracker.publish(named, generation: names.generation)
     }
   }
 

@@ -18,12 +18,12 @@ struct RevocationPass: Sendable {
   /// What could not be listed or destroyed is logged: such connections live on.
   func revoke(after enforcer: Enforcer, _ tracker: WorkloadTracker) async throws -> Int {
     guard let tables = try await enforcer.tables else { return 0 }
-    let snapshot = await enforcer.currentState
+    let generation = await enforcer.generation
     let rows = await enforcer.workloadRows
     let subjects = tracker.policed(by: rows)
     let namespaces = try namespaces()
     var addresses: [IPAddress: PolicedSubject] = [:]
-    for workload in snapshot.workloads {
+    for workload in await enforcer.workloadsWithAddresses {
       guard let row = rows[workload.cgroup] else { continue }
       for address in workload.addresses {
         let subject = PolicedSubject(row, of: workload.cgroup)
@@ -31,7 +31,7 @@ struct RevocationPass: Sendable {
         addresses[address] = addresses[address] == nil ? subject : PolicedSubject(workload: nil, identity: .unknown)
       }
     }
-    let rules = RevocationRules(tables: tables, generation: snapshot.generation, addresses: addresses) {
+    let rules = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
       subjects[$0]
     }
     let result = Revoker(flows: pipeline.live, retags: retags).revoke(by: rules, in: namespaces) { losers in

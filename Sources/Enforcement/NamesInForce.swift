@@ -1,0 +1,72 @@
+// What the numbers of one generation stand for, held as the enforcer holds it: taking it costs nothing.
+
+public import Kernel
+public import Policy
+
+/// Names for the numbers in records of one generation.
+public struct NamesInForce: Sendable {
+  /// The generation.
+  public let generation: UInt32
+  /// The rules, in the order of their numbers; the first is number 1.
+  public let rules: [RuleReference]
+  private let identities: IdentityAllocator.Names
+  private let externals: [IdentityNumber: [String]]
+  private let workloads: KeyedRows<CgroupID, Roster.Member>
+
+  init(
+    generation: UInt32, rules: [RuleReference], identities: IdentityAllocator.Names,
+    externals: [IdentityNumber: [String]], workloads: KeyedRows<CgroupID, Roster.Member>
+  ) {
+    self.generation = generation
+    self.rules = rules
+    self.identities = identities
+    self.externals = externals
+    self.workloads = workloads
+  }
+
+  /// Takes names from elsewhere.
+  public init(
+    generation: UInt32 = 0, rules: [RuleReference] = [], identities: [IdentityNumber: LabelSet] = [:],
+    externals: [IdentityNumber: [String]] = [:], workloads: [WorkloadInstance] = []
+  ) {
+    var names = IdentityAllocator.Names()
+    for (number, labels) in identities {
+      names[number] = IdentityAllocator.Entry(labels: labels, identity: labels.identity, uses: 1)
+    }
+    var members = KeyedRows<CgroupID, Roster.Member>()
+    for instance in workloads { members[instance.cgroup] = Roster.Member(instance: instance, number: .unknown) }
+    self.init(generation: generation, rules: rules, identities: names, externals: externals, workloads: members)
+  }
+
+  /// The labels of a number, reserved or allotted.
+  public func labels(of number: IdentityNumber) -> LabelSet? { number.reservedLabels ?? identities[number]?.labels }
+
+  /// The identity of an allotted number; quicker than that of its labels.
+  public func identity(of number: IdentityNumber) -> Identity? { identities[number]?.identity }
+
+  /// The names of the networks that a number stands for.
+  public func networks(of number: IdentityNumber) -> [String]? { externals[number] }
+
+  /// The path of a workload's cgroup.
+  public func path(of workload: CgroupID) -> String? { workloads[workload]?.instance.path }
+}
+
+extension Enforcer {
+  /// What the numbers of the generation in force stand for.
+  public var names: NamesInForce {
+    NamesInForce(
+      generation: shadow.generation, rules: compiled?.tables.rules ?? [], identities: allocator.names,
+      externals: compiled?.tables.externals ?? [:], workloads: roster.members)
+  }
+
+  /// The workloads that have addresses of their own.
+  public var workloadsWithAddresses: [WorkloadInstance] {
+    roster.members.values.lazy.map(\.instance).filter { !$0.addresses.isEmpty }
+  }
+
+  /// The workloads in force, in no order.
+  public var workloads: [WorkloadInstance] { roster.members.values.map(\.instance) }
+
+  /// The documents of the policy in force; empty when it is not known.
+  public var policySources: [PolicySource] { policy == nil ? [] : sources }
+}
