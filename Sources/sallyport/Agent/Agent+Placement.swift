@@ -14,7 +14,7 @@ extension Agent {
     await followWorkloads()
     let placed = pending.withProcess { process in place(process, as: pending.traits) }
     guard let placed else { return }
-    await settle(placed.cgroup)
+    await settle(placed.cgroup, isNew: true)
   }
 
   /// Holds the executables of the rules in force from now on.
@@ -46,7 +46,7 @@ extension Agent {
           // Its owner lives on elsewhere, so nobody else takes it for abandoned.
           if try directory.isEmpty() { try? directory.remove(within: 0) }
         }
-        await settle(id)
+        await settle(id, isNew: false)
       } catch {
         fail("\(known.facts.path): \(error)")
       }
@@ -78,7 +78,7 @@ extension Agent {
     guard let traits = tracker.processes.traits(of: process, digest: tracker.classifier.needsDigests),
       let placed = place(process, as: traits)
     else { return }
-    await settle(placed.cgroup)
+    await settle(placed.cgroup, isNew: true)
     await treatOpenSockets(of: process, placed)
   }
 
@@ -107,9 +107,13 @@ extension Agent {
   }
 
   /// Enforces the labels of a cgroup that a process was just placed in.
-  private func settle(_ cgroup: CgroupID) async {
+  private func settle(_ cgroup: CgroupID, isNew: Bool) async {
     do {
-      try await publish(tracker.look(at: cgroup))
+      let update = tracker.look(at: cgroup)
+      attend(to: update)
+      let publication = try await enforce(update)
+      // No socket belongs to a new cgroup yet: those that its process had belong to where they were made.
+      if !isNew, publication != nil { _ = await revoke(after: update) }
     } catch {
       fail("labels of a placed process: \(error); it has its parent's")
     }
