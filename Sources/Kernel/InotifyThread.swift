@@ -68,17 +68,9 @@ public final class WatchedPaths {
 
 /// A running inotify instance; it ends with `stop()` or with this object.
 public final class InotifyThread: Sendable {
-  private let stopEvent: StopEvent
+  /// Ends the thread; both sides own it, whichever goes first.
+  private let stopEvent: WakeEvent
   private let thread: Mutex<DedicatedThread?>
-
-  /// The event that ends the thread; both sides own it, whichever goes first.
-  private final class StopEvent: Sendable {
-    let descriptor: OwnedDescriptor
-    init() throws(KernelError) {
-      let raw = eventfd(0, Int32(EFD_CLOEXEC))
-      descriptor = OwnedDescriptor(adopting: try check(raw < 0 ? -errno : raw, "create", "eventfd"))
-    }
-  }
 
   /// Starts an instance.
   ///
@@ -90,13 +82,13 @@ public final class InotifyThread: Sendable {
   ) throws(KernelError) -> InotifyThread {
     let paths = try WatchedPaths()
     try prepare(paths)
-    let stop = try StopEvent()
+    let stop = try WakeEvent()
     let reader = Reader(paths: paths, stop: stop, handle: handle, finish: finish)
     let thread = try DedicatedThread.start(name) { reader.run() }
     return InotifyThread(stop, thread)
   }
 
-  private init(_ stopEvent: StopEvent, _ thread: consuming DedicatedThread) {
+  private init(_ stopEvent: WakeEvent, _ thread: consuming DedicatedThread) {
     self.stopEvent = stopEvent
     self.thread = Mutex(thread)
   }
@@ -106,20 +98,19 @@ public final class InotifyThread: Sendable {
   /// Ends the thread and waits for it; the second call does nothing.
   public func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
-    var one: UInt64 = 1
-    _ = unsafe write(stopEvent.descriptor.raw, &one, 8)
+    stopEvent.signal()
     running.join()
   }
 
   /// The loop of the thread; belongs to it alone.
   private final class Reader {
     private let paths: WatchedPaths
-    private let stop: StopEvent
+    private let stop: WakeEvent
     private let handle: @Sendable (WatchedPaths, [FileEvent]) -> Void
     private let finish: @Sendable () -> Void
 
     init(
-      paths: WatchedPaths, stop: StopEvent, handle: @escaping @Sendable (WatchedPaths, [FileEvent]) -> Void,
+      paths: WatchedPaths, stop: WakeEvent, handle: @escaping @Sendable (WatchedPaths, [FileEvent]) -> Void,
       finish: @escaping @Sendable () -> Void
     ) {
       self.paths = paths
@@ -140,7 +131,7 @@ public final class InotifyThread: Sendable {
     private func waitForEvents() -> Bool {
       var requests = (
         pollfd(fd: paths.inotify.raw, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: stop.descriptor.raw, events: Int16(POLLIN), revents: 0)
+        pollfd(fd: stop.descriptor, events: Int16(POLLIN), revents: 0)
       )
       _ = unsafe withUnsafeMutableBytes(of: &requests) { bytes in
         unsafe poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, -1)

@@ -7,8 +7,9 @@ internal import Synchronization
 /// Follows the workloads below one cgroup, with no policy and no enforcement.
 ///
 /// ```swift
-/// let tagger = try Tagger.start(root: CgroupHierarchy.find().root(), logger: logger)
-/// for try await changes in tagger.changes { … }
+/// let sources = try SourceSettings().sources()
+/// let tagger = try Tagger(root: CgroupHierarchy.find().root(), sources: sources, logger: logger)
+/// try await tagger.run { changes, isFirst in … }
 /// ```
 /// Needs root; the kernel's events need CAP_BPF and CAP_PERFMON as well, and without them cgroupfs is watched instead.
 public actor Tagger {
@@ -25,7 +26,7 @@ public actor Tagger {
   /// - Parameters:
   ///   - root: the cgroup whose subtree is followed.
   ///   - classifier: the rules; none leaves what sources and tags say.
-  ///   - sources: who is asked; the standard ones of this host by default.
+  ///   - sources: who is asked; `SourceSettings` makes the standard ones of a host.
   /// - Throws: when cgroups cannot be watched in any way.
   public init(
     root: CgroupDirectory, classifier: Classifier = Classifier(rules: []),

@@ -13,7 +13,8 @@ extension Placer {
   /// Places the processes directly in a cgroup for which `tag` has one.
   ///
   /// What a process starts while it is looked at stays where it is until it is seen too: so this looks again until
-  /// nothing is left to place, a bounded number of times. One that goes meanwhile is no fault.
+  /// nothing is left to place, a bounded number of times. One that goes meanwhile is no fault; the caller's own process
+  /// stays where it is.
   public func placeAll(
     in cgroup: CgroupDirectory, _ reader: ProcessReader, digests: Bool = false,
     tag: (ProcessTraits) -> WorkloadTag?
@@ -22,7 +23,7 @@ extension Placer {
     var refused: Set<ProcessID> = []
     for _ in 0..<16 {
       let before = pass.placed.count
-      for id in Set((try? cgroup.processes()) ?? []) where !refused.contains(id) {
+      for id in Set((try? cgroup.processes()) ?? []) where id != .current && !refused.contains(id) {
         // What is read and what is moved is one process, held by its pidfd.
         guard let process = try? ProcessHandle.open(id), let traits = reader.traits(of: process, digest: digests),
           let tag = tag(traits)

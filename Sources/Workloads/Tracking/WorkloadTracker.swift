@@ -112,6 +112,14 @@ public struct WorkloadTracker: Sendable {
     return subjects
   }
 
+  /// The cgroups of workloads, also of some that are gone, and all below them: whose identity may be another one now.
+  public func below(_ workloads: [WorkloadInstance]) -> Set<CgroupID> {
+    var found = Set(workloads.map(\.cgroup))
+    let prefixes = workloads.map { $0.path + "/" }
+    for (id, known) in cgroups where prefixes.contains(where: known.facts.path.hasPrefix) { found.insert(id) }
+    return found
+  }
+
   /// Takes over since when workloads have their labels.
   public mutating func remember(_ workloads: [WorkloadInstance]) {
     for workload in workloads { earlier[workload.cgroup] = workload }

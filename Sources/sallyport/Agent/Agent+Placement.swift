@@ -12,9 +12,11 @@ extension Agent {
     defer { pending.allow() }
     // What it is in may be newer than what is known: its event is in the box.
     await followWorkloads()
-    let placed = pending.withProcess { process in place(process, as: pending.traits) }
-    guard let placed else { return }
-    await settle(placed.cgroup, isNew: true)
+    let placed = pending.withProcess { process in place(process, as: pending.traits).map { ($0, process.id) } }
+    guard let (cgroup, process) = placed else { return }
+    await settle(cgroup, isNew: true)
+    // Not before it is the new program: what closes on exec is not its own, and may be its parent's too.
+    beginning[process] = cgroup
   }
 
   /// Holds the executables of the rules in force from now on.
@@ -57,19 +59,32 @@ extension Agent {
   func place(started: [ProcessStart]) async {
     guard tracker.classifier.placesProcesses else { return }
     for start in started {
+      let placed = beginning.removeValue(forKey: start.process)
       guard let process = try? ProcessHandle.open(start.process) else { continue }
-      await place(running: process)
+      if let placed { await treatOpenSockets(of: process, in: placed) } else { await place(running: process) }
     }
+  }
+
+  /// Forgets programs that never began: their execs failed, or their ends came first.
+  func forgetBeginnings(in gone: [CgroupID]) {
+    guard !beginning.isEmpty, !gone.isEmpty else { return }
+    let gone = Set(gone)
+    beginning = beginning.filter { !gone.contains($0.value) }
   }
 
   /// Looks at every process below the watched cgroup and places those that rules want elsewhere.
   func placeRunning() async {
-    guard tracker.classifier.placesProcesses else { return }
-    for id in tracker.cgroups.keys.sorted() {
+    let classifier = tracker.classifier
+    guard classifier.placesProcesses else { return }
+    for (id, known) in tracker.cgroups {
       guard let directory = try? tracker.root.hierarchy.directory(id: id) else { continue }
-      for id in (try? directory.processes()) ?? [] {
-        guard id != .current, let process = try? ProcessHandle.open(id) else { continue }
-        await place(running: process)
+      let pass = placer.placeAll(in: directory, tracker.processes, digests: classifier.needsDigests) { traits in
+        classifier.placement(of: traits, in: known.facts)?.tag
+      }
+      for fault in pass.faults { fail("\(known.facts.path): \(fault)") }
+      for placed in pass.placed {
+        await settle(placed.cgroup.id, isNew: true)
+        await treatOpenSockets(in: placed.cgroup)
       }
     }
   }
@@ -78,18 +93,18 @@ extension Agent {
     guard let traits = tracker.processes.traits(of: process, digest: tracker.classifier.needsDigests),
       let placed = place(process, as: traits)
     else { return }
-    await settle(placed.cgroup, isNew: true)
-    await treatOpenSockets(of: process, placed)
+    await settle(placed, isNew: true)
+    await treatOpenSockets(of: process, in: placed)
   }
 
   /// Moves a process if a rule wants it; nil when it stays where it is.
-  private func place(_ process: borrowing ProcessHandle, as traits: ProcessTraits) -> Placed? {
+  private func place(_ process: borrowing ProcessHandle, as traits: ProcessTraits) -> CgroupID? {
     guard let facts = facts(of: process), let rule = tracker.classifier.placement(of: traits, in: facts) else {
       return nil
     }
     do {
       let placed = try placer.place(process, tag: rule.tag)
-      return placed.wasMoved ? Placed(cgroup: placed.cgroup.id, rule: rule, process: process.id) : nil
+      return placed.wasMoved ? placed.cgroup.id : nil
     } catch {
       // One that ended meanwhile is none to place; /proc says so with ENOENT as well as ESRCH.
       guard error.errno != .noSuchProcess, !process.hasExited else { return nil }
@@ -119,19 +134,28 @@ extension Agent {
     }
   }
 
-  /// Does with the sockets that a process had before it was moved what its rule says.
-  private func treatOpenSockets(of process: borrowing ProcessHandle, _ placed: Placed) async {
+  /// Likewise for every process in a cgroup that one was just placed in.
+  private func treatOpenSockets(in cgroup: CgroupDirectory) async {
+    for id in (try? cgroup.processes()) ?? [] {
+      guard let process = try? ProcessHandle.open(id) else { continue }
+      await treatOpenSockets(of: process, in: cgroup.id)
+    }
+  }
+
+  /// Does with the sockets that a process had before it was moved what the rule that placed it says.
+  private func treatOpenSockets(of process: borrowing ProcessHandle, in cgroup: CgroupID) async {
     let rows = await enforcer.workloadRows
-    guard let row = rows[placed.cgroup] else { return }
+    let name = tracker.cgroups[cgroup]?.facts.tag?.name
+    guard let row = rows[cgroup], let rule = tracker.classifier.rules.first(where: { $0.name == name }) else { return }
     let owners = tracker.policed(by: rows)
     let stale = StaleSockets(retags: retags) { owners[$0] }
-    let subject = PolicedSubject(row, of: placed.cgroup)
+    let subject = PolicedSubject(row, of: cgroup)
     do {
       let sockets = try stale.list(of: process, being: subject)
       guard !sockets.isEmpty else { return }
-      switch placed.rule.openSockets {
+      switch rule.openSockets {
       case .keep:
-        logger.notice("process \(placed.process) keeps \(sockets.count) sockets from before it was placed")
+        logger.notice("process \(process.id) keeps \(sockets.count) sockets from before it was placed")
         report.staleSockets += sockets.count
       case .cut:
         let result = stale.cut(sockets)
@@ -143,7 +167,7 @@ extension Agent {
         _ = await revoke()
       }
     } catch {
-      fail("sockets of process \(placed.process): \(error)")
+      fail("sockets of process \(process.id): \(error)")
     }
   }
 
@@ -158,13 +182,6 @@ extension WorkloadRule {
   fileprivate var tag: WorkloadTag {
     WorkloadTag(labels: labels, name: name, mode: mode, rejectsUnlabelledChildren: rejectsUnlabelledChildren)
   }
-}
-
-/// A process that was just moved.
-private struct Placed {
-  var cgroup: CgroupID
-  var rule: WorkloadRule
-  var process: ProcessID
 }
 
 extension ExecutionGuard {

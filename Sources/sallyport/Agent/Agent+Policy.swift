@@ -69,13 +69,13 @@ extension Agent {
     // A cgroup that was made just now has no sockets; one that went may have left some, if somebody holds them.
     let ids = Set(update.changes.map(\.cgroup))
     guard ids.contains(where: { tracker.isPopulated($0) }) || pipeline.live.mentions(ids) else { return 0 }
-    return await revoke()
+    return await revoke(changed: update.changes.map(\.workload))
   }
 
-  /// Cuts live connections that are no longer allowed.
-  func revoke() async -> Int {
+  /// Cuts live connections that are no longer allowed; `changed` limits it to those of some workloads and their peers.
+  func revoke(changed: [WorkloadInstance]? = nil) async -> Int {
     do {
-      let count = try await revocation.revoke(after: enforcer, tracker)
+      let count = try await revocation.revoke(after: enforcer, tracker, changed: changed)
       report.revoked += count
       return count
     } catch {

@@ -59,6 +59,7 @@ extension Agent {
     for id in update.abandoned where tags.removeIfAbandoned(id) {
       logger.debug("removed cgroup \(id): its command ended")
     }
+    forgetBeginnings(in: update.gone)
     guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
     let desk = desk
     Task {
@@ -77,12 +78,15 @@ extension Agent {
 }
 
 extension WorkloadChange {
-  /// The cgroup.
-  var cgroup: CgroupID {
+  /// The workload as it is, or was.
+  var workload: WorkloadInstance {
     switch self {
-    case .added(let workload), .changed(let workload, _), .removed(let workload): workload.cgroup
+    case .added(let workload), .changed(let workload, _), .removed(let workload): workload
     }
   }
+
+  /// The cgroup.
+  var cgroup: CgroupID { workload.cgroup }
 
   /// What the workload is from now on; nil when it is none.
   var current: WorkloadInstance? {

@@ -42,6 +42,8 @@ actor Agent: Service {
   var tracker: WorkloadTracker
   /// Whether what is in force may differ from what the tracker knows.
   var mustPublishAll = true
+  /// Processes that were placed while their exec was held, until they are the new program.
+  var beginning: [ProcessID: CgroupID] = [:]
   /// The documents in force that came from `configuration.policy`: what need not be applied again.
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.

@@ -15,8 +15,11 @@ struct RevocationPass: Sendable {
 
   /// Re-evaluates live connections and destroys the losers; returns how many were destroyed.
   ///
-  /// What could not be listed or destroyed is logged: such connections live on.
-  func revoke(after enforcer: Enforcer, _ tracker: WorkloadTracker) async throws -> Int {
+  /// `changed` are the workloads whose labels alone changed; nil = everything may be judged otherwise. What could not be
+  /// listed or destroyed is logged: such connections live on.
+  func revoke(
+    after enforcer: Enforcer, _ tracker: WorkloadTracker, changed: [WorkloadInstance]? = nil
+  ) async throws -> Int {
     guard let tables = try await enforcer.tables else { return 0 }
     let generation = await enforcer.generation
     let rows = await enforcer.workloadRows
@@ -34,10 +37,17 @@ struct RevocationPass: Sendable {
     let rules = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
       subjects[$0]
     }
-    let result = Revoker(flows: pipeline.live, retags: retags).revoke(by: rules, in: namespaces) { losers in
+    let revoker = Revoker(flows: pipeline.live, retags: retags)
+    let report: ([RevokedFlow]) -> Void = { [pipeline] losers in
       let now = Clock.monotonicNanoseconds()
       pipeline.consume(losers.map { $0.event(at: now) })
     }
+    let result =
+      if let changed {
+        revoker.revoke(by: rules, in: namespaces, affecting: tracker.below(changed), report: report)
+      } else {
+        revoker.revoke(by: rules, in: namespaces, report: report)
+      }
     for failure in result.failures { logger.error("revocation: \(failure)") }
     if !result.revoked.isEmpty {
       logger.notice(
