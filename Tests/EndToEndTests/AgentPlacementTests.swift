@@ -153,6 +153,41 @@ struct AgentPlacementTests {
     }
   }
 
+  @Test(
+    "[1] Sockets that a program was born with are treated once it has begun, though its exec was held",
+    arguments: ["keep", "cut"])
+  func inheritedSockets(treatment: String) throws {
+    try withAgent { bench in
+      let program = try bench.program("client")
+      return AgentBench.defaults + Self.parent + AgentBench.free("any")
+        + Self.client(program, "app: client", "openSockets: \(treatment)")
+    } body: { bench in
+      let program = "\(bench.directory)/busybox-client"
+      let parent = try bench.sandbox.makeCgroup("enforced/parent")
+      try bench.workloads("the parent is a workload") { $0.count == 1 }
+      let server = try bench.network.run { try TestSocket.listening("127.0.0.1", 9000) }
+      let stream = try bench.network.run {
+        let stream = try TestSocket.tcp()
+        try stream.connect("127.0.0.1", 9000)
+        return stream
+      }
+      let connection = try server.accept()
+      let child = try bench.sandbox.start(
+        [program, "sleep", "600"], cgroup: parent, namespace: bench.network, input: stream.raw)
+      if treatment == "keep" {
+        try eventually("the socket is counted") { try bench.status().staleSockets == 1 }
+        try stream.send("still")
+        #expect(try connection.receive() == "still")
+      } else {
+        try eventually("the connection is cut") { (try? stream.send("x")) == nil }
+        #expect(try bench.status().staleSockets == 0)
+      }
+      #expect(try bench.status().failures == 0, "\(bench.log)")
+      try child.handle.send(signal: SIGKILL)
+      _ = try child.wait()
+    }
+  }
+
   @Test("Rules match the user, the group and the digest of what runs, and of nothing else")
   func traits() throws {
     try withAgent { bench in
