@@ -2,11 +2,11 @@
 internal import Glibc
 public import SystemPackage
 
-extension TestSocket {
+extension ProbeSocket {
   /// A packet socket that sends frames; it belongs to the calling thread's network namespace.
-  public static func frames() throws(Errno) -> TestSocket {
+  public static func frames() throws(Errno) -> ProbeSocket {
     let flags = Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    return TestSocket(adopting: try check(socket(17, Int32(SOCK_RAW.rawValue) | flags, 0)))
+    return ProbeSocket(adopting: try check(socket(17, Int32(SOCK_RAW.rawValue) | flags, 0)))
   }
 
   /// Sends a frame through an interface of the calling thread's network namespace.
@@ -27,14 +27,14 @@ extension TestSocket {
   }
 
   /// A raw socket that sends IP headers as given; it receives nothing.
-  public static func packets(_ family: Family = .ipv4) throws(Errno) -> TestSocket {
+  public static func packets(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     let socket = try rawIP(family, protocol: 255)
     if family == .ipv6 { try socket.setOption(41, 36, 1) }
     return socket
   }
 
   /// A raw socket for ICMP or ICMPv6; the kernel fills in ICMPv6's checksum.
-  public static func icmp(_ family: Family = .ipv4) throws(Errno) -> TestSocket {
+  public static func icmp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     try rawIP(family, protocol: family == .ipv4 ? 1 : 58)
   }
 }
