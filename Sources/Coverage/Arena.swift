@@ -13,7 +13,7 @@ final class Arena: Sendable {
   let cgroup: CgroupDirectory
   let places: Places
   let speakers: Speakers
-  let datapath: CgroupDatapath
+  let datapath: any KernelDatapath
   let enforcer: Enforcer
   private let state: StateDirectory
   private let own = Mutex(Own())
@@ -35,8 +35,10 @@ final class Arena: Sendable {
   /// - Parameters:
   ///   - parent: the cgroup below which it makes its own; nothing is attached to `parent`.
   ///   - state: a state directory of its own; its parent must be there.
-  static func open(below parent: CgroupDirectory, state: StateDirectory, bpffs: String) throws -> Arena {
-    try CgroupDatapath.remove(bpffs: bpffs, state: state)
+  static func open(
+    _ kind: DatapathKind, below parent: CgroupDirectory, state: StateDirectory, bpffs: String
+  ) throws -> Arena {
+    try KernelState.remove(bpffs: bpffs, state: state)
     guard let name = FilePath.Component("sallyport-coverage\(state.instance)") else {
       throw KernelError("name", state.instance, .invalidArgument)
     }
@@ -45,14 +47,14 @@ final class Arena: Sendable {
     do {
       let speakers = try Speakers(below: cgroup)
       do {
-        return try Arena(cgroup, speakers, state, bpffs)
+        return try Arena(cgroup, speakers, kind, state, bpffs)
       } catch {
         speakers.stop()
         throw error
       }
     } catch {
       // The first error is the one to tell.
-      _ = try? CgroupDatapath.remove(bpffs: bpffs, state: state)
+      _ = try? KernelState.remove(bpffs: bpffs, state: state)
       removeState(state)
       try? removeCgroup(cgroup)
       throw error
@@ -60,17 +62,19 @@ final class Arena: Sendable {
   }
 
   private init(
-    _ cgroup: CgroupDirectory, _ speakers: Speakers, _ state: StateDirectory, _ bpffs: String
+    _ cgroup: CgroupDirectory, _ speakers: Speakers, _ kind: DatapathKind, _ state: StateDirectory, _ bpffs: String
   ) throws {
     guard let location = cgroup.hierarchy.location(of: cgroup.path) else { throw Errno.noSuchFileOrDirectory }
-    let options = CgroupDatapath.Options(cgroup: location.string, bpffs: bpffs, maxEntries: 1024)
-    let datapath = try CgroupDatapath.open(options, state: state)
+    let options = DatapathOptions(cgroup: location.string, bpffs: bpffs, maxEntries: 1024)
+    let places = try Places()
+    let datapath = try kind.open(options, state: state)
+    try datapath.police([places.home, places.left, places.right])
     self.cgroup = cgroup
     self.state = state
     self.speakers = speakers
     self.datapath = datapath
     enforcer = Enforcer(datapath: datapath, state: nil, cgroup: location.string, logger: Self.quiet())
-    places = try Places()
+    self.places = places
   }
 
   private static func quiet() -> Logger { Logger(label: "coverage") { _ in SwiftLogNoOpLogHandler() } }

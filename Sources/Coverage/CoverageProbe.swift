@@ -27,21 +27,22 @@ public enum CoverageProbe {
   ///
   /// Everything it makes is gone afterwards, also when it fails. Takes some hundred milliseconds, on a thread of its own.
   /// - Throws: when no probe could be made at all; what fails in one probe is in its line.
-  public static func run(_ classes: [TrafficClass] = TrafficClass.allCases, at site: Site) async throws
-    -> CoverageStatement
-  {
+  public static func run(
+    _ classes: [TrafficClass] = TrafficClass.allCases, on kind: DatapathKind, at site: Site
+  ) async throws -> CoverageStatement {
     let began = Clock.monotonicNanoseconds()
-    let arena = try await onThread { try Arena.open(below: site.parent, state: site.state, bpffs: site.bpffs) }
+    let arena = try await onThread { try Arena.open(kind, below: site.parent, state: site.state, bpffs: site.bpffs) }
     let result: Result<[CoverageStatement.Line], any Error>
     do {
       result = .success(try await lines(classes, in: arena))
     } catch {
       result = .failure(error)
     }
-    let programs = [String: String]()
+    // Of the programs that were probed, so before they go.
+    let programs = (try? arena.datapath.programTags()) ?? [:]
     try await onThread { arena.close() }
     return CoverageStatement(
-      kernel: kernelRelease(), datapath: "cgroup", programs: programs,
+      kernel: kernelRelease(), datapath: kind.rawValue, programs: programs,
       milliseconds: Int((Clock.monotonicNanoseconds() - began) / 1_000_000), lines: try result.get())
   }
 
@@ -49,13 +50,21 @@ public enum CoverageProbe {
     try await arena.enforcer.start()
     try await arena.apply(guests: true)
     try await arena.label()
-    return try await onThread { classes.map { line($0, in: arena) } }
+    var lines: [CoverageStatement.Line] = []
+    for traffic in classes { lines.append(await line(traffic, in: arena)) }
+    return lines
   }
 
   /// What one class's probe finds; its failure is part of the statement.
-  private static func line(_ traffic: TrafficClass, in arena: Arena) -> CoverageStatement.Line {
+  private static func line(_ traffic: TrafficClass, in arena: Arena) async -> CoverageStatement.Line {
     do {
-      let finding = try traffic.probe(in: arena)
+      let finding =
+        switch traffic {
+        case .retaggedSocket: try await arena.retagging()
+        case .tcpRevocation: try await arena.tightening(.stream)
+        case .udpRevocation: try await arena.tightening(.datagram)
+        default: try await onThread { try traffic.probe(in: arena) }
+        }
       return CoverageStatement.Line(
         traffic: traffic, result: finding.result, seen: finding.seen, why: finding.reason)
     } catch let absent as Absent {
@@ -71,7 +80,7 @@ public enum CoverageProbe {
   }
 
   /// Runs what blocks on a thread of its own: Swift's pool has few.
-  private static func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+  static func onThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
     let result = await withCheckedContinuation { (done: CheckedContinuation<Result<T, any Error>, Never>) in
       do throws(KernelError) {
         _ = try DedicatedThread.start("coverage") { done.resume(returning: Result { try body() }) }

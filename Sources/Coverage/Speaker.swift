@@ -24,6 +24,9 @@ final class Speaker: Sendable {
   /// Moves it to another cgroup: its sockets stay whose they were.
   func move(to other: CgroupDirectory) throws { try process.move(to: other) }
 
+  /// The process, held.
+  func handle() throws -> ProcessHandle { try ProcessHandle.open(process.id) }
+
   /// Ends it.
   func stop() { process.stop() }
 
@@ -32,14 +35,32 @@ final class Speaker: Sendable {
   /// - Throws: `Absent` if the kernel has no such sockets.
   func socket(_ family: Family, _ type: SocketType, _ number: Int32 = 0, in namespace: NetworkNamespace) throws -> Voice
   {
+    try socket(number: family.rawValue, type, number, family, in: namespace)
+  }
+
+  private func socket(
+    number domain: Int32, _ type: SocketType, _ number: Int32, _ family: Family, in namespace: NetworkNamespace
+  ) throws -> Voice {
     try enter(namespace)
     do throws(Errno) {
-      let made = try process.socket(family: family.rawValue, type: type.rawValue, protocol: number)
+      let made = try process.socket(family: domain, type: type.rawValue, protocol: number)
       return Voice(process, made.handle, ProbeSocket(adopting: made.raw, family: family))
     } catch {
       guard Self.meansAbsent(error) else { throw error }
       throw Absent(reason: "socket(): \(KernelError.describe(error))")
     }
+  }
+
+  /// A packet socket: what is written to it are frames.
+  ///
+  /// - Throws: `Absent` if the kernel has none.
+  func packetSocket(in namespace: NetworkNamespace) throws -> Voice {
+    try socket(number: AF_PACKET, .raw, 0, .ipv4, in: namespace)
+  }
+
+  /// A datagram socket of the Unix family.
+  func unixSocket(in namespace: NetworkNamespace) throws -> Voice {
+    try socket(number: AF_UNIX, .datagram, 0, .ipv4, in: namespace)
   }
 
   /// A listening TCP socket (or one of a protocol that is used in the same way).

@@ -4,6 +4,9 @@ internal import Glibc
 internal import SystemPackage
 
 extension NetworkNamespace {
+  /// The number of an interface that `connect` makes, in both namespaces: far from what tunnel modules make in each.
+  public static let pairIndex: Int32 = 1000
+
   /// Brings the loopback interface up.
   public func bringLoopbackUp() throws(KernelError) { try setUp(1, "lo") }
 
@@ -15,8 +18,7 @@ extension NetworkNamespace {
     _ addresses: [(bytes: [UInt8], prefix: UInt8)], to other: NetworkNamespace,
     _ otherAddresses: [(bytes: [UInt8], prefix: UInt8)], name: String = "sp0"
   ) throws(KernelError) {
-    // Numbers of our own choosing, far from what tunnel modules make in every namespace.
-    let index: Int32 = 1000
+    let index = Self.pairIndex
     let label = Array(name.utf8) + [0]
     let peer =
       Link.header(index) + NetlinkAttribute.make(Link.name, label)

@@ -11,6 +11,7 @@ struct CoverageTests {
   func classes() async throws {
     let statement = try await withSandbox { sandbox in
       try await CoverageProbe.run(
+        on: .cgroup,
         at: CoverageProbe.Site(parent: sandbox.cgroup, state: StateDirectory("/tmp/sallyport-test-coverage")))
     }
     for line in statement.lines { print(line.traffic.rawValue, line.result.rawValue, line.seen, line.why) }

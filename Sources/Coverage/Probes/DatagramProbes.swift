@@ -12,7 +12,9 @@ extension Arena {
   /// UDP-Lite, where the kernel still has it (it went in 7.1).
   func lightDatagrams() throws -> Finding {
     try requireProtocol("UDP-Lite")
-    return try datagrams(.homeIPv4, number: 136)
+    let route = Route.acrossIPv4
+    let receiver = try speakers.server.receiver(route.address, number(), 136, in: places.right)
+    return try callersWithoutPorts { try datagram($0, route, to: receiver, number: 136) }
   }
 
   /// connect() and then send(): what names no destination passes no sendmsg hook.

@@ -14,6 +14,14 @@ extension Arena {
       .atReceiver(attempt(speakers.intruder))
   }
 
+  /// The same of a protocol without ports that the programs know: the intruder tries once more when the friend's
+  /// conversation lives, which has the same addresses.
+  func callersWithoutPorts(_ attempt: (Speaker) throws -> Outcome) throws -> Finding {
+    try Finding().atSender(attempt(speakers.confined)).atReceiver(attempt(speakers.intruder))
+      .allowing(attempt(speakers.friend))
+      .denying("the same beside an allowed one of its address", silent: true, attempt(speakers.intruder))
+  }
+
   /// An IPv6 socket that speaks IPv4.
   func mappedConnections() throws -> Finding {
     let listener = try speakers.server.listener(Route.homeIPv4.address, number(), in: places.home)

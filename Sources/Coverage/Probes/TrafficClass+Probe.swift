@@ -22,7 +22,22 @@ extension TrafficClass {
     case .udpFragments: try arena.datagrams(.acrossIPv4, size: 4000)
     case .udpLite: try arena.lightDatagrams()
     case .multicast: try arena.multicast()
-    default: Finding()
+    case .pingSocket: try arena.pings()
+    case .rawICMP: try arena.rawPackets(.acrossIPv4, number: 1)
+    case .rawIP: try arena.rawPackets(.acrossIPv4, number: 253)
+    case .rawIPv6: try arena.rawPackets(.acrossIPv6, number: 253)
+    case .rawTCP: try arena.rawSegments()
+    case .packetSocket: try arena.frames()
+    case .echoAnswer: try arena.answeredPings()
+    case .closedPort: try arena.closedPorts()
+    case .newCgroup: try arena.newCgroups()
+    case .passedSocket: try arena.passedSockets()
+    case .passedConnection: try arena.passedConnections()
+    case .movedProcess: try arena.movedProcesses()
+    case .newNamespace: try arena.newNamespaces()
+    case .unixSocket: try arena.unixSockets()
+    // These wait for the enforcer: see `CoverageProbe`.
+    case .retaggedSocket, .tcpRevocation, .udpRevocation: Finding()
     }
   }
 }

@@ -66,6 +66,14 @@ public final class ProbeSocket: Sendable {
     _ = try unsafe withAddress(address, port) { unsafe Glibc.bind(raw, $0, $1) }
   }
 
+  /// Binds to a name that is given as it is.
+  public func bind(name: [UInt8]) throws(Errno) {
+    let rc = unsafe name.withUnsafeBytes { bytes in
+      unsafe Glibc.bind(raw, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
+    }
+    try Self.check(rc)
+  }
+
   /// Sets an option that is an int.
   public func setOption(_ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
     var value = value
