@@ -38,13 +38,14 @@ final class Arena: Sendable {
   static func open(
     _ kind: DatapathKind, below parent: CgroupDirectory, state: StateDirectory, bpffs: String
   ) throws -> Arena {
-    try KernelState.remove(bpffs: bpffs, state: state)
+    try removeRemains(of: state, bpffs: bpffs)
     guard let name = FilePath.Component("sallyport-coverage\(state.instance)") else {
       throw KernelError("name", state.instance, .invalidArgument)
     }
-    if let left = try? parent.child(name) { try removeCgroup(left) }
+    try makeDirectory(state.path)
     let cgroup = try parent.create(name)
     do {
+      try replaceFile(note(of: state), with: Array(cgroup.path.string.utf8))
       let speakers = try Speakers(below: cgroup)
       do {
         return try Arena(cgroup, speakers, kind, state, bpffs)
@@ -54,9 +55,7 @@ final class Arena: Sendable {
       }
     } catch {
       // The first error is the one to tell.
-      _ = try? KernelState.remove(bpffs: bpffs, state: state)
-      removeState(state)
-      try? removeCgroup(cgroup)
+      try? removeRemains(of: state, bpffs: bpffs)
       throw error
     }
   }
@@ -84,20 +83,28 @@ final class Arena: Sendable {
     own.withLock { $0.markers = [:] }
     speakers.stop()
     try? datapath.detach()
-    Self.removeState(state)
-    try? Self.removeCgroup(cgroup)
+    try? Self.removeRemains(of: state, bpffs: nil)
   }
 
-  private static func removeCgroup(_ cgroup: CgroupDirectory) throws(KernelError) {
-    // Before kernel 5.14 there is no kill; speakers end with their parent anyway.
-    try? cgroup.kill()
-    try cgroup.remove()
+  /// Removes what is left of a run: pins (unless `bpffs` is nil: they went with the datapath), cgroup, state directory.
+  ///
+  /// - Throws: also when a probe runs right now.
+  static func removeRemains(of state: StateDirectory, bpffs: String?) throws {
+    guard isThere(state.path) else { return }
+    if let bpffs { try KernelState.remove(bpffs: bpffs, state: state) }
+    if let path = try? readKernelFile(note(of: state)),
+      let cgroup = try? CgroupHierarchy.find().directory(at: FilePath(path))
+    {
+      // Before kernel 5.14 there is no kill; the processes end with their parent anyway.
+      try? cgroup.kill()
+      try cgroup.remove()
+    }
+    for name in try directoryNames(state.path) { try removeFile("\(state.path)/\(name)") }
+    try removeDirectory(state.path)
   }
 
-  private static func removeState(_ state: StateDirectory) {
-    try? removeFile(state.lock)
-    try? removeDirectory(state.path)
-  }
+  /// Where it is written which cgroup is the probe's.
+  private static func note(of state: StateDirectory) -> FilePath { FilePath("\(state.path)/cgroup") }
 
   // MARK: Who, where
 

@@ -46,6 +46,18 @@ public enum CoverageProbe {
       milliseconds: Int((Clock.monotonicNanoseconds() - began) / 1_000_000), lines: try result.get())
   }
 
+  /// The state directory of the probes of an agent with this state directory.
+  public static func stateDirectory(in state: StateDirectory) -> StateDirectory {
+    StateDirectory("\(state.path)/coverage")
+  }
+
+  /// Removes what probes left behind because their process was killed.
+  ///
+  /// - Throws: when they run right now, or something cannot be removed.
+  public static func removeRemains(of state: StateDirectory, bpffs: String = "/sys/fs/bpf") throws {
+    try Arena.removeRemains(of: state, bpffs: bpffs)
+  }
+
   private static func lines(_ classes: [TrafficClass], in arena: Arena) async throws -> [CoverageStatement.Line] {
     try await arena.enforcer.start()
     try await arena.apply(guests: true)

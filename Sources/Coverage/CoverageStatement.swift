@@ -1,4 +1,5 @@
 // What the probes found out: the statement, one line for each class of traffic.
+public import Enforcement
 
 /// How far a class of traffic is covered.
 public enum CoverageResult: String, Codable, Sendable, CaseIterable {
@@ -60,6 +61,15 @@ public struct CoverageStatement: Codable, Sendable, Equatable {
 
   /// What was found out about a class; nil if it was not probed.
   public subscript(traffic: TrafficClass) -> Line? { lines.first { $0.traffic == traffic } }
+
+  /// Whether the kernel that runs is the one that was probed.
+  public var isOfThisKernel: Bool { kernel == CoverageProbe.kernelRelease() }
+
+  /// Whether it still says what there is to say: same kernel, same kind of datapath, same programs, same classes.
+  public func holds(for kind: DatapathKind, _ programs: [String: String]) -> Bool {
+    isOfThisKernel && datapath == kind.rawValue && self.programs == programs && !programs.isEmpty
+      && lines.map(\.traffic) == TrafficClass.allCases
+  }
 
   /// How many lines have a result.
   public func count(_ result: CoverageResult) -> Int { lines.count { $0.result == result } }
