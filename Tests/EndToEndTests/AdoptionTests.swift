@@ -20,7 +20,7 @@ import Testing
     var options: DatapathOptions
     let workloads: [WorkloadInstance]
 
-    var pins: PinnedState { PinnedState(bpffs: options.bpffs, state: state) }
+    var pins: PinnedState { PinnedState(bpffs: options.bpffs, state: state, kind: .cgroup) }
 
     func open() throws -> CgroupDatapath { try CgroupDatapath.open(options, state: state) }
 

@@ -76,7 +76,7 @@ public final class Policed: Sendable {
 
   /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
   public static func with<T>(
-    _ kind: DatapathKind = .cgroup, maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
+    _ kind: DatapathKind = .underTest, maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
   ) async throws -> T {
     try await withSandbox { sandbox in
       let directory = try temporaryDirectory()
