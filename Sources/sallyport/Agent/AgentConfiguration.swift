@@ -86,8 +86,8 @@ struct AgentConfiguration: Sendable, Equatable {
 
   private static let keys =
     [
-      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify", "sources", "labels",
-      "ignore",
+      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify",
+      "sources", "labels", "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)
 
