@@ -92,8 +92,7 @@ struct AgentConfiguration: Sendable, Equatable {
   private static let keys =
     [
       "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify",
-      "coverage",
-      "sources", "labels", "ignore",
+      "coverage", "sources", "labels", "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)
 
