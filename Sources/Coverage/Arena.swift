@@ -119,6 +119,13 @@ final class Arena: Sendable {
     }
   }
 
+  /// Attaches, with policy and labels in force.
+  func begin() async throws {
+    try await enforcer.start()
+    try await apply(guests: true)
+    try await label()
+  }
+
   /// Puts the policy in force that the probes rely on; `guests` says whether the guest is a friend.
   func apply(guests: Bool) async throws {
     let bytes = Array(ArenaPolicy.documents(guests: guests).utf8)
@@ -127,7 +134,7 @@ final class Arena: Sendable {
   }
 
   /// Labels the speakers.
-  func label() async throws {
+  private func label() async throws {
     let instances = try speakers.labelled.map { speaker, name in
       WorkloadInstance(
         cgroup: speaker.cgroup.id, path: speaker.cgroup.path.string, level: speaker.cgroup.level,

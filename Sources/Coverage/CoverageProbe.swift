@@ -59,9 +59,7 @@ public enum CoverageProbe {
   }
 
   private static func lines(_ classes: [TrafficClass], in arena: Arena) async throws -> [CoverageStatement.Line] {
-    try await arena.enforcer.start()
-    try await arena.apply(guests: true)
-    try await arena.label()
+    try await arena.begin()
     var lines: [CoverageStatement.Line] = []
     for traffic in classes { lines.append(await line(traffic, in: arena)) }
     return lines
@@ -77,8 +75,11 @@ public enum CoverageProbe {
         case .udpRevocation: try await arena.tightening(.datagram)
         default: try await onThread { try traffic.probe(in: arena) }
         }
+      let hasGap = finding.result == .partly || finding.result == .notCovered
+      let why = [finding.reason, hasGap ? traffic.cause : ""].filter { !$0.isEmpty }
       return CoverageStatement.Line(
-        traffic: traffic, result: finding.result, seen: finding.seen, why: finding.reason)
+        traffic: traffic, result: finding.result, seen: finding.seen,
+        why: why.joined(separator: " (") + (why.count > 1 ? ")" : ""))
     } catch let absent as Absent {
       return CoverageStatement.Line(traffic: traffic, result: .absent, why: absent.reason)
     } catch {

@@ -93,15 +93,16 @@ struct Finding: Sendable {
 
   /// What is wrong, in words; empty for what is covered.
   var reason: String {
-    let passing = denied.filter { $0.outcome == .passed }.map(\.name)
+    func names(_ attempts: [Attempt]) -> String { attempts.map(\.name).joined(separator: "; ") }
     switch result {
     case .refused:
-      let lost = allowed.filter { $0.outcome != .passed }.map { "\($0.name): \($0.outcome.text)" }
-      return lost.joined(separator: "; ")
-    case .partly where passing.isEmpty:
-      let silent = denied.filter { $0.outcome == .lost && !$0.mayBeSilent }.map(\.name)
-      return silent.joined(separator: ", ") + " is dropped without an error"
-    case .partly, .notCovered: return passing.joined(separator: ", ") + " passes"
+      return denied.isEmpty || allowed.contains { $0.outcome == .passed }
+        ? "does not pass: " + names(allowed.filter { $0.outcome != .passed })
+        : "nothing passes; policy in force may refuse what the host sends"
+    case .partly, .notCovered:
+      let passing = denied.filter { $0.outcome == .passed }
+      if !passing.isEmpty { return "passes: " + names(passing) }
+      return "refused without an error: " + names(denied.filter { $0.outcome == .lost && !$0.mayBeSilent })
     case .covered, .absent, .unknown: return ""
     }
   }

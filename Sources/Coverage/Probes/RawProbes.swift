@@ -32,15 +32,21 @@ extension Arena {
 
   /// Packets from raw sockets to a raw socket of the server's; ICMP for protocol 1.
   func rawPackets(_ route: Route, number protocolNumber: Int32) throws -> Finding {
+    let attempt = try rawPacket(route, protocolNumber)
+    // 253 and 254 are for experiments (RFC 3692): nobody else has conversations of them.
+    return try protocolNumber == 1
+      ? callers(attempt) : callersWithoutPorts(another: rawPacket(route, protocolNumber + 1), attempt)
+  }
+
+  private func rawPacket(_ route: Route, _ protocolNumber: Int32) throws -> (Speaker) throws -> Outcome {
     let receiver = try speakers.server.socket(route.family, .raw, protocolNumber, in: places.server(route)).socket
-    let attempt = { [self] (who: Speaker) throws -> Outcome in
+    return { [self] who in
       let sender = try who.socket(route.family, .raw, protocolNumber, in: places.sender(route))
       let payload = token()
       let packet = protocolNumber == 1 ? icmpMessage(8, id: number(), payload: payload) : payload
       if let refusal = try sender.send(packet, to: route.address) { return .refused(refusal) }
       return try arrival(of: payload, route, at: receiver, isExpected: who === speakers.friend)
     }
-    return try protocolNumber == 1 ? callers(attempt) : callersWithoutPorts(attempt)
   }
 
   /// A SYN by a raw socket with its own IP header; it arrived if the listener answers.

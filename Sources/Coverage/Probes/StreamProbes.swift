@@ -14,12 +14,18 @@ extension Arena {
       .atReceiver(attempt(speakers.intruder))
   }
 
-  /// The same of a protocol without ports that the programs know: the intruder tries once more when the friend's
-  /// conversation lives, which has the same addresses.
-  func callersWithoutPorts(_ attempt: (Speaker) throws -> Outcome) throws -> Finding {
-    try Finding().atSender(attempt(speakers.confined)).atReceiver(attempt(speakers.intruder))
-      .allowing(attempt(speakers.friend))
-      .denying("the same beside an allowed one of its address", silent: true, attempt(speakers.intruder))
+  /// The same of a protocol whose ports, if it has any, the programs do not know.
+  ///
+  /// Then the friend's conversation and the intruder's look the same when both have one address: the intruder tries alone
+  /// on `another`, a protocol of which nothing was sent before, and beside the friend.
+  func callersWithoutPorts(another: ((Speaker) throws -> Outcome)? = nil, _ attempt: (Speaker) throws -> Outcome) throws
+    -> Finding
+  {
+    var finding = try Finding().allowing(attempt(speakers.friend)).atSender(attempt(speakers.confined))
+    if let another { finding = try finding.atReceiver(another(speakers.intruder)) }
+    return try finding.denying(
+      "what the receiver's policy refuses, beside what it allows from the same address", silent: true,
+      attempt(speakers.intruder))
   }
 
   /// An IPv6 socket that speaks IPv4.
