@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -72,6 +73,7 @@ int sp_openat(int dirfd, const char *path, int flags, unsigned mode) {
 }
 int sp_accept(int fd, int flags) { return result(accept4(fd, NULL, NULL, flags)); }
 int sp_pipe_cloexec(int fds[2]) { return result(pipe2(fds, O_CLOEXEC)); }
+int sp_memfd(const char *name) { return result(memfd_create(name, MFD_CLOEXEC)); }
 
 ssize_t sp_fgetxattr(int fd, const char *name, void *value, size_t size) {
   ssize_t n = fgetxattr(fd, name, value, size);

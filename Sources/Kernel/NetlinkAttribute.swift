@@ -18,6 +18,17 @@ enum NetlinkAttribute {
     }
   }
 
+  /// A string attribute, which ends at its first zero byte.
+  static func text(_ value: RawSpan) -> String {
+    var bytes: [UInt8] = []
+    for offset in 0..<value.byteCount {
+      let byte = unsafe value.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self)
+      guard byte != 0 else { break }
+      bytes.append(byte)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
   /// The bytes of one attribute.
   static func make(_ kind: Int, _ value: [UInt8]) -> [UInt8] {
     let length = UInt16(clamping: 4 + value.count)

@@ -124,7 +124,7 @@ struct AgentRun {
   }
 
   private func detach() throws {
-    _ = try CgroupDatapath.remove(state: StateDirectory("\(directory)/state"))
+    _ = try KernelState.remove(state: StateDirectory("\(directory)/state"))
     try removeFile("\(directory)/state/snapshot.json")
   }
 

@@ -14,6 +14,9 @@
 #include <linux/capability.h>
 #include <linux/inet_diag.h>
 #include <linux/magic.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
@@ -42,6 +45,8 @@ int sp_membarrier_global(void);
 // open(2) is variadic; mode is ignored unless O_CREAT.
 int sp_openat(int dirfd, const char *path, int flags, unsigned mode);
 int sp_pipe_cloexec(int fds[2]);
+// A file in memory that goes with its last descriptor, close-on-exec.
+int sp_memfd(const char *name);
 
 // accept4(2): close-on-exec from the start, so that no child started meanwhile inherits the connection.
 int sp_accept(int fd, int flags);

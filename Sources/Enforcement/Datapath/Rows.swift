@@ -16,11 +16,13 @@ enum Rows {
   // MARK: Configuration
 
   /// What the programs are loaded with; durations are given to them in nanoseconds.
-  static func config(_ options: CgroupDatapath.Options, features: UInt32) -> sp_config {
+  static func config(_ options: DatapathOptions, features: UInt32) -> sp_config {
     sp_config(
       abi_version: SP_ABI_VERSION, features: features, udp_idle: nanoseconds(options.conversationIdle),
       icmp_idle: nanoseconds(options.echoIdle))
   }
+
+  static func scope(_ cgroup: CgroupDirectory) -> UInt64 { cgroup.id.rawValue }
 
   static func same(_ left: sp_config, _ right: sp_config) -> Bool {
     left.abi_version == right.abi_version && left.features == right.features && left.udp_idle == right.udp_idle

@@ -1,4 +1,5 @@
 // What an agent is told: a YAML file and the command line, which has the last word.
+internal import Enforcement
 internal import Kernel
 internal import Policy
 internal import SystemPackage
@@ -15,6 +16,8 @@ struct AgentConfiguration: Sendable, Equatable {
   var state = "/run/sallyport"
   /// How many cells the policy table holds, both slots together; nil = the default.
   var maxEntries: Int?
+  /// Which datapath is to enforce; nil = the best that works here.
+  var datapath: DatapathKind?
   /// Whether to mount bpffs when it is missing.
   var mountBPFFS = false
   /// The file of flow records; nil = `flows.jsonl` in the state directory.
@@ -60,6 +63,7 @@ struct AgentConfiguration: Sendable, Equatable {
       case "flows": configuration.flows = try string(value, place)
       case "max-entries": configuration.maxEntries = try number(value, place, 2...(1 << 26))
       case "flows-size": configuration.flowsSize = try number(value, place, 65536...(1 << 40))
+      case "datapath": configuration.datapath = try DatapathChoice(string(value, place), place).kind
       case "mount-bpffs":
         guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
         configuration.mountBPFFS = flag
@@ -82,7 +86,7 @@ struct AgentConfiguration: Sendable, Equatable {
 
   private static let keys =
     [
-      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "mount-bpffs", "inotify", "sources", "labels",
+      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify", "sources", "labels",
       "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)

@@ -21,7 +21,8 @@ struct AgentProcess {
     let root = try Preflight.check(configuration)
     try makeDirectory(configuration.stateDirectory)
     let state = StateDirectory(configuration.state)
-    let datapath = try CgroupDatapath.open(options, state: state)
+    let chosen = try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
+    let datapath = chosen.datapath
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
     let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
     let starts = ProgramStarts()
@@ -31,9 +32,10 @@ struct AgentProcess {
     let changes = Changes()
     let sources = try configuration.sources.sources()
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
-    let report = AgentReport(
+    var report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
+    report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     // Before the first look, so that nothing happens between the two unseen.
     let feed = try EventFeed.start(root: root, preferInotify: configuration.inotify, logger: logger) { events in
       starts.note(events)
@@ -41,6 +43,7 @@ struct AgentProcess {
     }
     defer { feed.stop() }
     try feed.follow(processes: true)
+    logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
     let retags = try datapath.retags()
     // What asked for a large file's digest is looked at again once it is known.
     let digests = ExecutableDigests { changes.announce([.unknown]) }
@@ -111,8 +114,8 @@ struct AgentProcess {
 
   private var cgroup: String { configuration.cgroup ?? "" }
 
-  private var options: CgroupDatapath.Options {
-    var options = CgroupDatapath.Options(cgroup: cgroup)
+  private var options: DatapathOptions {
+    var options = DatapathOptions(cgroup: cgroup)
     if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
     return options
   }

@@ -8,7 +8,7 @@ enum AgentlessState {
   static func detach(_ directory: FilePath) throws {
     let state = StateDirectory(directory.description)
     let snapshot = try? Snapshot.read(from: state.snapshot)
-    guard try CgroupDatapath.remove(state: state) || snapshot?.attached == true else {
+    guard try KernelState.remove(state: state) || snapshot?.attached == true else {
       throw Failure(
         "nothing is enforced with the state directory \(directory)",
         remedy: "name the agent's state directory with --state", status: .notEnforcing)

@@ -24,6 +24,9 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "A configuration file in YAML.") var config: String?
   @Option(help: "Room for policy cells in the kernel, the policy in force and the next one together.")
   var maxEntries: Int?
+  @Option(
+    help: "How packets are judged: by programs on the cgroup, by iptables rules, or auto: the best that works here.")
+  var datapath: DatapathChoice?
   @Flag(help: "Mount a BPF file system at /sys/fs/bpf if there is none.") var mountBpffs = false
   @Option(help: "The file of flow records (default: flows.jsonl in the state directory).") var flows: String?
   @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
@@ -49,6 +52,7 @@ struct RunCommand: AsyncParsableCommand {
     configuration.policy = policy ?? configuration.policy
     configuration.state = state ?? configuration.state
     configuration.maxEntries = maxEntries ?? configuration.maxEntries
+    if let datapath { configuration.datapath = datapath.kind }
     configuration.flows = flows ?? configuration.flows
     configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
     configuration.inotify = inotify || configuration.inotify

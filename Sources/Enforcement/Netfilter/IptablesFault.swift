@@ -1,0 +1,177 @@
+// What iptables means when it fails: the rule, the module or the process that stands in the way, and the remedy.
+internal import Kernel
+internal import SystemPackage
+
+/// A run of iptables that failed.
+struct IptablesFault {
+  let family: IPFamily
+  let backend: IptablesBackend
+  let namespace: NetworkNamespace
+  let said: CapturedProcess
+  /// What it was to do.
+  let text: String
+  let tools: Iptables
+
+  init(
+    _ family: IPFamily, _ backend: IptablesBackend, _ namespace: NetworkNamespace, _ said: CapturedProcess,
+    text: String, tools: Iptables
+  ) {
+    self.family = family
+    self.backend = backend
+    self.namespace = namespace
+    self.said = said
+    self.text = text
+    self.tools = tools
+  }
+
+  private var command: String { "\(family == .ipv4 ? "iptables" : "ip6tables")-\(backend)" }
+
+  /// The failure in our words; what iptables said itself is always in it.
+  func error(_ operation: String) -> DatapathError {
+    let (cause, remedy) = explanation
+    let words = said.errors.split(separator: "\n").map { $0.drop { $0 == " " } }.filter {
+      !$0.isEmpty && !$0.hasPrefix("Try `") && !$0.hasPrefix("# Warning") && !$0.hasPrefix("Error occurred at line")
+    }
+    let told = words.isEmpty ? "exit code \(said.status)" : words.joined(separator: " | ")
+    return DatapathError(
+      "\(operation) (\(command))", namespace.description,
+      reason: cause.map { "\($0) (\(told))" } ?? told, remedy: remedy)
+  }
+
+  private var explanation: (cause: String?, remedy: String?) {
+    let words = said.errors
+    if words.contains("holding the xtables lock") || words.contains("lock /") {
+      return (
+        "the xtables lock is held" + (lockHolder.map { " by \($0)" } ?? ""),
+        "wait until it is done, or end it; \(tools.lockWait.components.seconds) s were waited"
+      )
+    }
+    for kind in ["match", "target"] {
+      guard let name = word(after: "load \(kind) `", until: "'") else { continue }
+      return (
+        "\(ruleText(naming: name))iptables has no \(kind) \(name): libxt_\(name).so is missing",
+        "install the package iptables whole"
+      )
+    }
+    if words.contains("failed to get bpf object") {
+      return (
+        "\(ruleText(naming: "bpf"))the program is not pinned there, or no program of type socket filter",
+        "restart the agent, which pins it"
+      )
+    }
+    if words.contains("is incompatible, use 'nft' tool") || said.output.contains("is incompatible, use 'nft' tool") {
+      return (
+        "its table filter holds rules of nftables that iptables cannot read",
+        "choose the variant legacy, or move those rules into a table of their own"
+      )
+    }
+    if words.contains("Permission denied") || words.contains("you must be root") {
+      return (nil, "CAP_NET_ADMIN and CAP_NET_RAW are needed in that namespace")
+    }
+    if let missing = missingExtension {
+      return (
+        "\(ruleText(naming: missing.name))the kernel has no \(missing.kind) \(missing.name)",
+        "load the module \(missing.module) (package linux-modules or kernel-modules of this kernel)"
+      )
+    }
+    if words.contains("initialize table") || words.contains("can't initialize") || words.contains("Table does not") {
+      let prefix = family == .ipv4 ? "ip" : "ip6"
+      let module = backend == .legacy ? "\(prefix)table_filter" : "nf_tables and nft_compat"
+      return ("there is no table filter", "load the module \(module) (package linux-modules of this kernel)")
+    }
+    if let rule = failedRule {
+      return ("the kernel refuses '\(rule)'", rule.contains("--path") ? "the cgroup must exist" : nil)
+    }
+    return (nil, nil)
+  }
+
+  // MARK: Extensions
+
+  /// An extension that the kernel says it lacks: by name in a warning, or by its absence from the lists in /proc.
+  private var missingExtension: (kind: String, name: String, module: String)? {
+    if let name = word(after: "Extension ", until: " "), said.errors.contains("missing kernel module?") {
+      return (name.first?.isUppercase == true ? "target" : "match", name, module(of: name))
+    }
+    let prefix = family == .ipv4 ? "ip" : "ip6"
+    for (kind, flag, file) in [("match", "-m", "matches"), ("target", "-j", "targets")] {
+      guard let list = try? readKernelFile(FilePath("/proc/net/\(prefix)_tables_\(file)")) else { continue }
+      let known = Set(list.split(separator: "\n"))
+      for name in extensions(after: flag) where !known.contains(Substring(name)) {
+        return (kind, name, module(of: name))
+      }
+    }
+    return nil
+  }
+
+  /// The extensions that the transaction's rules use; chains and verdicts are none.
+  private func extensions(after flag: String) -> [String] {
+    var found: [String] = []
+    for line in text.split(separator: "\n") where line.hasPrefix("-A ") || line.hasPrefix("-I ") {
+      let words = line.split(separator: " ")
+      for (word, next) in zip(words, words.dropFirst()) where word == flag {
+        guard !["ACCEPT", "DROP", "RETURN"].contains(next), !next.hasPrefix("SP-") else { continue }
+        if !found.contains(String(next)) { found.append(String(next)) }
+      }
+    }
+    return found
+  }
+
+  private func module(of name: String) -> String {
+    switch name {
+    case "REJECT": family == .ipv4 ? "ipt_REJECT" : "ip6t_REJECT"
+    case "conntrack", "state": "xt_conntrack"
+    default: "xt_\(name.lowercased())"
+    }
+  }
+
+  // MARK: Rules
+
+  /// The line of the transaction that iptables names.
+  private var failedRule: String? {
+    for start in ["Error occurred at line: ", "line "] {
+      guard let number = word(after: start, until: "\n:; ").flatMap({ Int($0) }) else { continue }
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+      guard number > 0, number <= lines.count, lines[number - 1] != "COMMIT" else { return nil }
+      return String(lines[number - 1])
+    }
+    return nil
+  }
+
+  /// `rule '…': `, the first rule that uses an extension.
+  private func ruleText(naming name: String) -> String {
+    let rule = text.split(separator: "\n").first { $0.contains("-m \(name) ") || $0.contains("-j \(name)") }
+    return rule.map { "rule '\($0)': " } ?? ""
+  }
+
+  /// What stands between two marks in what iptables said; `until` is a set of characters.
+  private func word(after start: String, until: String) -> String? {
+    guard let place = said.errors.firstRange(of: start) else { return nil }
+    let word = said.errors[place.upperBound...].prefix { !until.contains($0) }
+    return word.isEmpty ? nil : String(word)
+  }
+
+  // MARK: The lock
+
+  /// Who has the file lock: /proc/locks names the process and the inode.
+  private var lockHolder: String? {
+    let path = tools.environment.first { $0.hasPrefix("XTABLES_LOCKFILE=") }.map { String($0.dropFirst(17)) }
+    guard let file = FileIdentity.at(path ?? "/run/xtables.lock"),
+      let locks = try? readKernelFile("/proc/locks")
+    else { return nil }
+    for line in locks.split(separator: "\n") {
+      // `1: FLOCK  ADVISORY  WRITE 11253 fe:00:16221583 0 EOF`; waiting ones have an arrow.
+      let words = line.split(separator: " ")
+      guard words.count >= 6, words[1] == "FLOCK", let inode = words[5].split(separator: ":").last,
+        inode == "\(file.inode)", let holder = Int32(words[4])
+      else { continue }
+      let name = try? readKernelFile(FilePath("/proc/\(holder)/comm")).prefix { $0 != "\n" }
+      return "process \(holder)" + (name.map { " (\($0))" } ?? "")
+    }
+    return nil
+  }
+}
+
+extension NetworkNamespace {
+  /// As the links in /proc/PID/ns name it.
+  var description: String { "network namespace net:[\(identity.inode)]" }
+}

@@ -1,0 +1,173 @@
+// Puts an instance's rules into network namespaces, looks whether they are there, and takes them out again.
+internal import Kernel
+
+/// Whether the rules of an instance are in force in a namespace.
+enum NetfilterState: Equatable, Sendable {
+  /// All of them, in their places.
+  case intact
+  /// Something is missing, changed or no longer first; in words.
+  case missing(String)
+  /// They are those of another version of the programs.
+  case foreign(version: String)
+}
+
+/// Where the rules of a namespace are.
+struct NetfilterPlacement: Equatable, Sendable {
+  let backend: IptablesBackend
+  /// Nothing but IPv4 if the kernel has no IPv6: then nobody can use it.
+  let families: [IPFamily]
+}
+
+/// The rules of one instance in whichever namespaces it is asked for.
+///
+/// It remembers nothing: what is there is read each time. Every change is one transaction for a family; when the second
+/// family's fails, the first one's is taken back.
+final class NetfilterRules: Sendable {
+  let ruleset: NetfilterRuleset
+  let settings: NetfilterSettings
+  let tools: Iptables
+  private let editor: RuleEditor
+
+  init(_ ruleset: NetfilterRuleset, settings: NetfilterSettings = NetfilterSettings(), tools: Iptables = Iptables()) {
+    self.ruleset = ruleset
+    self.settings = settings
+    self.tools = tools
+    editor = RuleEditor(chains: ruleset.chains, tools: tools)
+  }
+
+  // MARK: Installing
+
+  /// Puts the rules in place, in the place of what this instance had there before; does nothing if they are there.
+  ///
+  /// Rules of another version, or in tables of the other variant, enforce until these do.
+  @discardableResult
+  func install(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterPlacement {
+    let tables = try editor.tables(of: namespace)
+    let backend = try backend(in: namespace, tables)
+    let families = IPFamily.allCases.filter(\.isThere)
+    var replaced: [(family: IPFamily, before: OwnRules)] = []
+    do throws(DatapathError) {
+      for family in families {
+        let wanted = ruleset.rules(family)
+        let before = try editor.change(family, backend, in: namespace, to: wanted)
+        replaced.append((family, before))
+        let now = try editor.own(family, backend, in: namespace)
+        if let difference = Self.difference(now, wanted, family) {
+          throw DatapathError(
+            "verify rules of", namespace.description, reason: "after iptables accepted them, \(difference)",
+            remedy: "another program may be changing them, or this version of iptables prints them otherwise")
+        }
+      }
+    } catch {
+      throw takeBack(replaced, backend, in: namespace, after: error)
+    }
+    for other in IptablesBackend.allCases where other != backend {
+      try editor.remove(other, from: namespace, tables)
+    }
+    return NetfilterPlacement(backend: backend, families: families)
+  }
+
+  /// Undoes what was done for the families before the one that failed; the error then says what is left.
+  private func takeBack(
+    _ replaced: [(family: IPFamily, before: OwnRules)], _ backend: IptablesBackend, in namespace: NetworkNamespace,
+    after failure: DatapathError
+  ) -> DatapathError {
+    for (family, before) in replaced.reversed() {
+      do throws(DatapathError) {
+        try editor.change(family, backend, in: namespace, to: before)
+      } catch {
+        return DatapathError(
+          failure.operation, failure.subject,
+          reason: "\(failure.reason); then taking back the other family's failed: \(error)",
+          underlying: failure, remedy: failure.remedy)
+      }
+    }
+    return failure
+  }
+
+  // MARK: Removing
+
+  /// Takes out what this instance has in a namespace, in either variant.
+  func remove(from namespace: NetworkNamespace) throws(DatapathError) {
+    try editor.remove(from: namespace)
+  }
+
+  // MARK: Looking
+
+  /// Whether the rules are in force; changes nothing, and loads nothing.
+  func state(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterState {
+    let tables = try editor.tables(of: namespace)
+    let backend = try backend(in: namespace, tables)
+    for family in IPFamily.allCases where family.isThere {
+      let now = try editor.own(family, backend, in: namespace, tables)
+      for jump in now.jumps {
+        guard let version = NetfilterRuleset.version(of: jump), version != ruleset.version else { continue }
+        return .foreign(version: version)
+      }
+      if let difference = Self.difference(now, ruleset.rules(family), family) { return .missing(difference) }
+    }
+    return .intact
+  }
+
+  /// How what is there differs from what is to be there; nil if it does not.
+  private static func difference(_ now: OwnRules, _ wanted: OwnRules, _ family: IPFamily) -> String? {
+    let protocolName = family == .ipv4 ? "IPv4" : "IPv6"
+    if now.isEmpty { return "there are no rules for \(protocolName)" }
+    for (name, rules) in wanted.chains {
+      guard let found = now.chains.first(where: { $0.name == name }) else {
+        return "the chain \(name) of \(protocolName) is missing"
+      }
+      if let lost = rules.first(where: { !found.rules.contains($0) }) {
+        return "the rule '\(lost)' of \(protocolName) is missing"
+      }
+      if let strange = found.rules.first(where: { !rules.contains($0) }) {
+        return "the chain \(name) of \(protocolName) has a rule that is not ours: '\(strange)'"
+      }
+      if found.rules != rules { return "the rules of the chain \(name) of \(protocolName) are in another order" }
+    }
+    for jump in wanted.jumps where !now.jumps.contains(jump) {
+      let isThere = now.jumps.contains { $0.chain == jump.chain && $0.rule == jump.rule }
+      return isThere
+        ? "other rules come before ours in \(jump.chain) of \(protocolName)"
+        : "the jump in \(jump.chain) of \(protocolName) is missing"
+    }
+    return now == wanted ? nil : "there are more rules of ours for \(protocolName) than there should be"
+  }
+
+  // MARK: Variants
+
+  /// The variant for a namespace: as chosen; else where our chains are, else where rules are, else the default.
+  private func backend(
+    in namespace: NetworkNamespace, _ tables: PacketFilterTables
+  ) throws(DatapathError) -> IptablesBackend {
+    switch settings.variant {
+    case .legacy: return .legacy
+    case .nft: return .nft
+    case .automatic: break
+    }
+    let hasNft = IPFamily.allCases.contains { tables.hasChains(of: $0) }
+    let hasLegacy = IPFamily.allCases.contains { tables.legacy[$0]?.isEmpty == false }
+    if hasNft != hasLegacy {
+      let used: IptablesBackend = hasNft ? .nft : .legacy
+      if tools.program(.ipv4, used, .restore) != nil { return used }
+    }
+    if hasNft && hasLegacy {
+      // A legacy table may have been made by a look at it; what counts is where rules are.
+      for backend in IptablesBackend.allCases where editor.mayHold(.ipv4, backend, tables) {
+        if !(try editor.own(.ipv4, backend, in: namespace, tables)).isEmpty { return backend }
+      }
+      let legacyRules = try hasRules(.legacy, in: namespace)
+      let nftRules = try hasRules(.nft, in: namespace)
+      if legacyRules != nftRules { return legacyRules ? .legacy : .nft }
+    }
+    guard let standard = tools.defaultBackend else { throw tools.missing(.ipv4, nil) }
+    return standard
+  }
+
+  private func hasRules(_ backend: IptablesBackend, in namespace: NetworkNamespace) throws(DatapathError) -> Bool {
+    guard tools.program(.ipv4, backend, .save) != nil else { return false }
+    return try tools.save(.ipv4, backend, in: namespace, table: nil).split(separator: "\n").contains {
+      $0.hasPrefix("-A ")
+    }
+  }
+}

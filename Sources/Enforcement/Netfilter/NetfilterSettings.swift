@@ -1,0 +1,28 @@
+// What people may choose about the rules of the netfilter datapath.
+
+/// Which of the two programs called iptables keeps the rules.
+public enum IptablesVariant: String, Sendable, CaseIterable {
+  /// In each namespace the one whose tables are in use there; where none or both are, the one `iptables` stands for.
+  case automatic
+  /// ip_tables: one blob for a table, replaced whole.
+  case legacy
+  /// nf_tables behind the same commands.
+  case nft
+}
+
+/// The settings of the rules.
+public struct NetfilterSettings: Sendable, Equatable {
+  /// Which iptables.
+  public var variant: IptablesVariant
+  /// The bits of the packet mark that are ours, in the told view; no other rule may use them.
+  public var markMask: UInt32
+
+  /// Sixteen high bits that Docker, Kubernetes (0x4000, 0x8000) and Cilium's defaults leave alone.
+  public static let standardMarkMask: UInt32 = 0x3fff_0000
+
+  /// Settings.
+  public init(variant: IptablesVariant = .automatic, markMask: UInt32 = NetfilterSettings.standardMarkMask) {
+    self.variant = variant
+    self.markMask = markMask
+  }
+}
