@@ -59,19 +59,28 @@ extension ObjectTrial.Program {
   }
 }
 
-extension CgroupDatapath {
-  /// Tries the programs with every choice of features that an agent would try, the best first.
+extension DatapathKind {
+  /// The kinds whose objects are in this binary.
+  static let embedded: [DatapathKind] = [.cgroup]
+
+  /// Tries the programs of each kind with every choice of features that an agent would try, the best first.
   public static func trials() throws(BPFError) -> [ObjectTrial] {
-    try KernelFeatures.choices.map { features throws(BPFError) in
-      try ObjectTrial(object: "cgroup", features: KernelFeatures.names(features)) { () throws(BPFError) in
-        let object = try EmbeddedObject.withCgroupObject { bytes throws(BPFError) in
-          try BPFObject.open(bytes: bytes, name: "sp")
-        }
-        try object.setReadOnlyData(".rodata.config", Rows.config(Options(cgroup: ""), features: features))
-        // The size of this map is of no interest to the verifier.
-        try object.setMaxEntries(map: "sp_policy", 1024)
-        return object
+    var trials: [ObjectTrial] = []
+    for kind in embedded {
+      for features in KernelFeatures.choices { trials.append(try kind.trial(features)) }
+    }
+    return trials
+  }
+
+  private func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
+    try ObjectTrial(object: rawValue, features: KernelFeatures.names(features)) { () throws(BPFError) in
+      let object = try EmbeddedObject.of(self).withBytes { bytes throws(BPFError) in
+        try BPFObject.open(bytes: bytes, name: "sp")
       }
+      try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
+      // The size of this map is of no interest to the verifier.
+      try object.setMaxEntries(map: "sp_policy", 1024)
+      return object
     }
   }
 }

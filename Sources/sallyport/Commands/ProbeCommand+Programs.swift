@@ -39,7 +39,7 @@ extension ProbeCommand {
 
   /// Everything in this binary that a kernel has to accept.
   private static func trials() throws -> [ObjectTrial] {
-    try CgroupDatapath.trials() + [KernelEvents.trial()]
+    try DatapathKind.trials() + [KernelEvents.trial()]
   }
 
   func probePrograms() throws {

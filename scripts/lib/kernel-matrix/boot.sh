@@ -8,14 +8,14 @@ guest_run() { # SERIES LAYOUT OUT LIMIT
   local place=$store/$1 out=$3 disks=() memory=1536 number=0 image initrd child status=0
   initrd=$place/initrd
   if [[ -e $place/modules.img ]]; then
+    # Without locks: guests share these images, which nobody writes, and user-mode Linux takes locks of its own.
     for image in "root $store/root.img" "payload $store/payload.img" "modules $place/modules.img"; do
-      disks+=(-drive "if=none,id=disk$number,format=raw,readonly=on,cache=unsafe,file=${image#* }"
+      disks+=(-drive "if=none,id=disk$number,format=raw,readonly=on,cache=unsafe,file.locking=off,file=${image#* }"
         -device "virtio-blk-pci,drive=disk$number,serial=${image%% *}")
       number=$((number + 1))
     done
   else
     # No disk driver: root and payload are in memory.
-    bare_prepare
     initrd=$out/initrd memory=3072
     cat "$place/initrd" "$store/bare.cpio" > "$initrd"
   fi
@@ -23,7 +23,7 @@ guest_run() { # SERIES LAYOUT OUT LIMIT
   timeout -k 5 "$4" "${qemu[@]}" -M q35,usb=off -nodefaults -no-user-config -display none -no-reboot \
     -m $memory -smp 2 -kernel "$place/vmlinuz" -initrd "$initrd" "${disks[@]}" \
     -serial "file:$out/console" -serial "file:$out/said" \
-    -append "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 $(guest_settings "$2") matrix.output=/dev/ttyS1" \
+    -append "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 $(guest_settings "$1" "$2") matrix.output=/dev/ttyS1" \
     < /dev/null > "$out/qemu" 2>&1 &
   child=$!
   echo $child > "$out/pid"
@@ -40,10 +40,12 @@ guest_ended() { # OUT STATUS
 }
 
 # What a guest reads on its kernel's command line, of which it has 2048 bytes.
-guest_settings() { # LAYOUT
-  local suites=$suites_layout
-  [[ $1 != v2 ]] || suites=$suites_cgroup
-  echo "matrix.layout=$1 matrix.cgroup=$suites matrix.netfilter=$suites_netfilter"
+guest_settings() { # SERIES LAYOUT
+  local suites=$suites_layout netfilter=$suites_netfilter
+  [[ $2 != v2 ]] || suites=$suites_cgroup
+  # Without modules there is no iptables.
+  [[ -e $store/$1/modules.img ]] || netfilter=
+  echo "matrix.layout=$2 matrix.cgroup=$suites matrix.netfilter=$netfilter"
 }
 
 # Root and payload as an archive for kernels without a disk driver.

@@ -70,7 +70,7 @@ kernel_modules() { # PLACE RELEASE
   find "$files/lib/modules" -name '*.ko.zst' -print0 | xargs -0 -r -n50 zstd -q -d --rm
   depmod -b "$files" "$2"
   mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$files/lib/modules" "$1/modules.img" \
-    "$(($(du -sk "$files/lib/modules" | cut -f1) * 115 / 100 + 8192))k"
+    "$(($(du -sk "$files/lib/modules" | cut -f1) * 115 / 100 + 8192))k" > /dev/null
 }
 
 # A first root of busybox and the few modules that reach the real one.
@@ -79,8 +79,7 @@ kernel_initrd() { # PLACE RELEASE
   mkdir -p "$root"/{bin,dev,proc,sys,modules,disk,memory,root}
   cp "$(command -v busybox)" "$root/bin/busybox"
   install -m 755 "$(dirname "${BASH_SOURCE[0]}")/guest-init" "$root/init"
-  # User-mode Linux has its drivers built in, and no release to look below.
-  [[ -z $2 ]] || for module in $boot_modules; do
+  for module in $boot_modules; do
     modprobe -d "$1/files" -S "$2" --show-depends "$module" 2> /dev/null || true
   done | awk '$1 == "insmod" && !seen[$2]++ {print $2}' > "$1/boot"
   while read -r module; do cp "$module" "$root/modules/"; done < "$1/boot"

@@ -17,6 +17,11 @@ plan_list() {
   done
 }
 
+plan_prepare() { # VERSION
+  if [[ $1 = uml ]]; then uml_prepare; else kernel_prepare "$1"; fi
+  [[ -e $store/$1/modules.img ]] || bare_prepare
+}
+
 plan_layouts() { # VERSION SHORT
   if (($2)); then echo v2; return; fi
   case $1 in

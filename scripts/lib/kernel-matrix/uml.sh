@@ -14,11 +14,11 @@ uml_prepare() {
   mkdir -p "$place/files"
   dpkg-deb -x "$store/debs/user-mode-linux.deb" "$place/files"
   find "$place/files" -path '*bin/linux.uml' -type f -exec mv {} "$place/linux" \;
-  kernel_initrd "$place" ""
   release=$(basename "$place"/files/usr/lib/uml/modules/*)
   mkdir -p "$place/files/lib"
   mv "$place/files/usr/lib/uml/modules" "$place/files/lib/modules"
   depmod -b "$place/files" "$release"
+  kernel_initrd "$place" "$release"
   image_of "$place/files/lib/modules" "$place/modules.img"
   dpkg-deb -f "$store/debs/user-mode-linux.deb" Version > "$place/package.new"
   rm -r "$place/files" "$store/debs/user-mode-linux.deb"
@@ -31,7 +31,7 @@ uml_run() { # LAYOUT OUT LIMIT
   : > "$out/said"
   timeout -k 5 "$3" "$store/uml/linux" mem=1536M ubd0r="$store/root.img" ubd1r="$store/payload.img" \
     ubd2r="$store/uml/modules.img" initrd="$store/uml/initrd" con=null con0=null,fd:1 \
-    ssl0=null,fd:3 panic=-1 quiet "$(guest_settings "$1")" matrix.output=/dev/ttyS0 \
+    ssl0=null,fd:3 panic=-1 quiet "$(guest_settings uml "$1")" matrix.output=/dev/ttyS0 \
     < /dev/null > "$out/console" 2>&1 3> "$out/said" &
   child=$!
   echo $child > "$out/pid"
