@@ -18,7 +18,7 @@ enum EmbeddedObject {
       switch self {
       case .cgroup: unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)
       case .netfilter:
-        unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)
+        unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
       }
     return try unsafe body(bytes.bytes)
   }

@@ -22,7 +22,9 @@ enum Rows {
       icmp_idle: nanoseconds(options.echoIdle))
   }
 
-  static func scope(_ cgroup: CgroupDirectory) -> UInt64 { cgroup.id.rawValue }
+  static func scope(_ cgroup: CgroupDirectory) -> sp_nf_config {
+    sp_nf_config(cgroup: cgroup.id.rawValue, level: UInt32(cgroup.level), pad: 0)
+  }
 
   static func same(_ left: sp_config, _ right: sp_config) -> Bool {
     left.abi_version == right.abi_version && left.features == right.features && left.udp_idle == right.udp_idle

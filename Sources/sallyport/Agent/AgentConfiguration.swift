@@ -26,6 +26,8 @@ struct AgentConfiguration: Sendable, Equatable {
   var flowsSize = 64 << 20
   /// Whether cgroups are watched by inotify although the kernel could tell more.
   var inotify = false
+  /// Whether it is tried what the datapath covers, when that is not known.
+  var triesCoverage = true
   /// Which sources of labels are asked, and where they are.
   var sources = SourceSettings()
   /// Containers and units that are no workloads although a source knows them; nil = none.
@@ -70,6 +72,9 @@ struct AgentConfiguration: Sendable, Equatable {
       case "inotify":
         guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
         configuration.inotify = flag
+      case "coverage":
+        guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
+        configuration.triesCoverage = flag
       case "sources": configuration.sources.enabled = try SourceSettings.names(string(value, place))
       case "labels": configuration.sources.labels = try string(value, place)
       case "ignore": configuration.ignored = try Selector(argument: string(value, place))
@@ -86,8 +91,8 @@ struct AgentConfiguration: Sendable, Equatable {
 
   private static let keys =
     [
-      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify", "sources", "labels",
-      "ignore",
+      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify",
+      "coverage", "sources", "labels", "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)
 

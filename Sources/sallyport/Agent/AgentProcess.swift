@@ -64,7 +64,8 @@ struct AgentProcess {
     let sweeper = try ConversationSweeper.open(
       pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
-    try await serve(agent, feed, changes, calls, sweep, logger)
+    let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil
+    try await serve(agent, feed, changes, calls, sweep, survey, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
@@ -85,7 +86,7 @@ struct AgentProcess {
 
   private func serve(
     _ agent: Agent, _ feed: EventFeed, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
-    _ sweep: ConversationSweep, _ logger: Logger
+    _ sweep: ConversationSweep, _ survey: CoverageSurvey?, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
       agent, SourceFollower(desk: agent.desk),
@@ -108,8 +109,18 @@ struct AgentProcess {
     var group = ServiceGroupConfiguration(
       services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    // The one that is done some time.
+    if let survey { group.services.append(.init(service: survey, successTerminationBehavior: .ignore)) }
     group.maximumGracefulShutdownDuration = .seconds(10)
     try await ServiceGroup(configuration: group).run()
+  }
+
+  private func survey(
+    _ datapath: any KernelDatapath, _ root: CgroupDirectory, _ logger: Logger
+  ) throws -> CoverageSurvey {
+    CoverageSurvey(
+      kind: datapath.kind, programs: try datapath.programTags(), policed: root, state: configuration.stateDirectory,
+      logger: logger)
   }
 
   private var cgroup: String { configuration.cgroup ?? "" }

@@ -36,7 +36,8 @@ extension DatapathKind {
     if let wanted { return Chosen(datapath: try wanted.open(options, state: state), reason: "asked for") }
     let best: DatapathError
     do throws(DatapathError) {
-      return Chosen(datapath: try DatapathKind.cgroup.openAndTry(options, state: state), reason: "the best, and it works")
+      let datapath = try DatapathKind.cgroup.openAndTry(options, state: state)
+      return Chosen(datapath: datapath, reason: "the best, and it works here")
     } catch {
       guard error.operation != "lock", error.operation != "adopt" else { throw error }
       best = error

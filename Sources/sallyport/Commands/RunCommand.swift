@@ -32,6 +32,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
   var readyFd: Int32?
   @Flag(help: "Watch cgroups by inotify, also where the kernel's tracepoints could tell more.") var inotify = false
+  @Flag(help: "Do not try in the background what the datapath covers: `status --coverage` then knows nothing new.")
+  var noCoverage = false
   @OptionGroup var sources: SourceOptions
   @Flag(help: "Log more.") var verbose = false
 
@@ -56,6 +58,7 @@ struct RunCommand: AsyncParsableCommand {
     configuration.flows = flows ?? configuration.flows
     configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
     configuration.inotify = inotify || configuration.inotify
+    configuration.triesCoverage = !noCoverage && configuration.triesCoverage
     try sources.apply(to: &configuration.sources)
     configuration.ignored = try sources.ignored() ?? configuration.ignored
     return configuration

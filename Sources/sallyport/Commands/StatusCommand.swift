@@ -11,6 +11,8 @@ struct StatusCommand: ParsableCommand {
 
   @OptionGroup var state: StateOptions
   @OptionGroup var options: OutputOptions
+  @Flag(help: "Say instead which kinds of traffic the datapath covers on this kernel, as tried at the agent's start.")
+  var coverage = false
 
   /// What is printed as a document.
   struct Status: Encodable {
@@ -42,6 +44,7 @@ struct StatusCommand: ParsableCommand {
   }
 
   func run() throws {
+    if coverage { return try CoverageOutput.print(state, options) }
     let snapshot = try state.snapshot()
     let living = (try? state.client.ask(ControlRequest(.status)))?.agent
     let report = living ?? state.report()
