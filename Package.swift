@@ -94,11 +94,14 @@ let package = Package(
     // Flow records, counters, and how they are shown.
     .target(
       name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement", system], swiftSettings: house),
+    // What a datapath covers on this kernel, found out by trying.
+    .target(
+      name: "Coverage", dependencies: ["Policy", "Kernel", "Enforcement", system, logging], swiftSettings: house),
 
     .executableTarget(
       name: "sallyport",
       dependencies: [
-        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence", system,
+        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence", "Coverage", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -117,7 +120,7 @@ let package = Package(
     // Sandboxes (cgroup, network namespace, bpffs) and packets for the tests.
     .target(
       name: "TestSupport",
-      dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "Workloads", "CLinux", system, logging],
+      dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "Workloads", "Coverage", "CLinux", system, logging],
       path: "Tests/Support", swiftSettings: house),
     .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
@@ -146,7 +149,9 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "CDatapath", "BPF", "Enforcement", "Evidence", "Workloads", "Kernel", "Policy", "TestSupport", system, logging,
+        "CDatapath", "BPF", "Enforcement", "Evidence", "Workloads", "Coverage", "Kernel", "Policy", "TestSupport",
+        system,
+        logging,
       ],
       swiftSettings: house),
   ],

@@ -2,13 +2,15 @@
 /* Entry points of the main datapath: what is decided where. Everything else is in lib/. */
 #include "maps.h"
 #include "lib/account.h"
+#include "lib/hook.h"
 #include "lib/identity.h"
 #include "lib/packet.h"
 #include "lib/policy.h"
 #include "lib/sender.h"
-#include "lib/socket.h"
+#include "lib/kernel.h"
 #include "lib/talk.h"
 #include "lib/connect.h"
+#include "lib/sock_ops.h"
 #include "lib/tcp.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */

@@ -123,4 +123,10 @@ extension OwnedDescriptor {
     try check(unsafe sp_socket_cookie(raw, &cookie), "read cookie of", "socket")
     return cookie
   }
+
+  /// A connection that waits at a listening socket: a new descriptor, close-on-exec and non-blocking; the caller owns it.
+  public borrowing func accept() throws(KernelError) -> Int32 {
+    let flags = Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    return try check(sp_accept(raw, flags), "accept on", "socket \(raw)")
+  }
 }

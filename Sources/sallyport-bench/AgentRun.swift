@@ -93,7 +93,7 @@ struct AgentRun {
       "/bin/sh",
       [
         "-c", "exec \"$0\" \"$@\" 2>\"\(directory)/log\"", agent, "run", "--cgroup", location, "--policy",
-        "\(directory)/policy.yaml", "--state", "\(directory)/state", "--ready-fd", "1",
+        "\(directory)/policy.yaml", "--state", "\(directory)/state", "--ready-fd", "1", "--no-coverage",
       ], cgroup: outside, output: writing.raw)
     _ = consume writing
     var byte: UInt8 = 0
@@ -124,7 +124,7 @@ struct AgentRun {
   }
 
   private func detach() throws {
-    _ = try CgroupDatapath.remove(state: StateDirectory("\(directory)/state"))
+    _ = try KernelState.remove(state: StateDirectory("\(directory)/state"))
     try removeFile("\(directory)/state/snapshot.json")
   }
 

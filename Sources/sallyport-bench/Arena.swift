@@ -61,7 +61,7 @@ final class Arena: Sendable {
     for instance in instances {
       let state = StateDirectory("/run/\(name)-\(instance)")
       guard unsafe access(state.path, F_OK) == 0 else { continue }
-      do { _ = try CgroupDatapath.remove(state: state) } catch { complain(error) }
+      do { _ = try KernelState.remove(state: state) } catch { complain(error) }
       for file in [state.lock, state.snapshot, state.flows, state.controlSocket] { _ = unsafe unlink(file) }
       if unsafe rmdir(state.path) != 0 { complain(KernelError("remove", state.path, Errno(rawValue: errno))) }
     }

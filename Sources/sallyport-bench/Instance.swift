@@ -21,7 +21,7 @@ final class Instance: Sendable {
     let state = arena.state(name)
     // Both slots together.
     let entries = UInt32(max(262_144, (2 * cells + 65_536).roundedUpToPowerOfTwo))
-    let options = CgroupDatapath.Options(cgroup: arena.cgroupLocation, maxEntries: entries)
+    let options = DatapathOptions(cgroup: arena.cgroupLocation, maxEntries: entries)
     datapath = try CgroupDatapath.open(options, state: state)
     timed = TimedDatapath(datapath)
     var logger = Logger(label: "sallyport-bench")

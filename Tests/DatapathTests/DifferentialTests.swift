@@ -61,6 +61,7 @@ struct DifferentialTests {
         let drawn = Case(
           number: compared + cases.count, subject: subject, labels: labels, policy: drawn.policy,
           orphaning: orphaning, random: &random)
+        guard bench.runs(drawn.direction) else { continue }
         if let voucher = drawn.voucher {
           if let before = told[voucher], before != drawn.vouched { continue }
           told[voucher] = .some(drawn.vouched)

@@ -18,7 +18,7 @@ final class ProgramBench: Sendable {
 
   let sandbox: Sandbox
   let enforcer: Enforcer
-  let datapath: CgroupDatapath
+  let datapath: any KernelDatapath
   private let egress: BPFProgram
   private let ingress: BPFProgram
   let senders: BPFMap<sp_sender_key, sp_sender>
@@ -56,11 +56,18 @@ final class ProgramBench: Sendable {
     let state = StateDirectory(directory)
     let pins = try sandbox.makePinDirectory()
     guard let place = try CgroupHierarchy.find().location(of: sandbox.cgroup.path)?.string else { throw WorkerIsGone() }
-    datapath = try CgroupDatapath.open(.init(cgroup: place, bpffs: pins), state: state)
+    datapath = try DatapathKind.underTest.open(.init(cgroup: place, bpffs: pins), state: state)
+    try datapath.police([inside, outside])
     enforcer = Enforcer(datapath: datapath, state: state, cgroup: place, logger: Logger(label: "test"))
-    let root = "\(pins)/sallyport/\(state.instance)"
-    egress = try BPFProgram.pinned("\(root)/programs/sp_egress")
-    ingress = try BPFProgram.pinned("\(root)/programs/sp_ingress")
+    let root = datapath.pins
+    switch datapath.kind {
+    case .cgroup:
+      egress = try BPFProgram.pinned("\(root)/programs/sp_egress")
+      ingress = try BPFProgram.pinned("\(root)/programs/sp_ingress")
+    case .netfilter:
+      egress = try BPFProgram.pinned("\(root)/programs/sp_nf_output")
+      ingress = try BPFProgram.pinned("\(root)/programs/sp_nf_input")
+    }
     senders = try BPFMap.pinned("\(root)/maps/sp_senders")
     workers = try cgroups.map { try Worker.start(sandbox, in: $0, namespace: inside) }
   }
@@ -79,13 +86,18 @@ final class ProgramBench: Sendable {
       : IPAddress(high: 0xfd00_0000_0000_0000, low: UInt64(workload) + 1)
   }
 
+  /// Whether packets of a direction can be run without the sockets that they come to.
+  func runs(_ direction: Direction) -> Bool { direction == .outgoing || datapath.kind == .cgroup }
+
   /// Runs packets through the programs as sockets of one subject; `true` = passes.
   func run(_ packets: [(direction: Direction, bytes: [UInt8])], as subject: Int) throws -> [Bool] {
-    try workers[subject].run { [self] in
+    // A program of netfilter says what the rule is to do: 1 = refuse.
+    let passes: UInt32 = datapath.kind == .cgroup ? 1 : 0
+    return try workers[subject].run { [self] in
       try packets.map { packet in
         packet.direction == .outgoing
-          ? try egress.testRun(packet: packet.bytes, context: context).returnValue == 1
-          : try ingress.testRun(packet: packet.bytes, context: context).returnValue == 1
+          ? try egress.testRun(packet: packet.bytes, context: context).returnValue == passes
+          : try ingress.testRun(packet: packet.bytes, context: context).returnValue == passes
       }
     }
   }

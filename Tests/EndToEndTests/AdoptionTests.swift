@@ -17,10 +17,10 @@ import Testing
   struct Place {
     let sandbox: Sandbox
     let state: StateDirectory
-    var options: CgroupDatapath.Options
+    var options: DatapathOptions
     let workloads: [WorkloadInstance]
 
-    var pins: PinnedState { PinnedState(bpffs: options.bpffs, state: state) }
+    var pins: PinnedState { PinnedState(bpffs: options.bpffs, state: state, kind: .cgroup) }
 
     func open() throws -> CgroupDatapath { try CgroupDatapath.open(options, state: state) }
 
@@ -38,7 +38,7 @@ import Testing
       defer { try? FileManager.default.removeItem(atPath: directory) }
       let hierarchy = try CgroupHierarchy.find()
       let location = try #require(hierarchy.location(of: sandbox.cgroup.path))
-      let options = CgroupDatapath.Options(cgroup: location.string, bpffs: try sandbox.makePinDirectory())
+      let options = DatapathOptions(cgroup: location.string, bpffs: try sandbox.makePinDirectory())
       let workloads = try ["web", "api"].map { name in
         let cgroup = try sandbox.makeCgroup(name)
         return WorkloadInstance(
@@ -46,7 +46,7 @@ import Testing
           labels: try LabelSet(parsing: "app=\(name)"), addresses: [try IPAddress(parsing: "192.0.2.1")])
       }
       let place = Place(sandbox: sandbox, state: state, options: options, workloads: workloads)
-      defer { _ = try? CgroupDatapath.remove(bpffs: options.bpffs, state: state) }
+      defer { _ = try? KernelState.remove(bpffs: options.bpffs, state: state) }
       return try await body(place)
     }
   }
@@ -175,10 +175,10 @@ import Testing
       place.options.cgroup += "/web"
       let error = #expect(throws: DatapathError.self) { try place.open() }
       #expect(error?.remedy?.contains("detach") == true)
-      #expect(try CgroupDatapath.remove(bpffs: options.bpffs, state: place.state))
+      #expect(try KernelState.remove(bpffs: options.bpffs, state: place.state))
       #expect(!FileManager.default.fileExists(atPath: "\(options.bpffs)/sallyport"))
       #expect(try PinnedInspection.read(bpffs: options.bpffs, state: place.state) == nil)
-      #expect(try !CgroupDatapath.remove(bpffs: options.bpffs, state: place.state))
+      #expect(try !KernelState.remove(bpffs: options.bpffs, state: place.state))
     }
   }
 

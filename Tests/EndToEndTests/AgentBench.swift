@@ -160,6 +160,7 @@ final class AgentBench {
     let child = try Self.start(
       [
         Self.executable, "run", "--cgroup", location.string, "--policy", "\(directory)/policy.yaml", "--state", state,
+        "--no-coverage",
         "--ready-fd", "1",
       ] + options, cgroup: outside, output: ready.other, errors: try Self.file("\(directory)/log"))
     try #require(ready.handOver().read() == "\n", "the agent did not start: \(log)")

@@ -72,7 +72,7 @@ private final class Bench {
       [
         "sh", "-c", "exec \"$0\" \"$@\" --verbose --ready-fd 1 2>\"\(directory)/log\"", executable.string, "run",
         "--cgroup",
-        location.string, "--policy", "\(directory)/policy", "--state", state,
+        location.string, "--policy", "\(directory)/policy", "--state", state, "--no-coverage",
       ], cgroup: outside, output: writing.raw)
     _ = consume writing
     var byte: UInt8 = 0

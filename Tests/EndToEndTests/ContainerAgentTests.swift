@@ -61,7 +61,7 @@ private final class EngineAgent {
     agent = try engines.daemon(
       [
         sallyport, "run", "--cgroup", cgroup.string, "--policy", "\(engines.directory)/policy", "--state",
-        "\(engines.directory)/state", "--sources", sources,
+        "\(engines.directory)/state", "--no-coverage", "--sources", sources,
       ] + places.flatMap { ["--place", $0] }, socket: "\(engines.directory)/state/control.sock")
   }
 

@@ -12,7 +12,7 @@ public final class Policed: Sendable {
   /// Where everything is.
   public let sandbox: Sandbox
   /// The programs in the kernel.
-  public let datapath: CgroupDatapath
+  public let datapath: any KernelDatapath
   /// The one writer.
   public let enforcer: Enforcer
   /// A namespace with nothing but its loopback interface: where threads work when no other is named.
@@ -39,7 +39,7 @@ public final class Policed: Sendable {
     public let right: NetworkNamespace
   }
 
-  private init(_ sandbox: Sandbox, _ stateDirectory: String, maxEntries: UInt32) throws {
+  private init(_ sandbox: Sandbox, _ stateDirectory: String, _ kind: DatapathKind, maxEntries: UInt32) throws {
     self.sandbox = sandbox
     self.stateDirectory = stateDirectory
     try sandbox.cgroup.makeThreaded()
@@ -47,10 +47,11 @@ public final class Policed: Sendable {
     guard let cgroup = sandbox.cgroup.hierarchy.location(of: sandbox.cgroup.path) else {
       throw Errno.noSuchFileOrDirectory
     }
-    let options = CgroupDatapath.Options(
+    let options = DatapathOptions(
       cgroup: cgroup.string, bpffs: try sandbox.makePinDirectory(), maxEntries: maxEntries)
     let directory = StateDirectory(stateDirectory)
-    datapath = try CgroupDatapath.open(options, state: directory)
+    datapath = try kind.open(options, state: directory)
+    try datapath.police([home])
     var logger = Logger(label: "policed")
     logger.logLevel = .critical
     enforcer = Enforcer(datapath: datapath, state: directory, cgroup: cgroup.string, logger: logger)
@@ -74,11 +75,13 @@ public final class Policed: Sendable {
   }
 
   /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
-  public static func with<T>(maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T) async throws -> T {
+  public static func with<T>(
+    _ kind: DatapathKind = .underTest, maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
+  ) async throws -> T {
     try await withSandbox { sandbox in
       let directory = try temporaryDirectory()
       defer { removeStateDirectory(directory) }
-      let policed = try Policed(sandbox, directory, maxEntries: maxEntries)
+      let policed = try Policed(sandbox, directory, kind, maxEntries: maxEntries)
       let result: Result<T, any Error>
       do {
         try await policed.start()
@@ -102,15 +105,20 @@ public final class Policed: Sendable {
 
   /// A place in the events after everything that the kernel told before this call.
   ///
-  /// Records come late, because most do not wake the reader: a bind does, and it comes after them.
+  /// Records come late, because most do not wake the reader; one that is looked for comes after them.
   public func mark() throws -> Int {
-    let marker = try thread("marker").run { () throws -> (TestSocket, UInt64) in
+    let kind = datapath.kind
+    let port = try thread("marker").run { () throws -> UInt16 in
       let socket = try TestSocket.bound("127.0.0.1", 0)
-      return (socket, try socket.descriptor.socketCookie())
+      let port = socket.localPort
+      // A bind is told on the cgroup datapath, a first datagram on both.
+      if kind == .netfilter { try socket.send("mark", to: "127.0.0.1", port) }
+      return port
     }
-    guard events.first(after: 0, where: { $0.kind == .bind && $0.socket == marker.1 }) != nil else {
-      throw Errno.timedOut
-    }
+    let wanted: FlowEvent.Kind = kind == .cgroup ? .bind : .open
+    guard
+      events.first(after: 0, where: { $0.kind == wanted && $0.localPort == port && $0.protocol == .udp }) != nil
+    else { throw Errno.timedOut }
     return events.count
   }
 
@@ -195,6 +203,7 @@ public final class Policed: Sendable {
   /// A namespace of its own with its loopback interface up.
   public func makeNamespace() throws -> NetworkNamespace {
     let made = try sandbox.makeNamespace()
+    try datapath.police([made])
     state.withLock { $0.namespaces.append(made) }
     return made
   }

@@ -106,7 +106,7 @@ public final class Sandbox: Sendable {
   /// A namespace without a name, with its loopback interface up.
   public func makeNamespace() throws -> NetworkNamespace {
     let namespace = try NetworkNamespace.anonymous()
-    try command(["ip", "link", "set", "lo", "up"], namespace: namespace)
+    try namespace.bringLoopbackUp()
     return namespace
   }
 

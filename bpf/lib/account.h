@@ -2,6 +2,7 @@
 /* Evidence: counters by reason and workload, and records of flows; every lost record is counted. */
 #pragma once
 #include "../maps.h"
+#include "hook.h"
 #include "identity.h"
 #include "policy.h"
 
@@ -15,7 +16,7 @@ static __always_inline void sp_stat_add(__u32 which)
 }
 
 /* Counts a verdict on the subject's row; a workload without a row (just labelled) is counted nowhere. Returns 0. */
-__noinline int sp_count(struct sp_flow *flow)
+SP_FUNCTION int sp_count(struct sp_flow *flow)
 {
 	struct sp_counts *counts;
 	__u32 reason, direction;
@@ -154,30 +155,11 @@ static __always_inline void sp_record_task(struct sp_record *record)
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 }
 
-/* The task that sends a packet, when it is the caller that runs the egress hook and not a softirq in somebody else's
- * time: its cgroup is the socket's.
- */
-static __always_inline void sp_record_sender_task(struct sp_record *record, struct __sk_buff *skb)
-{
-	__u64 pid, cgroup;
-
-	if (!(config.features & SP_FEATURE_SKB_TASK))
-		return;
-	cgroup = bpf_get_current_cgroup_id();
-	if (cgroup != bpf_skb_cgroup_id(skb))
-		return;
-	pid = bpf_get_current_pid_tgid();
-	record->pid = pid >> 32;
-	record->tid = pid;
-	record->cgroup = cgroup;
-	bpf_get_current_comm(record->comm, sizeof(record->comm));
-}
-
 /* The record of a packet that was judged: refused (`flags` say more), or the first of a conversation. `direction` is the
  * packet's. Returns 0.
  */
-__noinline int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					__u32 direction, __u32 flags)
+SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					 __u32 direction, __u32 flags)
 {
 	struct sp_record *record;
 	int refused;
@@ -194,9 +176,9 @@ __noinline int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet 
 	if (!record)
 		return 0;
 	record->kind = refused ? SP_RECORD_REFUSED : SP_RECORD_OPEN;
-	record->uid = bpf_get_socket_uid(skb);
+	record->uid = sp_socket_uid(skb, flow);
 	if (direction == SP_OUTGOING)
-		sp_record_sender_task(record, skb);
+		sp_record_sender_task(record, skb, flow);
 	sp_record_packet(record, packet, direction);
 	sp_record_flow(record, flow);
 	record->flags |= flags;
@@ -207,7 +189,7 @@ __noinline int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet 
 /* A packet whose headers cannot be read, or a fragment without its transport header: refused, with the reason told. */
 static __always_inline int sp_unreadable(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	sp_party_of_skb(skb, &flow->subject);
+	sp_find_subject(skb, flow);
 	sp_party_unknown(&flow->peer);
 	flow->action = SP_REJECT;
 	flow->decided_by = SP_BY_INVALID;

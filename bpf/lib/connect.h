@@ -4,11 +4,57 @@
  */
 #pragma once
 #include "account.h"
+#include "hook.h"
 #include "identity.h"
-#include "socket.h"
+#include "kernel.h"
 #include "tcp.h"
 
 #define SP_MPTCP 262
+
+/* 6.2; a weak symbol, and a branch that the configuration removes where it is missing. */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+/* The calling task. Returns 0. */
+SP_FUNCTION int sp_party_of_task(struct sp_party *party)
+{
+	struct sp_control *control = sp_controls();
+
+	if (!party)
+		return 0;
+	SP_WALK(party, control, bpf_get_current_ancestor_cgroup_id(level), bpf_get_current_cgroup_id());
+	return 0;
+}
+
+/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). */
+static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
+						      const struct sock *kernel)
+{
+	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
+	struct sp_control *control = sp_controls();
+	__u32 levels = control ? control->levels : 0;
+	int i;
+
+	if (sp_party_of_retag(party, control, sk))
+		return;
+	sp_party_host(party, SP_ASSURED_SOCKET);
+	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
+		struct cgroup_subsys_state *parent;
+		int level = cgroup->level;
+
+		if (level <= 0)
+			break;
+		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
+		    sp_party_of_cgroup(party, cgroup->kn->id)) {
+			if (i > 0)
+				sp_party_is_child(party);
+			break;
+		}
+		parent = cgroup->self.parent;
+		if (!parent)
+			break;
+		cgroup = parent->cgroup;
+	}
+}
 
 /* The unspecified address means the loopback one (ip_route_connect, tcp_v6_connect). */
 static __always_inline void sp_normalize(__u8 remote[16])
@@ -52,7 +98,7 @@ static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_a
 /* Fills flow->peer: the party at an address as a caller in this namespace reaches it. Returns 0 if the packet hook alone
  * can tell.
  */
-__noinline int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
 	struct bpf_sock_tuple tuple = {};
 	const struct sock *kernel_socket;
@@ -83,7 +129,7 @@ __noinline int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked,
 }
 
 /* Records the verdict with the process that asks. `flow->direction` says whose side it is. Returns 0. */
-__noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
 	struct sp_record *record;
 	__u16 port;
@@ -117,7 +163,7 @@ __noinline int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked
 /* Judges one party's side, then, when the other end is here, the other's: a refusal by either is an errno now instead of
  * a SYN that nobody answers. `flow` comes with its subject. Returns 1 to go on, 0 for EPERM.
  */
-__noinline int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
 	struct sp_handshake *note;
 	struct sp_flow other = {};

@@ -3,6 +3,24 @@
 #pragma once
 #include <linux/types.h>
 
+/* A function that branches a lot: verified once, whoever calls it, because it is global. That needs 5.12 (pointers to
+ * memory as arguments of global functions); an object for older kernels makes them static.
+ */
+#ifdef SP_STATIC
+#define SP_FUNCTION static __noinline
+#else
+#define SP_FUNCTION __noinline
+#endif
+
+/* A static function is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
+ * on one of them is made unknown, by copying the value over itself, so that it goes on once and not once per path.
+ */
+#ifdef SP_STATIC
+#define SP_JOIN(object) bpf_probe_read_kernel(object, sizeof(*(object)), object)
+#else
+#define SP_JOIN(object) ((void)0)
+#endif
+
 /* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
 #define SP_PARTY_UNLABELLED (1u << 31)
 
@@ -22,7 +40,8 @@ struct sp_party {
 struct sp_flow {
 	struct sp_party subject; /* whose policy is asked */
 	struct sp_party peer;
-	__u64 cookie; /* of the subject's socket */
+	__u64 cookie; /* of the subject's socket; netfilter: what names it, see sp_name_socket */
+	__u64 socket; /* netfilter: where the packet's own socket is in the kernel's memory */
 	__u32 generation;
 	__u32 direction;
 	__u32 port_index; /* of the destination, whoever asks */

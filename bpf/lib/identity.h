@@ -3,7 +3,6 @@
 #pragma once
 #include "../maps.h"
 #include "packet.h"
-#include "socket.h"
 
 static __always_inline void sp_party_host(struct sp_party *party, __u32 assurance)
 {
@@ -55,27 +54,6 @@ static __always_inline struct sp_control *sp_controls(void)
 	return bpf_map_lookup_elem(&sp_control, &key);
 }
 
-/* True and filled if the socket speaks for another workload than its creator's: rare, so asked only if there are any. */
-static __always_inline int sp_party_of_retag(struct sp_party *party, const struct sp_control *control, void *sk)
-{
-	struct sp_retag *retag;
-
-	if (!control || !(control->flags & SP_CONTROL_RETAGGED) || !sk)
-		return 0;
-	retag = bpf_sk_storage_get(&sp_retag, sk, 0, 0);
-	if (!retag)
-		return 0;
-	if (!retag->workload) {
-		sp_party_host(party, SP_ASSURED_SOCKET);
-		return 1;
-	}
-	if (!sp_party_of_cgroup(party, retag->workload))
-		return 0;
-	if (retag->flags & SP_RETAG_CHILD)
-		sp_party_is_child(party);
-	return 1;
-}
-
 /* Walks from the deepest labelled level up: others, by a mask, are not looked at. `ancestor` is an expression in `level`
  * that gives 0 above the cgroup's own, `own` one that gives the cgroup's.
  */
@@ -98,71 +76,6 @@ static __always_inline int sp_party_of_retag(struct sp_party *party, const struc
 			}                                                                         \
 		}                                                                                 \
 	} while (0)
-
-/* The socket that a packet belongs to: whom it speaks for, that is its creator's cgroup. Returns 0. */
-__noinline int sp_party_of_skb(struct __sk_buff *skb, struct sp_party *party)
-{
-	struct sp_control *control = sp_controls();
-
-	if (!party)
-		return 0;
-	if (sp_party_of_retag(party, control, skb->sk))
-		return 0;
-	SP_WALK(party, control, bpf_skb_ancestor_cgroup_id(skb, level), bpf_skb_cgroup_id(skb));
-	return 0;
-}
-
-/* A socket that was looked up (cgroup_skb programs only). */
-static __always_inline void sp_party_of_socket(struct sp_party *party, struct bpf_sock *sk)
-{
-	struct sp_control *control = sp_controls();
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	SP_WALK(party, control, bpf_sk_ancestor_cgroup_id(sk, level), bpf_sk_cgroup_id(sk));
-}
-
-/* The calling task. Returns 0. */
-__noinline int sp_party_of_task(struct sp_party *party)
-{
-	struct sp_control *control = sp_controls();
-
-	if (!party)
-		return 0;
-	SP_WALK(party, control, bpf_get_current_ancestor_cgroup_id(level), bpf_get_current_cgroup_id());
-	return 0;
-}
-
-/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). */
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
-	struct sp_control *control = sp_controls();
-	__u32 levels = control ? control->levels : 0;
-	int i;
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	sp_party_host(party, SP_ASSURED_SOCKET);
-	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
-		struct cgroup_subsys_state *parent;
-		int level = cgroup->level;
-
-		if (level <= 0)
-			break;
-		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
-		    sp_party_of_cgroup(party, cgroup->kn->id)) {
-			if (i > 0)
-				sp_party_is_child(party);
-			break;
-		}
-		parent = cgroup->self.parent;
-		if (!parent)
-			break;
-		cgroup = parent->cgroup;
-	}
-}
 
 /* An address: a set of external networks, the address of a workload, or the world. */
 static __always_inline void sp_party_of_address(struct sp_party *party, __u32 slot, const __u8 address[16])

@@ -5,6 +5,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "datapath/abi.h"
+#include "flow.h"
 
 #define SP_TCP 6
 #define SP_UDP 17
@@ -193,7 +194,7 @@ static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, stru
 /* Fills *packet (which the caller zeroes); returns an enum sp_readable. A function of its own, verified once: what a
  * caller must not assume, it cannot (global functions since 5.6, their pointers since 5.12).
  */
-__noinline int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
+SP_FUNCTION int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
 {
 	if (!packet)
 		return SP_UNREADABLE;

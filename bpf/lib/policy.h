@@ -101,7 +101,7 @@ static __always_inline int sp_party_is_nobody(const struct sp_party *party)
 /* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is told.
  * Returns 1 for allow, 0 for reject.
  */
-__noinline int sp_judge(struct sp_flow *flow)
+SP_FUNCTION int sp_judge(struct sp_flow *flow)
 {
 	if (!flow)
 		return 0;
@@ -127,5 +127,6 @@ __noinline int sp_judge(struct sp_flow *flow)
 		}
 		flow->action = SP_ALLOW;
 	}
+	SP_JOIN(flow);
 	return flow->action == SP_ALLOW;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "account.h"
+#include "hook.h"
 #include "identity.h"
 
 /* A clash of two workloads on one tuple is forgotten after this long without another packet of it. */
@@ -28,11 +29,17 @@ static __always_inline void sp_sender_fill(struct sp_sender_key *key, const stru
 	}
 }
 
+/* True if the packet's receiver cannot find the sender's socket by itself. */
+static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	return !sp_is_looped(skb) || !sp_sees_sender(packet);
+}
+
 /* Egress: tells the receiver, wherever on this host it is, who sends this SYN or this conversation. A socket that has come
  * to speak for another workload says so; two sockets of two workloads on one tuple are a clash. Returns 0.
  */
-__noinline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *subject,
-			      __u32 generation)
+SP_FUNCTION int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *subject,
+			       __u32 generation)
 {
 	struct sp_sender sender = {};
 	struct sp_sender *known;
@@ -77,43 +84,8 @@ static __always_inline int sp_party_of_sender(struct sp_party *party, const stru
 	return 1;
 }
 
-/* The sender's own socket, when it is in this namespace: found by the tuple turned round. For TCP it must be the one
- * that sent this very packet: connecting, and waiting for the acknowledgement of this sequence number, so that a frame
- * written to a packet socket under its addresses is not taken for its own. Returns 0.
- */
-__noinline int sp_find_here(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
-{
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
-	__u32 size;
-
-	if (!packet || !party)
-		return 0;
-	size = sp_tuple(&tuple, packet->source, packet->source_port, packet->destination, packet->destination_port);
-
-	if (packet->protocol == SP_TCP) {
-		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-		if (!sk)
-			return 0;
-		if (sk->state != SP_STATE_LISTEN) {
-			struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
-
-			if (tcp && tcp->snd_una == bpf_ntohl(packet->sequence))
-				sp_party_of_socket(party, sk);
-		}
-		bpf_sk_release(sk);
-		return 0;
-	}
-	sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	if (!sk)
-		return 0;
-	sp_party_of_socket(party, sk);
-	bpf_sk_release(sk);
-	return 0;
-}
-
-/* Ingress: fills flow->peer with the party that sent the packet. Returns 0. */
-__noinline int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Fills flow->peer with the party whose egress told that it sends the packet, else by the address. Returns 0. */
+SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_sender_key key;
 	int completes;
@@ -121,9 +93,6 @@ __noinline int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, s
 	if (!packet || !flow)
 		return 0;
 	completes = packet->protocol == SP_TCP && !(packet->tcp_flags & SP_TCP_SYN);
-	sp_party_unknown(&flow->peer);
-	if (skb->ifindex == SP_LOOPBACK_IFINDEX && (packet->protocol == SP_TCP || packet->protocol == SP_UDP))
-		return sp_find_here(skb, packet, &flow->peer);
 	sp_sender_fill(&key, packet);
 	if (packet->protocol == SP_TCP) {
 		key.sequence = packet->sequence;
@@ -135,12 +104,26 @@ __noinline int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, s
 	}
 	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation))
 		return 0;
-	if (skb->ifindex == SP_LOOPBACK_IFINDEX)
+	if (sp_is_looped(skb))
 		return 0;
 	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
 	/* a workload of this host that did not pass its egress hook with this packet: not the one it says it is */
 	if (flow->peer.workload)
 		sp_party_unknown(&flow->peer);
+	return 0;
+}
+
+/* Ingress: fills flow->peer with the party that sent the packet. Returns 0. */
+SP_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	if (!packet || !flow)
+		return 0;
+	sp_party_unknown(&flow->peer);
+	if (sp_is_looped(skb) && sp_sees_sender(packet))
+		sp_find_sender(skb, packet, &flow->peer);
+	else
+		sp_find_told(skb, packet, flow);
+	SP_JOIN(&flow->peer);
 	return 0;
 }
 
@@ -163,16 +146,11 @@ static __always_inline void sp_sender_confirm(const struct sp_packet *packet, co
 /* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
  * is its address. Returns 0.
  */
-__noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct bpf_sock_tuple tuple = {};
-	__u8 any[16] __attribute__((aligned(8))) = {};
-	struct bpf_sock *sk;
-	__u32 size;
-
 	if (!packet || !flow)
 		return 0;
-	if (skb->ifindex != SP_LOOPBACK_IFINDEX || sp_is_multicast(packet->destination)) {
+	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
 		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
 		return 0;
 	}
@@ -183,23 +161,8 @@ __noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pack
 		flow->peer.assurance = SP_ASSURED_SOCKET;
 		return 0;
 	}
-	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
-	if (packet->protocol == SP_TCP) {
-		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-		if (!sk) {
-			/* TIME_WAIT hides the listener from a lookup, and takes a SYN to it (RFC 6191) */
-			size = sp_tuple(&tuple, packet->destination, packet->destination_port, any, 0);
-			sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-		}
-	} else if (packet->protocol == SP_UDP) {
-		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	} else {
-		return 0;
-	}
-	if (!sk)
-		return 0;
-	sp_party_of_socket(&flow->peer, sk);
-	bpf_sk_release(sk);
+	sp_find_receiver(skb, packet, &flow->peer);
+	SP_JOIN(&flow->peer);
 	return 0;
 }
 
@@ -207,7 +170,7 @@ __noinline int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pack
  * changes hands, while the other end still holds the conversation of its former owner, inherits nothing. A group is judged
  * by its address, not by its members. Returns 1 to go on, 0 to drop.
  */
-__noinline int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_flow other = {};
 

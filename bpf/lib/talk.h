@@ -91,7 +91,7 @@ static __always_inline void sp_talk_find_peer(struct __sk_buff *skb, struct sp_p
 	sp_party_unknown(&flow->peer);
 	if (direction == SP_INCOMING)
 		sp_find_caller(skb, packet, flow);
-	else if (skb->ifindex == SP_LOOPBACK_IFINDEX)
+	else if (sp_is_looped(skb))
 		sp_find_destination(skb, packet, flow);
 	if (flow->peer.assurance < SP_ASSURED_SOCKET)
 		sp_talk_peer(talk, &flow->peer);
@@ -114,8 +114,8 @@ static __always_inline int sp_talk_is_judged(const struct sp_talk *talk, __u32 d
 /* A live conversation under a newer generation, with subject and peer as they are now: returns 1 if it still may go on,
  * else tells, and returns 0.
  */
-__noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-				     struct sp_talk *talk, __u32 direction)
+SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+				      struct sp_talk *talk, __u32 direction)
 {
 	if (!packet || !talk || !flow)
 		return 0;
@@ -137,15 +137,9 @@ __noinline int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *pa
 	return 0;
 }
 
-/* True if the packet's receiver cannot find the sender's socket by itself. */
-static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
-{
-	return skb->ifindex != SP_LOOPBACK_IFINDEX || (packet->protocol != SP_TCP && packet->protocol != SP_UDP);
-}
-
 /* Keeps an allowed conversation. Returns 0. */
-__noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-			     struct sp_talk_key *key)
+SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+			      struct sp_talk_key *key)
 {
 	struct sp_talk_key own; /* before 6.4 a map's key must be on this function's stack */
 	struct sp_talk talk = {};
@@ -166,7 +160,7 @@ __noinline int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, st
 	talk.peer = flow->peer.identity;
 	talk.generation = flow->generation;
 	talk.rule = flow->rule;
-	talk.uid = bpf_get_socket_uid(skb);
+	talk.uid = sp_socket_uid(skb, flow);
 	talk.direction = flow->direction;
 	talk.assurance = flow->peer.assurance;
 	talk.decided_by = flow->decided_by;
@@ -235,7 +229,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		int must_tell = sp_must_refresh(talk, now);
 
 		if (!sp_talk_is_judged(talk, direction, flow->generation)) {
-			sp_party_of_skb(skb, &flow->subject);
+			sp_find_subject(skb, flow);
 			sp_talk_find_peer(skb, packet, flow, talk, direction);
 			if (!sp_talk_still_allowed(skb, packet, flow, talk, direction)) {
 				bpf_map_delete_elem(&sp_talks, &key);
@@ -246,7 +240,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		}
 		if (direction == SP_OUTGOING && must_tell) {
 			talk->handoff_time = now;
-			sp_party_of_skb(skb, &flow->subject);
+			sp_find_subject(skb, flow);
 			sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 		}
 		sp_talk_touch(talk, packet->length, direction, now);
@@ -254,7 +248,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	}
 
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
-	sp_party_of_skb(skb, &flow->subject);
+	sp_find_subject(skb, flow);
 	if (direction == SP_OUTGOING)
 		sp_find_destination(skb, packet, flow);
 	else

@@ -6,7 +6,7 @@
 #include "account.h"
 #include "identity.h"
 #include "sender.h"
-#include "socket.h"
+#include "kernel.h"
 
 /* What the fast path found out about a packet's socket. */
 struct sp_tcp_socket {
@@ -34,7 +34,7 @@ static __always_inline int sp_was_asked(struct __sk_buff *skb, const struct sp_p
 	struct sp_handshake *known = sp_handshake();
 
 	if (!known || known->stage != SP_STAGE_ASKED || known->outgoing.cookie != flow->cookie ||
-	    known->outgoing.generation != flow->generation || skb->ifindex != SP_LOOPBACK_IFINDEX ||
+	    known->outgoing.generation != flow->generation || !sp_is_looped(skb) ||
 	    known->server_port != packet->destination_port || !sp_same_address(known->server, packet->destination))
 		return 0;
 	sp_copy_address(known->client, packet->source);
@@ -60,11 +60,11 @@ static __always_inline int sp_was_judged(struct __sk_buff *skb, struct sp_packet
 	if (known->stage != SP_STAGE_SENT || known->sequence != sequence)
 		return 0;
 	/* of an SO_REUSEPORT group, connect() may have seen another member: the same workload is enough */
-	sp_party_of_skb(skb, &flow->subject);
+	sp_find_subject(skb, flow);
 	if (flow->subject.workload != known->incoming.subject.workload)
 		return 0;
 	known->incoming.cookie = flow->cookie;
-	known->uid = bpf_get_socket_uid(skb);
+	known->uid = sp_socket_uid(skb, flow);
 	known->stage = SP_STAGE_ACCEPTED;
 	sp_count(&known->incoming);
 	return 1;
@@ -84,7 +84,7 @@ static __always_inline void sp_note_accepted(struct __sk_buff *skb, const struct
 	known->client_port = packet->source_port;
 	known->server_port = packet->destination_port;
 	known->sequence = bpf_ntohl(packet->sequence) - !is_syn;
-	known->uid = bpf_get_socket_uid(skb);
+	known->uid = sp_socket_uid(skb, flow);
 	known->stage = SP_STAGE_ACCEPTED;
 }
 
@@ -92,15 +92,14 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 		return 1;
-	if (sp_was_asked(skb, packet, flow))
+	if (SP_SEES_CONNECT && sp_was_asked(skb, packet, flow))
 		return 1;
-	sp_party_of_skb(skb, &flow->subject);
+	sp_find_subject(skb, flow);
 	sp_find_destination(skb, packet, flow);
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (skb->ifindex == SP_LOOPBACK_IFINDEX && flow->peer.assurance == SP_ASSURED_NOT &&
-	    !(flow->subject.flags & SP_PARTY_UNLABELLED))
+	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT && !(flow->subject.flags & SP_PARTY_UNLABELLED))
 		return 1;
 	sp_judge(flow);
 	sp_count(flow);
@@ -108,7 +107,9 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 		sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
 		return 0;
 	}
-	if (skb->ifindex != SP_LOOPBACK_IFINDEX)
+	if (!SP_SEES_CONNECT && !sp_other_side(skb, packet, flow))
+		return 0;
+	if (sp_must_tell(skb, packet))
 		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 	return 1;
 }
@@ -121,9 +122,9 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 		return 1;
 	if (state != SP_STATE_LISTEN && !is_syn)
 		return 1; /* the answer to our own SYN */
-	if (sp_was_judged(skb, packet, flow, is_syn))
+	if (SP_SEES_CONNECT && sp_was_judged(skb, packet, flow, is_syn))
 		return 1;
-	sp_party_of_skb(skb, &flow->subject);
+	sp_find_subject(skb, flow);
 	sp_find_caller(skb, packet, flow);
 	sp_judge(flow);
 	if (is_syn || flow->action != SP_ALLOW)
@@ -148,80 +149,4 @@ static __always_inline int sp_tcp_verdict(struct __sk_buff *skb, struct sp_packe
 	if (flow->direction == SP_OUTGOING)
 		return sp_tcp_out(skb, packet, flow);
 	return sp_tcp_in(skb, packet, flow, state);
-}
-
-static __always_inline void sp_record_socket(struct sp_record *record, struct bpf_sock_ops *ctx)
-{
-	record->socket = bpf_get_socket_cookie(ctx);
-	record->protocol = SP_TCP;
-	if (ctx->family == 2 /* AF_INET */) {
-		sp_map_ipv4(record->local, ctx->local_ip4);
-		sp_map_ipv4(record->remote, ctx->remote_ip4);
-	} else {
-		__u32 *local = (__u32 *)record->local, *remote = (__u32 *)record->remote;
-
-		local[0] = ctx->local_ip6[0];
-		local[1] = ctx->local_ip6[1];
-		local[2] = ctx->local_ip6[2];
-		local[3] = ctx->local_ip6[3];
-		remote[0] = ctx->remote_ip6[0];
-		remote[1] = ctx->remote_ip6[1];
-		remote[2] = ctx->remote_ip6[2];
-		remote[3] = ctx->remote_ip6[3];
-	}
-	record->local_port = ctx->local_port;
-	record->remote_port = bpf_ntohl(ctx->remote_port);
-	record->rtt = ctx->srtt_us >> 3;
-}
-
-static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direction)
-{
-	struct sp_record *record = sp_record_begin();
-	struct sp_handshake *known;
-	__u64 cookie;
-
-	if (!record)
-		return;
-	record->kind = SP_RECORD_OPEN;
-	record->direction = direction;
-	record->action = SP_ALLOW;
-	sp_record_socket(record, ctx);
-	known = sp_handshake();
-	if (direction == SP_INCOMING && known && known->stage == SP_STAGE_ACCEPTED &&
-	    bpf_ntohs(known->server_port) == record->local_port &&
-	    bpf_ntohs(known->client_port) == record->remote_port && sp_same_address(known->server, record->local) &&
-	    sp_same_address(known->client, record->remote)) {
-		cookie = record->socket;
-		sp_record_flow(record, &known->incoming);
-		record->socket = cookie;
-		record->listener = known->incoming.cookie;
-		record->uid = known->uid;
-		known->stage = SP_STAGE_NONE;
-	}
-	sp_record_end(record, BPF_RB_NO_WAKEUP);
-}
-
-static __always_inline void sp_tcp_closed(struct bpf_sock_ops *ctx)
-{
-	struct sp_record *record = sp_record_begin();
-	__u32 before = ctx->args[0];
-
-	if (!record)
-		return;
-	record->kind = SP_RECORD_CLOSE;
-	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
-		record->flags = SP_RECORD_FAILED;
-	sp_record_socket(record, ctx);
-	/* the kernel counts a FIN as a byte: ours was acknowledged on the way out, theirs came before the last ACK */
-	record->bytes_sent = ctx->bytes_acked;
-	if (record->bytes_sent && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
-				   before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		record->bytes_sent--;
-	record->bytes_received = ctx->bytes_received;
-	if (record->bytes_received &&
-	    (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		record->bytes_received--;
-	record->packets_sent = ctx->segs_out;
-	record->packets_received = ctx->segs_in;
-	sp_record_end(record, BPF_RB_NO_WAKEUP);
 }

@@ -7,6 +7,11 @@ _Alignas(8) const unsigned char sp_cgroup_object[] = {
 };
 const size_t sp_cgroup_object_size = sizeof(sp_cgroup_object);
 
+_Alignas(8) const unsigned char sp_netfilter_object[] = {
+#embed "netfilter.bpf.o"
+};
+const size_t sp_netfilter_object_size = sizeof(sp_netfilter_object);
+
 _Alignas(8) const unsigned char sp_workload_object[] = {
 #embed "workload.bpf.o"
 };

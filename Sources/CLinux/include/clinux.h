@@ -120,3 +120,27 @@ struct sp_file_identity {
   uint64_t mount;        // the mount's id in mountinfo; 0 before kernel 5.8
 };
 int sp_file_identity(int directory, const char *path, int follow, struct sp_file_identity *out);
+
+// A child process that makes sockets and uses them for its parent, because the kernel asks which cgroup it is in.
+enum sp_errand_kind {
+  SP_ERRAND_SOCKET,   // family, type, protocol; the parent gets a copy of the descriptor
+  SP_ERRAND_CONNECT,  // descriptor; name
+  SP_ERRAND_SEND,     // descriptor, flags; name (may be empty), payload
+  SP_ERRAND_ENTER,    // the network namespace whose descriptor is passed
+  SP_ERRAND_KEEP,     // the descriptor that is passed; the result is its number there
+  SP_ERRAND_CLOSE,    // descriptor
+  SP_ERRAND_CPU,      // the one CPU to run on, -1 = where it runs now; the result is its number
+};
+struct sp_errand {
+  int kind;
+  int arguments[3];
+  uint32_t name_length;     // bytes
+  uint32_t payload_length;  // bytes; name and payload together at most 16 KiB
+};
+// Starts the child (it ends when *channel is closed); returns its pid. Nothing else may run in it: the parent has threads.
+int sp_errand_start(int *channel);
+// Has one errand run and waits; the result of the call, or -errno. `bytes` are name and payload; the descriptor `passed`
+// goes along unless it is -1; `made` is a copy of a new socket, or -1.
+int sp_errand_run(int channel, const struct sp_errand *errand, const uint8_t *bytes, int passed, int *made);
+// Kills the child and waits for its end.
+int sp_errand_end(int pid);

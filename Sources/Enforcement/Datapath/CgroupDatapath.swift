@@ -1,90 +1,66 @@
-// The main datapath: BPF programs on a cgroup, their maps and links pinned.
+// The main datapath: BPF programs on a cgroup, kept by pinned links.
 
 internal import BPF
-internal import CDatapath
-internal import Kernel
-internal import Synchronization
+public import Kernel
 internal import SystemPackage
 
 /// BPF programs attached to one cgroup directory.
 ///
 /// Tests must never pass the hierarchy's root: they would police the machine they run on.
-public final class CgroupDatapath: Datapath {
-  /// What it is made with.
-  public struct Options: Sendable, Equatable {
-    /// The cgroup2 directory to attach to: an absolute path in a file system.
-    public var cgroup: String
-    /// Where BPF objects are pinned: a directory on a BPF file system.
-    public var bpffs: String
-    /// Room for cells, both slots together.
-    public var maxEntries: UInt32
-    /// After how much silence a UDP or other conversation is over.
-    public var conversationIdle: Duration
-    /// The same for ICMP.
-    public var echoIdle: Duration
+public final class CgroupDatapath: KernelDatapath {
+  /// What it holds in the kernel.
+  public let kernel: KernelState
+  private let cgroup: CgroupDirectory
+  /// The name of a cgroup that lives for one attempt; the lock makes it the only one.
+  private static let trial: FilePath.Component = "sallyport-trial"
 
-    /// Takes what has no usual value, and the usual values.
-    public init(
-      cgroup: String, bpffs: String = "/sys/fs/bpf", maxEntries: UInt32 = 262_144,
-      conversationIdle: Duration = .seconds(60), echoIdle: Duration = .seconds(30)
-    ) {
-      self.cgroup = cgroup
-      self.bpffs = bpffs
-      self.maxEntries = maxEntries
-      self.conversationIdle = conversationIdle
-      self.echoIdle = echoIdle
+  private init(kernel: KernelState, cgroup: CgroupDirectory) {
+    self.kernel = kernel
+    self.cgroup = cgroup
+  }
+
+  /// Adopts what an agent before this one left, or loads the programs anew; takes the lock of `state`.
+  ///
+  /// Nothing is attached anew; nothing that is attached ends. Programs that differ from this binary's are replaced link
+  /// by link, with the maps kept. Another ABI version, or another cgroup, is refused.
+  public static func open(_ options: DatapathOptions, state: StateDirectory) throws(DatapathError) -> CgroupDatapath {
+    try open(options, state: state, lock: state.acquire())
+  }
+
+  static func open(
+    _ options: DatapathOptions, state: StateDirectory, lock: StateLock
+  ) throws(DatapathError) -> CgroupDatapath {
+    var loader = try ProgramLoader(.cgroup, options, state: state)
+    let isNew = try loader.open()
+    return CgroupDatapath(kernel: try KernelState(loader, isNew: isNew, lock: lock), cgroup: loader.cgroup)
+  }
+
+  /// Nothing: programs on a cgroup see its sockets in every namespace.
+  public func police(_ namespaces: [NetworkNamespace]) {}
+
+  /// Attaches each program to a cgroup made for it below the policed one: what excludes programs there is found.
+  public func tryToAttach() throws(DatapathError) {
+    let directory: CgroupDirectory
+    do throws(KernelError) {
+      directory = try cgroup.create(Self.trial)
+    } catch {
+      throw DatapathError("try to attach", "\(cgroup.path)", underlying: error, remedy: error.remedy)
+    }
+    // Nobody lives in it.
+    defer { try? directory.remove() }
+    do throws(BPFError) {
+      for hook in Hook.all {
+        let program = try BPFProgram.pinned(kernel.pinned.program(hook.program))
+        _ = try BPFLink.attach(program, cgroup: directory.descriptor, type: hook.type)
+      }
+    } catch {
+      throw DatapathError("attach", "\(directory.path)", underlying: error, remedy: remedy(attaching: error))
     }
   }
 
-  /// What it held when it was opened.
-  public let holdings: Holdings
-  /// What was done on opening that people may want to know.
-  public let notes: [String]
-  let tables: KernelTables
-  let pinned: PinnedState
-  private let cgroup: CgroupDirectory
-  private let lock: StateLock
-  private let ring = Mutex<RingBuffer?>(nil)
-
-  init(
-    tables: KernelTables, holdings: Holdings, pinned: PinnedState, cgroup: CgroupDirectory, lock: StateLock,
-    notes: [String]
-  ) {
-    self.tables = tables
-    self.holdings = holdings
-    self.pinned = pinned
-    self.cgroup = cgroup
-    self.lock = lock
-    self.notes = notes
-  }
-
-  /// How much fits.
-  public var limits: DatapathLimits { tables.limits }
-  /// The directory of its pins.
-  public var pins: String { pinned.published }
-
-  /// Reads a slot back.
-  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
-    do throws(BPFError) { return try tables.contents(of: slot) } catch { throw failure("read tables", error) }
-  }
-
-  /// Reads back what is the same for both slots.
-  public func current() throws(DatapathError) -> Holdings {
-    do throws(BPFError) { return try tables.holdings(isNew: false) } catch { throw failure("read tables", error) }
-  }
-
-  /// Makes one step.
-  public func apply(_ change: TableChange) throws(DatapathError) {
-    do throws(BPFError) { try tables.apply(change) } catch { throw tables.failure(change, error) }
-  }
-
-  /// What was counted since it was attached.
-  public func counters() throws(DatapathError) -> DatapathCounters {
-    do throws(BPFError) { return try tables.counters() } catch { throw failure("read counters", error) }
-  }
-
-  /// Begins to enforce.
-  public func attach() throws(DatapathError) {
+  /// Attaches each program by a link that is pinned.
+  public func attachHooks() throws(DatapathError) {
+    let pinned = kernel.pinned
     var made: [String] = []
     do throws(BPFError) {
       for hook in Hook.all where !pinned.hasLink(hook.program) {
@@ -103,6 +79,9 @@ public final class CgroupDatapath: Datapath {
     }
   }
 
+  /// Nothing: the links are pinned, and end with their pins.
+  public func detachHooks() {}
+
   /// Why a program cannot be attached: capabilities were checked when the datapath was opened, so it is other programs.
   private func remedy(attaching error: BPFError) -> String? {
     switch error.errno {
@@ -115,42 +94,10 @@ public final class CgroupDatapath: Datapath {
     }
   }
 
-  /// Ends enforcement and leaves nothing behind.
-  public func detach() throws(DatapathError) {
-    stopEvents()
-    try pinned.removeAll()
-  }
-
   /// Which sockets speak for another workload than their creator's.
-  public func retags() throws(DatapathError) -> RetagTable {
-    do throws(BPFError) { return try RetagTable(pinned) } catch { throw failure("open retagged sockets", error) }
-  }
-
-  /// Begins to deliver records, in batches, from a thread of its own.
-  ///
-  /// Records that cannot be read are left out and counted by `malformedRecords`.
-  public func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {
-    stopEvents()
-    do throws(BPFError) {
-      let map = try OwnedDescriptor.pinned(pinned.map("sp_records"), "map")
-      let started = try RingBuffer.start(map: map, of: sp_record.self) { records in
-        deliver(FlowEvent.events(from: records).events)
-      }
-      ring.withLock { $0 = started }
-    } catch {
-      throw failure("read records", error)
+  public func retags() throws(DatapathError) -> RetagTable? {
+    do throws(BPFError) { return try RetagTable(kernel.pinned) } catch {
+      throw kernel.failure("open retagged sockets", error)
     }
-  }
-
-  /// Ends the delivery; no call is under way when it returns.
-  public func stopEvents() {
-    ring.withLock { $0.take() }?.stop()
-  }
-
-  /// How many records had another size than this program knows.
-  public var malformedRecords: UInt64 { ring.withLock { $0?.counts.malformed ?? 0 } }
-
-  private func failure(_ operation: String, _ error: BPFError) -> DatapathError {
-    DatapathError(operation, pinned.published, underlying: error, remedy: error.remedy)
   }
 }

@@ -1,8 +1,8 @@
-// The programs of the cgroup datapath and where each is attached.
+// The programs of each datapath and where they are attached.
 
 internal import BPF
 
-/// One program and its hook.
+/// One program of the cgroup datapath and its hook.
 struct Hook: Sendable {
   let program: String
   let type: AttachType
@@ -19,4 +19,22 @@ struct Hook: Sendable {
     Hook(program: "sp_sendmsg6", type: .cgroupSendmsg6),
     Hook(program: "sp_ingress", type: .cgroupIngress),
   ]
+}
+
+extension DatapathKind {
+  /// The programs that it pins.
+  var programs: [String] {
+    switch self {
+    case .cgroup: Hook.all.map(\.program)
+    case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input]
+    }
+  }
+
+  /// The sections of read-only data that the loader fills.
+  var configurations: [String] {
+    switch self {
+    case .cgroup: [".rodata.config"]
+    case .netfilter: [".rodata.config", ".rodata.netfilter"]
+    }
+  }
 }

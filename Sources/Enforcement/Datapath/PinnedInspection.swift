@@ -5,6 +5,8 @@ public import Kernel
 
 /// The state of one instance as the kernel has it.
 public struct PinnedInspection: Sendable, Equatable {
+  /// How packets come to the programs.
+  public var kind: DatapathKind
   /// The generation in force.
   public var generation: UInt32
   /// The programs that are attached.
@@ -31,22 +33,22 @@ public struct PinnedInspection: Sendable, Equatable {
   public static func read(
     bpffs: String = "/sys/fs/bpf", state: StateDirectory
   ) throws(DatapathError) -> PinnedInspection? {
-    let pins = PinnedState(bpffs: bpffs, state: state)
-    guard pins.exists else { return nil }
+    for kind in DatapathKind.allCases {
+      let pins = PinnedState(bpffs: bpffs, state: state, kind: kind)
+      if pins.exists { return try read(pins) }
+    }
+    return nil
+  }
+
+  private static func read(_ pins: PinnedState) throws(DatapathError) -> PinnedInspection {
+    let cgroup = try pins.policedCgroup()
+    let missing = try pins.missingAttachments()
     do throws(BPFError) {
       let tables = try KernelTables(pins)
       let held = try tables.holdings(isNew: false)
-      var cgroup: UInt64?
-      var attached: [String] = []
-      var missing: [String] = []
-      for hook in Hook.all {
-        let id = pins.hasLink(hook.program) ? try PinnedLink.open(pins.link(hook.program)).info().cgroupID : nil
-        if let id { cgroup = id }
-        if id == nil { missing.append(hook.program) } else { attached.append(hook.program) }
-      }
       return PinnedInspection(
-        generation: held.generation, attached: attached, missing: missing,
-        cgroup: cgroup.map { CgroupID(rawValue: $0) }, workloads: held.workloads, cells: try tables.cellCount(),
+        kind: pins.kind, generation: held.generation, attached: pins.kind.programs.filter { !missing.contains($0) },
+        missing: missing, cgroup: cgroup, workloads: held.workloads, cells: try tables.cellCount(),
         limits: tables.limits, counters: try tables.counters())
     } catch {
       throw DatapathError("inspect", pins.published, underlying: error, remedy: error.remedy)

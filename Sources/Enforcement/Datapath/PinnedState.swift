@@ -11,14 +11,31 @@ struct PinnedState: Sendable, Equatable {
   /// This instance's name; see `StateDirectory.instance`.
   let instance: String
 
-  init(bpffs: String, state: StateDirectory) {
+  /// Which programs these are.
+  let kind: DatapathKind
+
+  init(bpffs: String, state: StateDirectory, kind: DatapathKind) {
     root = "\(bpffs)/sallyport"
-    instance = state.instance
+    // An escaped path holds no `+`, so this is no other instance's name.
+    instance = state.instance + (kind == .netfilter ? "+netfilter" : "")
+    self.kind = kind
+  }
+
+  private init(root: String, instance: String, kind: DatapathKind) {
+    self.root = root
+    self.instance = instance
+    self.kind = kind
+  }
+
+  /// Where the other kind of datapath is pinned for the same state directory.
+  var ofOtherKind: PinnedState {
+    let plain = kind == .netfilter ? String(instance.dropLast("+netfilter".count)) : instance
+    return PinnedState(root: root, instance: kind == .netfilter ? plain : plain + "+netfilter", kind: kind.other)
   }
 
   /// What readers and successors look at.
   var published: String { "\(root)/\(instance)" }
-  /// Where it is built; an escaped path holds no `+`, so this is no other instance's name.
+  /// Where it is built.
   var staging: String { "\(root)/\(instance)+staging" }
 
   func map(_ name: String) -> String { "\(published)/maps/\(name)" }
@@ -26,7 +43,10 @@ struct PinnedState: Sendable, Equatable {
   func link(_ name: String) -> String { "\(published)/links/\(name)" }
 
   /// The name under which the programs' configuration is pinned.
-  static let configName = "sp_config"
+  static let configName = pin(of: ".rodata.config")
+
+  /// The name under which a section of read-only data is pinned.
+  static func pin(of section: String) -> String { section == ".rodata.config" ? "sp_config" : "sp_nf_config" }
 
   var exists: Bool { isThere(published) }
 
@@ -53,6 +73,52 @@ struct PinnedState: Sendable, Equatable {
   /// Makes the staging directory the published one.
   func publish() throws(DatapathError) {
     try Self.step { () throws(KernelError) in try move(staging, to: published) }
+  }
+
+  /// The cgroup that this state polices; nil if that is gone, or nothing is attached.
+  func policedCgroup() throws(DatapathError) -> CgroupID? {
+    switch kind {
+    case .cgroup: try linkedCgroup()
+    case .netfilter: try NetfilterDatapath.policedCgroup(self)
+    }
+  }
+
+  /// The cgroup of the links.
+  private func linkedCgroup() throws(DatapathError) -> CgroupID? {
+    var found: CgroupID?
+    for name in try names(in: "links") {
+      do throws(BPFError) {
+        // A cgroup that was removed ended its links.
+        if let id = try PinnedLink.open(link(name)).info().cgroupID { found = CgroupID(rawValue: id) }
+      } catch {
+        throw DatapathError("open link", link(name), underlying: error)
+      }
+    }
+    return found
+  }
+
+  /// The programs that should be attached and are not.
+  func missingAttachments() throws(DatapathError) -> [String] {
+    switch kind {
+    case .cgroup:
+      var missing: [String] = []
+      for name in kind.programs {
+        do throws(BPFError) {
+          if hasLink(name), try PinnedLink.open(link(name)).info().cgroupID != nil { continue }
+        } catch {
+          throw DatapathError("open link", link(name), underlying: error)
+        }
+        missing.append(name)
+      }
+      return missing
+    case .netfilter: return try NetfilterDatapath.missingAttachments(self)
+    }
+  }
+
+  /// Ends enforcement by whatever is attached, and removes everything.
+  func end() throws(DatapathError) {
+    if kind == .netfilter, exists { try NetfilterDatapath.removeRules(self) }
+    try removeAll()
   }
 
   /// Ends every attachment, then removes everything; the directory of all instances goes with its last one.

@@ -16,10 +16,14 @@ enum Rows {
   // MARK: Configuration
 
   /// What the programs are loaded with; durations are given to them in nanoseconds.
-  static func config(_ options: CgroupDatapath.Options, features: UInt32) -> sp_config {
+  static func config(_ options: DatapathOptions, features: UInt32) -> sp_config {
     sp_config(
       abi_version: SP_ABI_VERSION, features: features, udp_idle: nanoseconds(options.conversationIdle),
       icmp_idle: nanoseconds(options.echoIdle))
+  }
+
+  static func scope(_ cgroup: CgroupDirectory) -> sp_nf_config {
+    sp_nf_config(cgroup: cgroup.id.rawValue, level: UInt32(cgroup.level), pad: 0)
   }
 
   static func same(_ left: sp_config, _ right: sp_config) -> Bool {

@@ -1,4 +1,5 @@
 // What an agent is told: a YAML file and the command line, which has the last word.
+internal import Enforcement
 internal import Kernel
 internal import Policy
 internal import SystemPackage
@@ -15,6 +16,8 @@ struct AgentConfiguration: Sendable, Equatable {
   var state = "/run/sallyport"
   /// How many cells the policy table holds, both slots together; nil = the default.
   var maxEntries: Int?
+  /// Which datapath is to enforce; nil = the best that works here.
+  var datapath: DatapathKind?
   /// Whether to mount bpffs when it is missing.
   var mountBPFFS = false
   /// The file of flow records; nil = `flows.jsonl` in the state directory.
@@ -23,6 +26,8 @@ struct AgentConfiguration: Sendable, Equatable {
   var flowsSize = 64 << 20
   /// Whether cgroups are watched by inotify although the kernel could tell more.
   var inotify = false
+  /// Whether it is tried what the datapath covers, when that is not known.
+  var triesCoverage = true
   /// Which sources of labels are asked, and where they are.
   var sources = SourceSettings()
   /// Containers and units that are no workloads although a source knows them; nil = none.
@@ -60,12 +65,16 @@ struct AgentConfiguration: Sendable, Equatable {
       case "flows": configuration.flows = try string(value, place)
       case "max-entries": configuration.maxEntries = try number(value, place, 2...(1 << 26))
       case "flows-size": configuration.flowsSize = try number(value, place, 65536...(1 << 40))
+      case "datapath": configuration.datapath = try DatapathChoice(string(value, place), place).kind
       case "mount-bpffs":
         guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
         configuration.mountBPFFS = flag
       case "inotify":
         guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
         configuration.inotify = flag
+      case "coverage":
+        guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
+        configuration.triesCoverage = flag
       case "sources": configuration.sources.enabled = try SourceSettings.names(string(value, place))
       case "labels": configuration.sources.labels = try string(value, place)
       case "ignore": configuration.ignored = try Selector(argument: string(value, place))
@@ -82,8 +91,8 @@ struct AgentConfiguration: Sendable, Equatable {
 
   private static let keys =
     [
-      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "mount-bpffs", "inotify", "sources", "labels",
-      "ignore",
+      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify",
+      "coverage", "sources", "labels", "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)
 

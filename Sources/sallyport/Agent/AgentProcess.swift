@@ -21,7 +21,8 @@ struct AgentProcess {
     let root = try Preflight.check(configuration)
     try makeDirectory(configuration.stateDirectory)
     let state = StateDirectory(configuration.state)
-    let datapath = try CgroupDatapath.open(options, state: state)
+    let chosen = try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
+    let datapath = chosen.datapath
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
     let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
     let starts = ProgramStarts()
@@ -31,9 +32,10 @@ struct AgentProcess {
     let changes = Changes()
     let sources = try configuration.sources.sources()
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
-    let report = AgentReport(
+    var report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
+    report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     // Before the first look, so that nothing happens between the two unseen.
     let feed = try EventFeed.start(root: root, preferInotify: configuration.inotify, logger: logger) { events in
       starts.note(events)
@@ -41,6 +43,7 @@ struct AgentProcess {
     }
     defer { feed.stop() }
     try feed.follow(processes: true)
+    logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
     let retags = try datapath.retags()
     // What asked for a large file's digest is looked at again once it is known.
     let digests = ExecutableDigests { changes.announce([.unknown]) }
@@ -61,7 +64,8 @@ struct AgentProcess {
     let sweeper = try ConversationSweeper.open(
       pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
-    try await serve(agent, feed, changes, calls, sweep, logger)
+    let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil
+    try await serve(agent, feed, changes, calls, sweep, survey, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
@@ -82,7 +86,7 @@ struct AgentProcess {
 
   private func serve(
     _ agent: Agent, _ feed: EventFeed, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
-    _ sweep: ConversationSweep, _ logger: Logger
+    _ sweep: ConversationSweep, _ survey: CoverageSurvey?, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
       agent, SourceFollower(desk: agent.desk),
@@ -105,14 +109,24 @@ struct AgentProcess {
     var group = ServiceGroupConfiguration(
       services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    // The one that is done some time.
+    if let survey { group.services.append(.init(service: survey, successTerminationBehavior: .ignore)) }
     group.maximumGracefulShutdownDuration = .seconds(10)
     try await ServiceGroup(configuration: group).run()
   }
 
+  private func survey(
+    _ datapath: any KernelDatapath, _ root: CgroupDirectory, _ logger: Logger
+  ) throws -> CoverageSurvey {
+    CoverageSurvey(
+      kind: datapath.kind, programs: try datapath.programTags(), policed: root, state: configuration.stateDirectory,
+      logger: logger)
+  }
+
   private var cgroup: String { configuration.cgroup ?? "" }
 
-  private var options: CgroupDatapath.Options {
-    var options = CgroupDatapath.Options(cgroup: cgroup)
+  private var options: DatapathOptions {
+    var options = DatapathOptions(cgroup: cgroup)
     if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
     return options
   }

@@ -1,4 +1,5 @@
 // What a dead agent left in the kernel, for commands that must not need a living one.
+internal import Coverage
 internal import Enforcement
 internal import Glibc
 internal import SystemPackage
@@ -7,13 +8,16 @@ enum AgentlessState {
   /// Ends enforcement without an agent: takes the agent's lock and removes everything that is pinned.
   static func detach(_ directory: FilePath) throws {
     let state = StateDirectory(directory.description)
+    try CoverageProbe.removeRemains(of: CoverageProbe.stateDirectory(in: state))
     let snapshot = try? Snapshot.read(from: state.snapshot)
-    guard try CgroupDatapath.remove(state: state) || snapshot?.attached == true else {
+    guard try KernelState.remove(state: state) || snapshot?.attached == true else {
       throw Failure(
         "nothing is enforced with the state directory \(directory)",
         remedy: "name the agent's state directory with --state", status: .notEnforcing)
     }
     // Readers must not show what is no more; the flow records stay.
-    for path in [state.snapshot, directory.appending("agent.json").description] { _ = unsafe unlink(path) }
+    for path in [
+      state.snapshot, directory.appending("agent.json").description, directory.appending("coverage.json").description,
+    ] { _ = unsafe unlink(path) }
   }
 }

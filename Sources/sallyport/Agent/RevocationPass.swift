@@ -24,7 +24,7 @@ struct RevocationPass: Sendable {
     let generation = await enforcer.generation
     let rows = await enforcer.workloadRows
     let subjects = tracker.policed(by: rows)
-    let namespaces = try namespaces()
+    let namespaces = try NetworkNamespace.ofProcesses(below: root)
     var addresses: [IPAddress: PolicedSubject] = [:]
     for workload in await enforcer.workloadsWithAddresses {
       guard let row = rows[workload.cgroup] else { continue }
@@ -55,18 +55,5 @@ struct RevocationPass: Sendable {
         metadata: ["cut": "\(result.destroyed)", "ended": "\(result.gone)", "judged": "\(result.judged)"])
     }
     return result.destroyed
-  }
-
-  /// The network namespaces that processes below the root live in.
-  private func namespaces() throws(KernelError) -> [NetworkNamespace] {
-    var found: [NetworkNamespace.Identity: NetworkNamespace] = [:]
-    for id in try ProcessID.all() {
-      // The namespace comes first: who leaves the subtree between the two has left nothing in it that was not judged.
-      guard let process = try? ProcessHandle.open(id), let namespace = try? NetworkNamespace.of(process),
-        let membership = try? CgroupHierarchy.membership(of: id), membership.path.starts(with: root.path)
-      else { continue }
-      found[namespace.identity] = namespace
-    }
-    return Array(found.values)
   }
 }

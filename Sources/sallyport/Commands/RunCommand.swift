@@ -24,11 +24,16 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "A configuration file in YAML.") var config: String?
   @Option(help: "Room for policy cells in the kernel, the policy in force and the next one together.")
   var maxEntries: Int?
+  @Option(
+    help: "How packets are judged: by programs on the cgroup, by iptables rules, or auto: the best that works here.")
+  var datapath: DatapathChoice?
   @Flag(help: "Mount a BPF file system at /sys/fs/bpf if there is none.") var mountBpffs = false
   @Option(help: "The file of flow records (default: flows.jsonl in the state directory).") var flows: String?
   @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
   var readyFd: Int32?
   @Flag(help: "Watch cgroups by inotify, also where the kernel's tracepoints could tell more.") var inotify = false
+  @Flag(help: "Do not try in the background what the datapath covers: `status --coverage` then knows nothing new.")
+  var noCoverage = false
   @OptionGroup var sources: SourceOptions
   @Flag(help: "Log more.") var verbose = false
 
@@ -49,9 +54,11 @@ struct RunCommand: AsyncParsableCommand {
     configuration.policy = policy ?? configuration.policy
     configuration.state = state ?? configuration.state
     configuration.maxEntries = maxEntries ?? configuration.maxEntries
+    if let datapath { configuration.datapath = datapath.kind }
     configuration.flows = flows ?? configuration.flows
     configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
     configuration.inotify = inotify || configuration.inotify
+    configuration.triesCoverage = !noCoverage && configuration.triesCoverage
     try sources.apply(to: &configuration.sources)
     configuration.ignored = try sources.ignored() ?? configuration.ignored
     return configuration

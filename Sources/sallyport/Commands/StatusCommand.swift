@@ -11,12 +11,15 @@ struct StatusCommand: ParsableCommand {
 
   @OptionGroup var state: StateOptions
   @OptionGroup var options: OutputOptions
+  @Flag(help: "Say instead which kinds of traffic the datapath covers on this kernel, as tried at the agent's start.")
+  var coverage = false
 
   /// What is printed as a document.
   struct Status: Encodable {
     var enforcing: Bool
     var agent: String
     var agentPid: Int32?
+    var datapath: String?
     var generation: UInt32
     var cgroup: String
     var workloads: Int
@@ -41,6 +44,7 @@ struct StatusCommand: ParsableCommand {
   }
 
   func run() throws {
+    if coverage { return try CoverageOutput.print(state, options) }
     let snapshot = try state.snapshot()
     let living = (try? state.client.ask(ControlRequest(.status)))?.agent
     let report = living ?? state.report()
@@ -53,6 +57,7 @@ struct StatusCommand: ParsableCommand {
     let status = Status(
       enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
       agent: living == nil ? "gone" : "running", agentPid: living?.pid,
+      datapath: living?.datapath ?? kernel?.kind.rawValue,
       generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
       workloads: kernel?.workloads.count ?? snapshot.workloads.count, identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
@@ -81,6 +86,7 @@ struct StatusCommand: ParsableCommand {
     var lines = [
       ("enforcing", status.enforcing ? "yes" : "no"),
       ("agent", status.agentPid.map { "running, pid \($0)" } ?? gone),
+      ("datapath", status.datapath ?? "unknown: run as root"),
       ("cgroup", status.cgroup), ("generation", String(status.generation)),
       ("policy", status.policy ?? "applied by hand"),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),

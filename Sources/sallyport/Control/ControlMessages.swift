@@ -67,6 +67,8 @@ struct AgentReport: Codable, Sendable, Equatable {
   var policyError: [String] = []
   /// What the last policy and the last look at workloads had to say.
   var warnings: [String] = []
+  /// How packets are judged, and why not in a better way.
+  var datapath = ""
   /// How events about cgroups and processes come, and why not in a better way.
   var events = ""
   /// Events that the kernel could not hand over; each loss was followed by a look at everything.

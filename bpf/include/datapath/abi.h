@@ -121,6 +121,14 @@ struct sp_config {
 };
 _Static_assert(sizeof(struct sp_config) == 24, "sp_config");
 
+/* What netfilter.bpf.c polices, read-only after load: sockets whose cgroup is this one or below it. */
+struct sp_nf_config {
+	__u64 cgroup; /* id */
+	__u32 level;  /* depth of that cgroup below the hierarchy's root, which has 0 */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_nf_config) == 16, "sp_nf_config");
+
 /* ---- sp_active: array of one __u32 ------------------------------------------------------------------------------ */
 
 /* The generation: raised by every change of policy (by an odd number) or of labels (by an even number). Its lowest bit

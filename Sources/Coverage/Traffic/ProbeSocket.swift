@@ -1,11 +1,10 @@
-// Sockets as tests use them: what fails is an Errno, and what waits has a deadline.
-internal import CLinux
-internal import Glibc
+// Sockets as probes and tests use them: what fails is an Errno, and what waits has a deadline.
+public import Glibc
 public import Kernel
 public import SystemPackage
 
 /// A socket of any kind, non-blocking, closed when it goes; usable from any thread.
-public final class TestSocket: Sendable {
+public final class ProbeSocket: Sendable {
   /// The socket.
   public let descriptor: OwnedDescriptor
   /// Its family; sockets that have none say `.ipv4`.
@@ -30,22 +29,22 @@ public final class TestSocket: Sendable {
   }
 
   /// A TCP socket.
-  public static func tcp(_ family: Family = .ipv4) throws(Errno) -> TestSocket {
-    try TestSocket(family: family, type: Int32(SOCK_STREAM.rawValue))
+  public static func tcp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
+    try ProbeSocket(family: family, type: Int32(SOCK_STREAM.rawValue))
   }
 
   /// A UDP socket.
-  public static func udp(_ family: Family = .ipv4) throws(Errno) -> TestSocket {
-    try TestSocket(family: family, type: Int32(SOCK_DGRAM.rawValue))
+  public static func udp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
+    try ProbeSocket(family: family, type: Int32(SOCK_DGRAM.rawValue))
   }
 
   /// A raw socket of a protocol; 255 (IPPROTO_RAW) sends IP headers as given.
-  public static func rawIP(_ family: Family = .ipv4, protocol: Int32) throws(Errno) -> TestSocket {
-    try TestSocket(family: family, type: Int32(SOCK_RAW.rawValue), protocol: `protocol`)
+  public static func rawIP(_ family: Family = .ipv4, protocol: Int32) throws(Errno) -> ProbeSocket {
+    try ProbeSocket(family: family, type: Int32(SOCK_RAW.rawValue), protocol: `protocol`)
   }
 
   /// A listening TCP socket.
-  public static func listening(_ address: String, _ port: UInt16, backlog: Int32 = 64) throws -> TestSocket {
+  public static func listening(_ address: String, _ port: UInt16, backlog: Int32 = 64) throws -> ProbeSocket {
     let listener = try tcp(Family(of: address))
     try listener.bind(address, port)
     try check(listen(listener.raw, backlog))
@@ -53,7 +52,7 @@ public final class TestSocket: Sendable {
   }
 
   /// A bound UDP socket.
-  public static func bound(_ address: String, _ port: UInt16) throws -> TestSocket {
+  public static func bound(_ address: String, _ port: UInt16) throws -> ProbeSocket {
     let socket = try udp(Family(of: address))
     try socket.bind(address, port)
     return socket
@@ -65,6 +64,14 @@ public final class TestSocket: Sendable {
   public func bind(_ address: String, _ port: UInt16 = 0) throws {
     try setOption(SOL_SOCKET, SO_REUSEADDR, 1)
     _ = try unsafe withAddress(address, port) { unsafe Glibc.bind(raw, $0, $1) }
+  }
+
+  /// Binds to a name that is given as it is.
+  public func bind(name: [UInt8]) throws(Errno) {
+    let rc = unsafe name.withUnsafeBytes { bytes in
+      unsafe Glibc.bind(raw, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
+    }
+    try Self.check(rc)
   }
 
   /// Sets an option that is an int.
@@ -134,12 +141,12 @@ public final class TestSocket: Sendable {
   }
 
   /// Accepts one connection; the thread that calls it owns nothing: the connection belongs to the listener's cgroup.
-  public func accept(within milliseconds: Int32 = patience) throws(Errno) -> TestSocket {
+  public func accept(within milliseconds: Int32 = patience) throws(Errno) -> ProbeSocket {
     try wait(for: Int16(POLLIN), milliseconds)
     // In one step: a child that another test starts meanwhile must not inherit it.
-    let accepted = sp_accept(raw, Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue))
-    if accepted < 0 { throw Errno(rawValue: -accepted) }
-    return TestSocket(adopting: accepted, family: family)
+    do throws(KernelError) {
+      return ProbeSocket(adopting: try descriptor.accept(), family: family)
+    } catch { throw error.errno }
   }
 
   /// Whether something can be read (or accepted) now.
@@ -235,7 +242,8 @@ public final class TestSocket: Sendable {
     }
   }
 
-  func withAddress<R: FixedWidthInteger>(
+  /// Calls `body` with the bytes of an address; a negative result becomes the errno.
+  public func withAddress<R: FixedWidthInteger>(
     _ address: String, _ port: UInt16, _ body: (UnsafePointer<sockaddr>?, socklen_t) -> R
   ) throws -> R {
     let name = try socketAddress(family, address, port)
@@ -245,8 +253,9 @@ public final class TestSocket: Sendable {
     return try Self.check(rc)
   }
 
+  /// Turns -1 into the errno; anything else is the result.
   @discardableResult
-  static func check<R: FixedWidthInteger>(_ rc: R) throws(Errno) -> R {
+  public static func check<R: FixedWidthInteger>(_ rc: R) throws(Errno) -> R {
     if rc < 0 { throw Errno(rawValue: errno) }
     return rc
   }

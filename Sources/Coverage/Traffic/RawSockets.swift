@@ -2,11 +2,15 @@
 internal import Glibc
 public import SystemPackage
 
-extension TestSocket {
+extension ProbeSocket {
   /// A packet socket that sends frames; it belongs to the calling thread's network namespace.
-  public static func frames() throws(Errno) -> TestSocket {
+  ///
+  /// `receiving` is the kind of frames that it gets, as in `ETH_P_ALL`; 0 = none.
+  public static func frames(receiving kind: Int32 = 0) throws(Errno) -> ProbeSocket {
     let flags = Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    return TestSocket(adopting: try check(socket(17, Int32(SOCK_RAW.rawValue) | flags, 0)))
+    let made = try check(
+      socket(17, Int32(SOCK_RAW.rawValue) | flags, Int32(UInt16(truncatingIfNeeded: kind).bigEndian)))
+    return ProbeSocket(adopting: made)
   }
 
   /// Sends a frame through an interface of the calling thread's network namespace.
@@ -27,24 +31,27 @@ extension TestSocket {
   }
 
   /// A raw socket that sends IP headers as given; it receives nothing.
-  public static func packets(_ family: Family = .ipv4) throws(Errno) -> TestSocket {
+  public static func packets(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     let socket = try rawIP(family, protocol: 255)
     if family == .ipv6 { try socket.setOption(41, 36, 1) }
     return socket
   }
 
   /// A raw socket for ICMP or ICMPv6; the kernel fills in ICMPv6's checksum.
-  public static func icmp(_ family: Family = .ipv4) throws(Errno) -> TestSocket {
+  public static func icmp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     try rawIP(family, protocol: family == .ipv4 ? 1 : 58)
   }
 }
 
-/// An ICMP or ICMPv6 message of 16 bytes, with ICMP's checksum (ICMPv6's is the kernel's).
-public func icmpMessage(_ type: UInt8, code: UInt8 = 0, id: UInt16 = 0, sequence: UInt16 = 1) -> [UInt8] {
+/// An ICMP or ICMPv6 message with an even number of bytes of payload, and ICMP's checksum (ICMPv6's is the kernel's).
+public func icmpMessage(
+  _ type: UInt8, code: UInt8 = 0, id: UInt16 = 0, sequence: UInt16 = 1,
+  payload: [UInt8] = [UInt8](repeating: 0x2a, count: 8)
+) -> [UInt8] {
   var bytes: [UInt8] = [
     type, code, 0, 0, UInt8(id >> 8), UInt8(id & 0xff), UInt8(sequence >> 8), UInt8(sequence & 0xff),
   ]
-  bytes += [UInt8](repeating: 0x2a, count: 8)
+  bytes += payload
   var sum: UInt32 = 0
   for index in stride(from: 0, to: bytes.count, by: 2) { sum += UInt32(bytes[index]) << 8 | UInt32(bytes[index + 1]) }
   while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }

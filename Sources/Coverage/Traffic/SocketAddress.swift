@@ -18,7 +18,7 @@ public enum Family: Int32, Sendable, CaseIterable {
 }
 
 /// The bytes of a `sockaddr_in` or `sockaddr_in6`; in IPv6 an IPv4 address becomes a mapped one.
-func socketAddress(_ family: Family, _ address: String, _ port: UInt16) throws -> [UInt8] {
+public func socketAddress(_ family: Family, _ address: String, _ port: UInt16) throws -> [UInt8] {
   let parts = address.split(separator: "%")
   let parsed = try IPAddress(parsing: String(parts.first ?? ""))
   let portBytes = [UInt8(port >> 8), UInt8(port & 0xff)]

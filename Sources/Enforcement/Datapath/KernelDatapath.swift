@@ -1,0 +1,163 @@
+// What both datapaths in the kernel share: pinned maps and programs, the lock, the ring of records.
+
+internal import BPF
+internal import CDatapath
+public import Kernel
+internal import Synchronization
+
+/// A datapath whose programs and tables are in the kernel, and stay there when the agent is gone.
+public protocol KernelDatapath: Datapath {
+  /// What it holds in the kernel.
+  var kernel: KernelState { get }
+  /// Says which network namespaces policed processes live in, beside those said before.
+  ///
+  /// Programs on a cgroup follow its processes anywhere; rules must be written in each namespace. If it is attached, they
+  /// are there when this returns.
+  func police(_ namespaces: [NetworkNamespace]) throws(DatapathError)
+  /// Attaches and detaches where nobody lives; an error tells why it would not work.
+  func tryToAttach() throws(DatapathError)
+  /// Attaches what is not attached; on failure what this call attached is taken back.
+  func attachHooks() throws(DatapathError)
+  /// Ends what `attachHooks()` made and what the pins do not keep.
+  func detachHooks() throws(DatapathError)
+  /// Which sockets speak for another workload than their creator's; nil where the programs cannot tell.
+  func retags() throws(DatapathError) -> RetagTable?
+}
+
+/// The maps and programs of one instance, pinned and open.
+public final class KernelState: Sendable {
+  /// How packets come to the programs.
+  public let kind: DatapathKind
+  /// What it held when it was opened.
+  public let holdings: Holdings
+  /// What was done on opening that people may want to know.
+  public let notes: [String]
+  let tables: KernelTables
+  let pinned: PinnedState
+  /// What the other kind of datapath left and still enforces.
+  private let former: PinnedState?
+  private let lock: StateLock
+  private let ring = Mutex<RingBuffer?>(nil)
+
+  init(_ loader: ProgramLoader, isNew: Bool, lock: StateLock) throws(DatapathError) {
+    pinned = loader.pins
+    kind = loader.pins.kind
+    notes = loader.notes
+    let other = pinned.ofOtherKind
+    former = other.exists ? other : nil
+    self.lock = lock
+    do throws(BPFError) {
+      tables = try KernelTables(pinned)
+      holdings = try tables.holdings(isNew: isNew)
+    } catch {
+      throw DatapathError("open tables", loader.pins.published, underlying: error, remedy: error.remedy)
+    }
+  }
+
+  /// Ends what the other kind enforced: this one does now.
+  func endFormer() throws(DatapathError) {
+    guard let former, former.exists else { return }
+    try former.end()
+  }
+
+  /// Ends enforcement without an agent: detaches and removes everything that is pinned, of both kinds; false if there was
+  /// nothing.
+  @discardableResult
+  public static func remove(bpffs: String = "/sys/fs/bpf", state: StateDirectory) throws(DatapathError) -> Bool {
+    let lock = try state.acquire()
+    defer { _ = consume lock }
+    var found = false
+    for kind in DatapathKind.allCases {
+      let pins = PinnedState(bpffs: bpffs, state: state, kind: kind)
+      if pins.exists { found = true }
+      try pins.end()
+    }
+    return found
+  }
+
+  func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {
+    stopEvents()
+    do throws(BPFError) {
+      let map = try OwnedDescriptor.pinned(pinned.map("sp_records"), "map")
+      let started = try RingBuffer.start(map: map, of: sp_record.self) { records in
+        deliver(FlowEvent.events(from: records).events)
+      }
+      ring.withLock { $0 = started }
+    } catch {
+      throw failure("read records", error)
+    }
+  }
+
+  func stopEvents() {
+    ring.withLock { $0.take() }?.stop()
+  }
+
+  var malformedRecords: UInt64 { ring.withLock { $0?.counts.malformed ?? 0 } }
+
+  func failure(_ operation: String, _ error: BPFError) -> DatapathError {
+    DatapathError(operation, pinned.published, underlying: error, remedy: error.remedy)
+  }
+}
+
+extension KernelDatapath {
+  /// How packets come to the programs.
+  public var kind: DatapathKind { kernel.kind }
+  /// What it held when it was opened.
+  public var holdings: Holdings { kernel.holdings }
+  /// What was done on opening that people may want to know.
+  public var notes: [String] { kernel.notes }
+  /// How much fits.
+  public var limits: DatapathLimits { kernel.tables.limits }
+  /// The directory of its pins.
+  public var pins: String { kernel.pinned.published }
+
+  /// Reads a slot back.
+  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
+    do throws(BPFError) { return try kernel.tables.contents(of: slot) } catch {
+      throw kernel.failure("read tables", error)
+    }
+  }
+
+  /// Reads back what is the same for both slots.
+  public func current() throws(DatapathError) -> Holdings {
+    do throws(BPFError) { return try kernel.tables.holdings(isNew: false) } catch {
+      throw kernel.failure("read tables", error)
+    }
+  }
+
+  /// Makes one step.
+  public func apply(_ change: TableChange) throws(DatapathError) {
+    do throws(BPFError) { try kernel.tables.apply(change) } catch { throw kernel.tables.failure(change, error) }
+  }
+
+  /// What was counted since it was attached.
+  public func counters() throws(DatapathError) -> DatapathCounters {
+    do throws(BPFError) { return try kernel.tables.counters() } catch { throw kernel.failure("read counters", error) }
+  }
+
+  /// Begins to enforce; then what the other kind of datapath enforced until now ends.
+  public func attach() throws(DatapathError) {
+    try attachHooks()
+    try kernel.endFormer()
+  }
+
+  /// Ends enforcement and leaves nothing behind.
+  public func detach() throws(DatapathError) {
+    stopEvents()
+    try detachHooks()
+    try kernel.pinned.removeAll()
+  }
+
+  /// Begins to deliver records, in batches, from a thread of its own.
+  ///
+  /// Records that cannot be read are left out and counted by `malformedRecords`.
+  public func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {
+    try kernel.startEvents(deliver)
+  }
+
+  /// Ends the delivery; no call is under way when it returns.
+  public func stopEvents() { kernel.stopEvents() }
+
+  /// How many records had another size than this program knows.
+  public var malformedRecords: UInt64 { kernel.malformedRecords }
+}

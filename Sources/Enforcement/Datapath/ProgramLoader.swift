@@ -1,0 +1,182 @@
+// How the programs come into the kernel: loaded anew, found as they are, or replaced in place.
+
+internal import BPF
+internal import CDatapath
+internal import Kernel
+internal import SystemPackage
+
+/// Opens the programs of one kind for one instance; attaches nothing.
+struct ProgramLoader {
+  let kind: DatapathKind
+  let options: DatapathOptions
+  let pins: PinnedState
+  /// The cgroup that is policed.
+  let cgroup: CgroupDirectory
+  /// What was done that people may want to know.
+  private(set) var notes: [String] = []
+  /// Whether programs were replaced that something else than a link calls.
+  private(set) var hasReplaced = false
+
+  /// Checks what must be there before anything is loaded.
+  init(_ kind: DatapathKind, _ options: DatapathOptions, state: StateDirectory) throws(DatapathError) {
+    self.kind = kind
+    self.options = options
+    pins = PinnedState(bpffs: options.bpffs, state: state, kind: kind)
+    do throws(KernelError) {
+      try Capabilities.require([.bpf, .netAdmin])
+      try BPFFilesystem(path: options.bpffs).require()
+      cgroup = try CgroupHierarchy.find().directory(mountedAt: FilePath(options.cgroup))
+    } catch {
+      throw DatapathError("prepare", options.cgroup, underlying: error, remedy: error.remedy)
+    }
+  }
+
+  /// Adopts what is pinned, or loads anew; true if anew.
+  mutating func open() throws(DatapathError) -> Bool {
+    if pins.exists, try isEnforcing() {
+      try adopt()
+      return false
+    }
+    if pins.exists { try pins.end() }
+    try prepare()
+    return true
+  }
+
+  /// Whether the pinned state polices the cgroup; a state that polices nothing (any more) may go.
+  private mutating func isEnforcing() throws(DatapathError) -> Bool {
+    let policed = try pins.policedCgroup()
+    guard let policed else {
+      notes.append("removed a state that was not attached any more")
+      return false
+    }
+    guard policed == cgroup.id else {
+      throw DatapathError(
+        "adopt", pins.published,
+        reason: "it enforces on cgroup \(policed), and \(options.cgroup) is cgroup \(cgroup.id)",
+        remedy: "name that cgroup, or detach first")
+    }
+    return true
+  }
+
+  // MARK: Anew
+
+  private func prepare() throws(DatapathError) {
+    try pins.prepareStaging()
+    do throws(BPFError) {
+      let loaded = try load { object throws(BPFError) in
+        try object.setMaxEntries(map: "sp_policy", options.maxEntries)
+      }
+      try loaded.object.pinMaps(at: "\(pins.staging)/maps")
+      for name in kind.configurations {
+        try Self.configMap(loaded.object, name).pin(at: "\(pins.staging)/maps/\(PinnedState.pin(of: name))")
+      }
+      for name in kind.programs {
+        try loaded.object.pinProgram(named: name, at: "\(pins.staging)/programs/\(name)")
+      }
+    } catch {
+      // What is in staging is not attached; the next start removes it if this cannot.
+      try? pins.removeAll()
+      throw DatapathError("load programs", options.cgroup, underlying: error, remedy: error.remedy)
+    }
+    try pins.publish()
+  }
+
+  private func load(
+    features: UInt32, _ configure: (borrowing OpenObject) throws(BPFError) -> Void
+  ) throws(BPFError) -> LoadedObject {
+    let object = try EmbeddedObject.of(kind).withBytes { bytes throws(BPFError) in
+      try BPFObject.open(bytes: bytes, name: "sp")
+    }
+    try object.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
+    if kind == .netfilter { try object.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup)) }
+    try configure(object)
+    return try object.load()
+  }
+
+  /// Loads with all optional features, then with fewer until the kernel takes them: probing by trying.
+  ///
+  /// If none will do, the first error is the one to tell.
+  private func load(_ configure: (borrowing OpenObject) throws(BPFError) -> Void) throws(BPFError) -> Loaded {
+    var first: BPFError?
+    for features in KernelFeatures.choices {
+      do throws(BPFError) {
+        return Loaded(object: try load(features: features, configure), features: features)
+      } catch {
+        if first == nil { first = error }
+      }
+    }
+    throw first ?? BPFError("load object", "sp", .invalidArgument)
+  }
+
+  /// Programs in the kernel, and the features that they use.
+  private struct Loaded: ~Copyable {
+    let object: LoadedObject
+    let features: UInt32
+  }
+
+  private static func configMap(
+    _ loaded: borrowing LoadedObject, _ section: String
+  ) throws(BPFError) -> OwnedDescriptor {
+    let name = loaded.mapNames.first { $0.hasSuffix(section) }
+    return try loaded.mapDescriptor(named: name ?? section)
+  }
+
+  // MARK: As it is, or in place
+
+  private mutating func adopt() throws(DatapathError) {
+    do throws(BPFError) {
+      let path = pins.map(PinnedState.configName)
+      let held = try BPFMap<UInt32, sp_config>.pinned(path).value(for: 0)
+      guard let held, held.abi_version == SP_ABI_VERSION else {
+        throw BPFError(
+          "adopt ABI version \(held?.abi_version ?? 0)", "this program has version \(SP_ABI_VERSION)",
+          .invalidArgument, remedy: "run the former version, or detach and start anew")
+      }
+      let pins = pins
+      let loaded = try load { object throws(BPFError) in
+        for name in object.mapNames where !name.contains(".") { try object.reusePinnedMap(name, path: pins.map(name)) }
+      }
+      let wanted = Rows.config(options, features: loaded.features)
+      var replaced = 0
+      for name in kind.programs {
+        let next = try loaded.object.program(named: name)
+        let current = try isCurrent(name, next.tag)
+        if current, Rows.same(held, wanted) { continue }
+        try replace(name, with: next)
+        replaced += 1
+      }
+      if replaced > 0 {
+        for name in kind.configurations {
+          try removePin(at: pins.map(PinnedState.pin(of: name)))
+          try Self.configMap(loaded.object, name).pin(at: pins.map(PinnedState.pin(of: name)))
+        }
+        hasReplaced = true
+        notes.append("replaced \(replaced) programs in place")
+      }
+    } catch {
+      throw DatapathError("adopt", pins.published, underlying: error, remedy: error.remedy)
+    }
+  }
+
+  /// Whether the attached program is the pinned one, and has the tag of this binary's.
+  private func isCurrent(_ name: String, _ tag: String) throws(BPFError) -> Bool {
+    let pinned = try BPFProgram.pinned(pins.program(name))
+    guard pinned.tag == tag else { return false }
+    // A link that is missing is made on attaching, from the pinned program.
+    guard pins.hasLink(name) else { return true }
+    return try PinnedLink.open(pins.link(name)).info().programID == pinned.id
+  }
+
+  /// The link first: a crash in between leaves a pin that differs from its link, which the next start notices.
+  private func replace(_ name: String, with next: borrowing BPFProgram) throws(BPFError) {
+    if pins.hasLink(name) {
+      switch kind {
+      case .cgroup: try PinnedLink.open(pins.link(name)).replace(program: next)
+      // The program of a tracepoint's link cannot be replaced: attaching makes another link.
+      case .netfilter: try removePin(at: pins.link(name))
+      }
+    }
+    try removePin(at: pins.program(name))
+    try next.pin(at: pins.program(name))
+  }
+}

@@ -1,0 +1,64 @@
+// Which datapath enforces: the one that was asked for, or the best that this kernel really takes.
+internal import ArgumentParser
+internal import Enforcement
+internal import Logging
+
+/// What `--datapath` says.
+enum DatapathChoice: String, CaseIterable, ExpressibleByArgument {
+  case auto, cgroup, netfilter
+
+  /// Nil = the best that works.
+  var kind: DatapathKind? { DatapathKind(rawValue: rawValue) }
+
+  /// Reads a word of a configuration file.
+  init(_ word: String, _ place: String) throws {
+    guard let choice = DatapathChoice(rawValue: word) else {
+      throw Failure("\(place): no datapath \(word)", remedy: "write auto, cgroup or netfilter")
+    }
+    self = choice
+  }
+}
+
+extension DatapathKind {
+  /// A datapath, and why it is this one.
+  struct Chosen {
+    let datapath: any KernelDatapath
+    let reason: String
+  }
+
+  /// Opens what was asked for, or tries the kinds from the best on: what loads and attaches to a cgroup of its own is
+  /// taken.
+  ///
+  /// - Throws: if the one asked for does not work; if none does, the error of the best with that of the other.
+  static func choose(
+    _ wanted: DatapathKind?, _ options: DatapathOptions, state: StateDirectory, logger: Logger
+  ) throws(DatapathError) -> Chosen {
+    if let wanted { return Chosen(datapath: try wanted.open(options, state: state), reason: "asked for") }
+    let best: DatapathError
+    do throws(DatapathError) {
+      let datapath = try DatapathKind.cgroup.openAndTry(options, state: state)
+      return Chosen(datapath: datapath, reason: "the best, and it works here")
+    } catch {
+      guard error.operation != "lock", error.operation != "adopt" else { throw error }
+      best = error
+    }
+    logger.warning("the cgroup datapath does not work here: \(best)")
+    do throws(DatapathError) {
+      let datapath = try DatapathKind.netfilter.openAndTry(options, state: state)
+      return Chosen(datapath: datapath, reason: "the cgroup datapath does not work here: \(best)")
+    } catch {
+      throw DatapathError(
+        "choose", "datapath", reason: "cgroup: \(best); netfilter: \(error)", underlying: best,
+        remedy: "run `sallyport probe` to see what this kernel takes")
+    }
+  }
+
+  private func openAndTry(
+    _ options: DatapathOptions, state: StateDirectory
+  ) throws(DatapathError) -> any KernelDatapath {
+    let datapath = try open(options, state: state)
+    // What was attached before has shown that it can be.
+    if datapath.holdings.isNew { try datapath.tryToAttach() }
+    return datapath
+  }
+}

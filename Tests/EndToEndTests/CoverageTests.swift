@@ -1,0 +1,82 @@
+// The coverage statement: every class of traffic tried on each datapath, against what this kernel is known to do.
+internal import BPF
+internal import Enforcement
+internal import Kernel
+internal import SystemPackage
+internal import TestSupport
+internal import Testing
+
+@testable import Coverage
+
+@Suite("Coverage", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces))
+struct CoverageTests {
+  /// What is not covered; everything else is. Whoever closes a gap, or opens one, says so here and in docs/COVERAGE.md.
+  private static let gaps: [DatapathKind: [TrafficClass: CoverageResult]] = [
+    .cgroup: [
+      .packetSocket: .partly, .echoAnswer: .notCovered, .closedPort: .notCovered, .passedConnection: .notCovered,
+      .unixSocket: .notCovered,
+    ],
+    .netfilter: [:],
+  ]
+  /// What a kernel may do without.
+  private static let optional: Set<TrafficClass> = [.sctp, .udpLite, .mptcp]
+
+  private func withSite<T>(_ body: (CoverageProbe.Site) async throws -> T) async throws -> T {
+    try await withSandbox { sandbox in
+      let name = sandbox.cgroup.path.components.last?.string ?? ""
+      return try await body(
+        CoverageProbe.Site(
+          parent: sandbox.cgroup, state: StateDirectory("/tmp/\(name)"), bpffs: sandbox.makePinDirectory()))
+    }
+  }
+
+  @Test("every class of traffic is covered as far as is known, no more and no less", arguments: DatapathKind.allCases)
+  func classes(kind: DatapathKind) async throws {
+    let statement = try await withSite { try await CoverageProbe.run(on: kind, at: $0) }
+    #expect(statement.lines.map(\.traffic) == TrafficClass.allCases)
+    for line in statement.lines {
+      let expected = Self.gaps[kind]?[line.traffic] ?? .covered
+      let isAbsent = line.result == .absent && Self.optional.contains(line.traffic)
+      #expect(line.result == expected || isAbsent, "\(line)")
+    }
+    #expect(statement.holds(for: kind, statement.programs))
+    #expect(!statement.holds(for: kind, ["sp_egress": "another"]))
+  }
+
+  @Test("a hook that is missing is found out: raw packets of the confined pass without the egress program")
+  func missingHook() async throws {
+    try await withSite { site in
+      let arena = try Arena.open(.cgroup, below: site.parent, state: site.state, bpffs: site.bpffs)
+      defer { arena.close() }
+      try await arena.begin()
+      #expect(try TrafficClass.rawICMP.probe(in: arena).result == .covered)
+      try PinnedLink.open("\(arena.datapath.pins)/links/sp_egress").detach()
+      let finding = try TrafficClass.rawICMP.probe(in: arena)
+      #expect(finding.result == .partly, "\(finding.seen)")
+      #expect(finding.reason == "passes: what the sender's policy refuses")
+      try PinnedLink.open("\(arena.datapath.pins)/links/sp_ingress").detach()
+      #expect(try TrafficClass.rawICMP.probe(in: arena).result == .notCovered)
+    }
+  }
+
+  @Test("a probe leaves no cgroup, no pins, no directory; one that was killed leaves them to the next")
+  func remains() async throws {
+    try await withSite { site in
+      try await abandon(site)
+      #expect(try site.parent.childNames().count == 1)
+      #expect(isThere(site.state.path))
+      _ = try await CoverageProbe.run([.udpIPv4], on: .cgroup, at: site)
+      #expect(try site.parent.childNames().isEmpty)
+      #expect(!isThere(site.state.path))
+      #expect(try directoryNames(site.bpffs).isEmpty)
+    }
+  }
+
+  /// As if it were killed: what is in memory goes, and nothing is closed.
+  private func abandon(_ site: CoverageProbe.Site) async throws {
+    let arena = try Arena.open(.cgroup, below: site.parent, state: site.state, bpffs: site.bpffs)
+    try await arena.begin()
+    // Another run must not clear away what is in use.
+    #expect(throws: (any Error).self) { try CoverageProbe.removeRemains(of: site.state, bpffs: site.bpffs) }
+  }
+}

@@ -1,0 +1,27 @@
+// Which datapath the tests of this run are about.
+public import Enforcement
+internal import Glibc
+public import SystemPackage
+public import Testing
+
+extension DatapathKind {
+  /// The one that SALLYPORT_DATAPATH names; the cgroup datapath if it names none.
+  public static let underTest: DatapathKind = {
+    guard let name = unsafe getenv("SALLYPORT_DATAPATH") else { return .cgroup }
+    return DatapathKind(rawValue: unsafe String(cString: name)) ?? .cgroup
+  }()
+}
+
+extension Errno {
+  /// What connect() of a stream says when policy refuses: a program on the cgroup answers it, a rule can only reset.
+  public static var refusedConnect: Errno { DatapathKind.underTest == .cgroup ? .notPermitted : .connectionRefused }
+}
+
+extension Trait where Self == ConditionTrait {
+  /// Skips the test where the datapath under test is not one of these, for a reason that its coverage statement gives.
+  public static func only(on kinds: DatapathKind..., because reason: String) -> ConditionTrait {
+    .enabled("the \(DatapathKind.underTest.rawValue) datapath does not cover it: \(reason)") {
+      kinds.contains(.underTest)
+    }
+  }
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Which socket a packet goes to, found in the kernel's own hash tables as the kernel itself will look: for programs that
+ * have no lookup helper. Reads only, bounded; what does not fit the bound is said to be so.
+ */
+#pragma once
+#include "kernel.h"
+#include "packet.h"
+
+/* Sockets looked at in one hash bucket. */
+#define SP_FIND_LIMIT 8
+
+struct sp_search {
+	__u64 net;	    /* namespace, its address */
+	const __u8 *local;  /* address where the packet goes */
+	const __u8 *remote; /* where it comes from */
+	__u32 device;	    /* by which it arrives */
+	__u16 local_port;   /* host order */
+	__be16 remote_port;
+	__u16 is_tcp;
+	__u16 is_ipv4;
+	__u64 score;  /* of the best so far; 0 = none */
+	__u64 socket; /* the best so far */
+	__u64 node;   /* next of the list */
+	__u64 cut;    /* the list was longer than SP_FIND_LIMIT */
+};
+
+/* Bob Jenkins' hash as the kernel has it (include/linux/jhash.h). */
+#define SP_ROTATE(word, by) ((word) << (by) | (word) >> (32 - (by)))
+
+static __always_inline __u32 sp_jhash_final(__u32 a, __u32 b, __u32 c)
+{
+	c ^= b;
+	c -= SP_ROTATE(b, 14);
+	a ^= c;
+	a -= SP_ROTATE(c, 11);
+	b ^= a;
+	b -= SP_ROTATE(a, 25);
+	c ^= b;
+	c -= SP_ROTATE(b, 16);
+	a ^= c;
+	a -= SP_ROTATE(c, 4);
+	b ^= a;
+	b -= SP_ROTATE(a, 14);
+	c ^= b;
+	c -= SP_ROTATE(b, 24);
+	return c;
+}
+
+static __always_inline __u32 sp_jhash_1(__u32 word, __u32 seed)
+{
+	seed += 0xdeadbeef + (1 << 2);
+	return sp_jhash_final(word + seed, seed, seed);
+}
+
+static __always_inline __u32 sp_jhash_4(const __u32 *words, __u32 seed)
+{
+	__u32 a, b, c;
+
+	a = b = c = 0xdeadbeef + (4 << 2) + seed;
+	a += words[0];
+	b += words[1];
+	c += words[2];
+	a -= c;
+	a ^= SP_ROTATE(c, 4);
+	c += b;
+	b -= a;
+	b ^= SP_ROTATE(a, 6);
+	a += c;
+	c -= b;
+	c ^= SP_ROTATE(b, 8);
+	b += a;
+	a -= c;
+	a ^= SP_ROTATE(c, 16);
+	c += b;
+	b -= a;
+	b ^= SP_ROTATE(a, 19);
+	a += c;
+	c -= b;
+	c ^= SP_ROTATE(b, 4);
+	b += a;
+	return sp_jhash_final(a + words[3], b, c);
+}
+
+/* ipv4_portaddr_hash, ipv6_portaddr_hash (include/net/ip.h, ipv6.h) of the local end, or of the unspecified address. */
+static __always_inline __u32 sp_find_hash(const struct sp_search *search, int any)
+{
+	__u32 seed = SP_READ(net, search->net, hash_mix);
+	const __u32 *words = (const __u32 *)search->local;
+
+	if (any)
+		return sp_jhash_1(0, seed) ^ search->local_port;
+	if (search->is_ipv4)
+		return sp_jhash_1(words[3], seed) ^ search->local_port;
+	return sp_jhash_4(words, seed) ^ search->local_port;
+}
+
+/* Listeners by address and port. Where it hangs has changed twice. */
+static __always_inline __u64 sp_find_listeners(const struct sp_search *search, __u32 hash)
+{
+	struct inet_hashinfo *table;
+
+	if (bpf_core_field_exists(struct netns_ipv4___pointer, tcp_death_row))
+		table = SP_READ(net___pointer, search->net, ipv4.tcp_death_row, hashinfo);
+	else
+		table = SP_READ(net, search->net, ipv4.tcp_death_row.hashinfo);
+	hash &= BPF_CORE_READ(table, lhash2_mask);
+	return (__u64)BPF_CORE_READ(table, lhash2) + hash * bpf_core_type_size(struct inet_listen_hashbucket) +
+	       bpf_core_field_offset(struct inet_listen_hashbucket, nulls_head);
+}
+
+/* Before 6.2 one for all namespaces. */
+extern const void udp_table __ksym __weak;
+
+/* UDP sockets by address and port. */
+static __always_inline __u64 sp_find_datagrams(const struct sp_search *search, __u32 hash)
+{
+	struct udp_table *table = (struct udp_table *)&udp_table;
+	__u32 size = bpf_core_type_exists(struct udp_hslot_main) ? bpf_core_type_size(struct udp_hslot_main)
+								 : bpf_core_type_size(struct udp_hslot);
+
+	if (bpf_core_field_exists(struct netns_ipv4, udp_table))
+		table = SP_READ(net, search->net, ipv4.udp_table);
+	hash &= BPF_CORE_READ(table, mask);
+	return (__u64)BPF_CORE_READ(table, hash2) + hash * size;
+}
+
+/* How far the list's nodes are from the beginning of their sockets. */
+static __always_inline __u64 sp_find_offset(int is_tcp)
+{
+	if (!is_tcp)
+		return bpf_core_field_offset(struct sock, __sk_common.skc_portaddr_node);
+	if (bpf_core_field_exists(struct inet_connection_sock, icsk_listen_portaddr_node))
+		return bpf_core_field_offset(struct inet_connection_sock, icsk_listen_portaddr_node);
+	return bpf_core_field_offset(struct sock, __sk_common.skc_nulls_node);
+}
+
+/* 1 if the two are the same, else 0, without a branch: the verifier follows every path of every branch in the walk below
+ * as many times as the walk has steps.
+ */
+static __always_inline __u64 sp_is_zero(__u64 difference)
+{
+	difference |= difference >> 32;
+	difference = (__u32)difference;
+	asm volatile("" : "+r"(difference));
+	return (difference - 1) >> 63;
+}
+
+static __always_inline __u64 sp_is_same(__u64 a, __u64 b)
+{
+	return sp_is_zero(a ^ b);
+}
+
+/* 1 if the packet's destination is the socket's own address, or with `any` if the socket has none. */
+static __always_inline __u64 sp_find_is_local(const struct sp_search *search, struct sock *sk, int any)
+{
+	const __u64 *local = (const __u64 *)search->local;
+	struct in6_addr own;
+
+	if (search->is_ipv4) {
+		__u64 only6 = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only);
+
+		return sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), any ? 0 : local[1] >> 32) &
+		       sp_is_zero(only6);
+	}
+	BPF_CORE_READ_INTO(&own, sk, __sk_common.skc_v6_rcv_saddr);
+	return sp_is_same(*(__u64 *)&own, any ? 0 : local[0]) & sp_is_same(*((__u64 *)&own + 1), any ? 0 : local[1]) &
+	       sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_family), SP_AF_INET6);
+}
+
+/* Of a datagram socket: 0 if it is connected to somebody else, else 4 and how much of the other end it names. */
+static __always_inline __u64 sp_find_is_remote(const struct sp_search *search, struct sock *sk)
+{
+	__u64 port = BPF_CORE_READ(sk, __sk_common.skc_dport), no_port = sp_is_zero(port), no_address, address;
+	const __u64 *remote = (const __u64 *)search->remote;
+	struct in6_addr other;
+
+	if (search->is_ipv4) {
+		__u64 word = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+
+		no_address = sp_is_zero(word);
+		address = sp_is_same(word, remote[1] >> 32);
+	} else {
+		BPF_CORE_READ_INTO(&other, sk, __sk_common.skc_v6_daddr);
+		no_address = sp_is_zero(*(__u64 *)&other) & sp_is_zero(*((__u64 *)&other + 1));
+		address = sp_is_same(*(__u64 *)&other, remote[0]) & sp_is_same(*((__u64 *)&other + 1), remote[1]);
+	}
+	port = sp_is_same(port, search->remote_port);
+	return (no_port | port) * (no_address | address) * (4 + (1 - no_port) + (1 - no_address));
+}
+
+/* How well a socket suits: compute_score of net/ipv4/udp.c, inet_hashtables.c and their IPv6 twins, in one scale; 0 = not
+ * at all. One that is bound to another device is the last resort and not excluded: a packet that stays here arrives by
+ * whatever device its sender is bound to.
+ */
+static __always_inline __u64 sp_find_score(const struct sp_search *search, struct sock *sk, int any)
+{
+	__u64 device = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), same, score, suits;
+
+	suits = sp_find_is_local(search, sk, any) &
+		sp_is_same((__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net), search->net);
+	score = any ? 0 : 64;
+	if (search->is_tcp) {
+		score += 16;
+	} else {
+		same = sp_find_is_remote(search, sk);
+		suits &= 1 - sp_is_zero(same);
+		score += same * 4;
+	}
+	if (search->is_ipv4)
+		score += sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_family), SP_AF_INET);
+	same = sp_is_same(device, search->device);
+	return suits * (score + (same | sp_is_zero(device)) * 128 + same * 4);
+}
+
+/* Walks one bucket. Returns 0. */
+static __always_inline int sp_find_in(struct sp_search *search, int any)
+{
+	__u64 offset = sp_find_offset(search->is_tcp), socket;
+	__u64 score;
+	int i;
+
+	for (i = 0; i < SP_FIND_LIMIT; i++) {
+		if (!search->node || search->node & 1)
+			return 0;
+		socket = search->node - offset;
+		if (SP_READ(sock, socket, __sk_common.skc_num) == search->local_port) {
+			score = sp_find_score(search, (struct sock *)socket, any);
+			if (score > search->score) {
+				search->score = score;
+				search->socket = socket;
+			}
+		}
+		search->node = (__u64)SP_READ(hlist_node, search->node, next);
+	}
+	search->cut = 1;
+	return 0;
+}
+
+/* Fills search->socket; 0 if there is none. The exact address first, then any: as the kernel does. Returns 0. */
+static __always_inline int sp_find(struct sp_search *search)
+{
+	__u64 bucket;
+	__u32 hash;
+	int any;
+
+	for (any = 0; any < 2; any++) {
+		hash = sp_find_hash(search, any);
+		bucket = search->is_tcp ? sp_find_listeners(search, hash) : sp_find_datagrams(search, hash);
+		search->node = (__u64)SP_READ(hlist_node, bucket, next);
+		sp_find_in(search, any);
+		if (search->score >= 128)
+			return 0;
+	}
+	return 0;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What the hooks of a cgroup know of a packet: its socket is given, others are found by the kernel's own lookups. */
+#pragma once
+#include "../maps.h"
+#include "identity.h"
+#include "kernel.h"
+#include "packet.h"
+
+/* connect() was asked before there is a packet, and judged the side of a listener in this namespace too. */
+#define SP_SEES_CONNECT 1
+
+/* Fills a tuple so that a lookup finds the socket that has `local` as its own end; returns the tuple's size. */
+static __always_inline __u32 sp_tuple(struct bpf_sock_tuple *tuple, const __u8 local[16], __be16 local_port,
+				      const __u8 remote[16], __be16 remote_port)
+{
+	if (sp_is_mapped(local)) {
+		tuple->ipv4.saddr = *(__be32 *)(remote + 12);
+		tuple->ipv4.daddr = *(__be32 *)(local + 12);
+		tuple->ipv4.sport = remote_port;
+		tuple->ipv4.dport = local_port;
+		return sizeof(tuple->ipv4);
+	}
+	sp_copy_address((__u8 *)tuple->ipv6.saddr, remote);
+	sp_copy_address((__u8 *)tuple->ipv6.daddr, local);
+	tuple->ipv6.sport = remote_port;
+	tuple->ipv6.dport = local_port;
+	return sizeof(tuple->ipv6);
+}
+
+/* True and filled if the socket speaks for another workload than its creator's: rare, so asked only if there are any. */
+static __always_inline int sp_party_of_retag(struct sp_party *party, const struct sp_control *control, void *sk)
+{
+	struct sp_retag *retag;
+
+	if (!control || !(control->flags & SP_CONTROL_RETAGGED) || !sk)
+		return 0;
+	retag = bpf_sk_storage_get(&sp_retag, sk, 0, 0);
+	if (!retag)
+		return 0;
+	if (!retag->workload) {
+		sp_party_host(party, SP_ASSURED_SOCKET);
+		return 1;
+	}
+	if (!sp_party_of_cgroup(party, retag->workload))
+		return 0;
+	if (retag->flags & SP_RETAG_CHILD)
+		sp_party_is_child(party);
+	return 1;
+}
+
+/* The socket that a packet belongs to: whom it speaks for, that is its creator's cgroup. Returns 0. */
+SP_FUNCTION int sp_party_of_skb(struct __sk_buff *skb, struct sp_party *party)
+{
+	struct sp_control *control = sp_controls();
+
+	if (!party)
+		return 0;
+	if (sp_party_of_retag(party, control, skb->sk))
+		return 0;
+	SP_WALK(party, control, bpf_skb_ancestor_cgroup_id(skb, level), bpf_skb_cgroup_id(skb));
+	return 0;
+}
+
+/* A socket that was looked up (cgroup_skb programs only). */
+static __always_inline void sp_party_of_socket(struct sp_party *party, struct bpf_sock *sk)
+{
+	struct sp_control *control = sp_controls();
+
+	if (sp_party_of_retag(party, control, sk))
+		return;
+	SP_WALK(party, control, bpf_sk_ancestor_cgroup_id(sk, level), bpf_sk_cgroup_id(sk));
+}
+
+/* Fills flow->subject: whose packet it is. */
+static __always_inline void sp_find_subject(struct __sk_buff *skb, struct sp_flow *flow)
+{
+	sp_party_of_skb(skb, &flow->subject);
+}
+
+static __always_inline __u32 sp_socket_uid(struct __sk_buff *skb, const struct sp_flow *)
+{
+	return bpf_get_socket_uid(skb);
+}
+
+/* True on the way over the loopback device: both ends are in this namespace. */
+static __always_inline int sp_is_looped(struct __sk_buff *skb)
+{
+	return skb->ifindex == SP_LOOPBACK_IFINDEX;
+}
+
+/* True if the receiver of such a packet finds its sender's socket, when that is in this namespace. */
+static __always_inline int sp_sees_sender(const struct sp_packet *packet)
+{
+	return packet->protocol == SP_TCP || packet->protocol == SP_UDP;
+}
+
+/* The sender's own socket, when it is in this namespace: found by the tuple turned round. For TCP it must be the one
+ * that sent this very packet: connecting, and waiting for the acknowledgement of this sequence number, so that a frame
+ * written to a packet socket under its addresses is not taken for its own. Returns 0.
+ */
+SP_FUNCTION int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!packet || !party)
+		return 0;
+	size = sp_tuple(&tuple, packet->source, packet->source_port, packet->destination, packet->destination_port);
+
+	if (packet->protocol == SP_TCP) {
+		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		if (!sk)
+			return 0;
+		if (sk->state != SP_STATE_LISTEN) {
+			struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+			if (tcp && tcp->snd_una == bpf_ntohl(packet->sequence))
+				sp_party_of_socket(party, sk);
+		}
+		bpf_sk_release(sk);
+		return 0;
+	}
+	sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	sp_party_of_socket(party, sk);
+	bpf_sk_release(sk);
+	return 0;
+}
+
+/* The socket of this namespace that the packet goes to. Returns 0. */
+static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u8 any[16] __attribute__((aligned(8))) = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
+	if (packet->protocol == SP_TCP) {
+		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		if (!sk) {
+			/* TIME_WAIT hides the listener from a lookup, and takes a SYN to it (RFC 6191) */
+			size = sp_tuple(&tuple, packet->destination, packet->destination_port, any, 0);
+			sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		}
+	} else if (packet->protocol == SP_UDP) {
+		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	} else {
+		return 0;
+	}
+	if (!sk)
+		return 0;
+	sp_party_of_socket(party, sk);
+	bpf_sk_release(sk);
+	return 0;
+}
+
+/* The task that sends a packet, when it is the caller that runs the egress hook and not a softirq in somebody else's
+ * time: its cgroup is the socket's.
+ */
+static __always_inline void sp_record_sender_task(struct sp_record *record, struct __sk_buff *skb,
+						  const struct sp_flow *)
+{
+	__u64 pid, cgroup;
+
+	if (!(config.features & SP_FEATURE_SKB_TASK))
+		return;
+	cgroup = bpf_get_current_cgroup_id();
+	if (cgroup != bpf_skb_cgroup_id(skb))
+		return;
+	pid = bpf_get_current_pid_tgid();
+	record->pid = pid >> 32;
+	record->tid = pid;
+	record->cgroup = cgroup;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}

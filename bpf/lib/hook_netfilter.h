@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What a rule of iptables knows of a packet. Outgoing: its socket. Incoming: nothing, so the socket that will get it is
+ * found as the kernel finds it (find.h). Whom a socket speaks for is read from the kernel's memory.
+ */
+#pragma once
+#include "../maps.h"
+#include "find.h"
+#include "identity.h"
+#include "kernel.h"
+#include "packet.h"
+
+/* The first SYN is the first thing that is seen of a connection: both sides are judged on its way out. */
+#define SP_SEES_CONNECT 0
+
+/* Written by the loader between open and load. */
+const volatile struct sp_nf_config nf_config SEC(".rodata.netfilter") = {};
+
+/* The cgroup (v2) that made a socket, as an address. Before 5.15 the kernel forgot it when net_cls or net_prio had been
+ * used: 0, and such a socket is nobody's.
+ */
+static __always_inline __u64 sp_cgroup_of(__u64 socket)
+{
+	__u64 value;
+
+	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
+		return (__u64)SP_READ(sock, socket, sk_cgrp_data.cgroup);
+	value = SP_READ(sock___before_5_15, socket, sk_cgrp_data.val);
+	return value & 1 ? 0 : value & ~3ull;
+}
+
+static __always_inline __u64 sp_cgroup_id(__u64 cgroup)
+{
+	return SP_READ(cgroup, cgroup, kn, id);
+}
+
+/* The id of a cgroup's ancestor at a level; 0 above its own. */
+static __always_inline __u64 sp_ancestor_id(__u64 cgroup, __u32 level)
+{
+	__u64 ancestor = 0;
+
+	if (!cgroup || (__u32)SP_READ(cgroup, cgroup, level) < level)
+		return 0;
+	if (bpf_core_field_exists(struct cgroup, ancestors)) {
+		bpf_probe_read_kernel(
+			&ancestor, sizeof(ancestor),
+			(void *)(cgroup + bpf_core_field_offset(struct cgroup, ancestors) + level * sizeof(ancestor)));
+		return sp_cgroup_id(ancestor);
+	}
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+			      (void *)(cgroup + bpf_core_field_offset(struct cgroup___before_6_1, ancestor_ids) +
+				       level * sizeof(ancestor)));
+	return ancestor;
+}
+
+/* True if the socket is policed: made in the configured cgroup or below it. */
+static __always_inline int sp_is_policed(__u64 socket)
+{
+	__u64 cgroup = sp_cgroup_of(socket);
+
+	return !nf_config.level || sp_ancestor_id(cgroup, nf_config.level) == nf_config.cgroup;
+}
+
+/* Whom a socket speaks for. Returns 0. */
+static __noinline int sp_party_of_socket(struct sp_party *party, __u64 socket)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of(socket);
+
+	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
+	SP_JOIN(party);
+	return 0;
+}
+
+/* What names a socket in conversations and records. A cookie may not be made yet when its first packet comes in, so it is
+ * the address, mixed with the cgroup: memory that is used again by another workload never has the same name.
+ */
+static __always_inline __u64 sp_name_socket(__u64 socket)
+{
+	__u64 name = (socket ^ sp_cgroup_id(sp_cgroup_of(socket)) << 40) * 0x9E3779B97F4A7C15ull;
+
+	return name ^ name >> 32;
+}
+
+/* Fills flow->subject: whose packet it is. */
+static __always_inline void sp_find_subject(struct __sk_buff *, struct sp_flow *flow)
+{
+	sp_party_of_socket(&flow->subject, flow->socket);
+}
+
+static __always_inline __u32 sp_socket_uid(struct __sk_buff *, const struct sp_flow *flow)
+{
+	return SP_READ(sock, flow->socket, sk_uid.val);
+}
+
+/* The device of a packet on its way out is that of its route (SKB_DST_PTRMASK, include/linux/skbuff.h). */
+static __always_inline __u32 sp_device(struct __sk_buff *skb)
+{
+	__u64 route;
+
+	if (skb->ifindex)
+		return skb->ifindex;
+	route = SP_READ(sk_buff, skb, _skb_refdst) & ~1ull;
+	return SP_READ(dst_entry, route, dev, ifindex);
+}
+
+static __always_inline int sp_is_looped(struct __sk_buff *skb)
+{
+	return sp_device(skb) == SP_LOOPBACK_IFINDEX;
+}
+
+/* A connecting TCP socket is in no table that can be walked: its egress hands over who it is, also to this namespace. */
+static __always_inline int sp_sees_sender(const struct sp_packet *packet)
+{
+	return packet->protocol == SP_UDP;
+}
+
+/* The namespace of a packet: its socket's, else its device's. */
+static __always_inline __u64 sp_namespace(struct __sk_buff *skb)
+{
+	__u64 socket = (__u64)SP_READ(sk_buff, skb, sk);
+
+	if (!skb->ifindex && socket)
+		return (__u64)SP_READ(sock, socket, __sk_common.skc_net.net);
+	return (__u64)SP_READ(sk_buff, skb, dev, nd_net.net);
+}
+
+/* The socket that listens at one end of a packet: its destination, or with `turned` its source. 0 = none. */
+static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *packet, int turned)
+{
+	struct sp_search search = {};
+	__u64 socket;
+
+	search.net = sp_namespace(skb);
+	search.device = sp_device(skb);
+	search.is_tcp = packet->protocol == SP_TCP;
+	search.is_ipv4 = packet->is_ipv4;
+	if (turned) {
+		search.local = packet->source;
+		search.remote = packet->destination;
+		search.local_port = bpf_ntohs(packet->source_port);
+		search.remote_port = packet->destination_port;
+	} else {
+		search.local = packet->destination;
+		search.remote = packet->source;
+		search.local_port = bpf_ntohs(packet->destination_port);
+		search.remote_port = packet->source_port;
+	}
+	sp_find(&search);
+	socket = search.socket;
+	SP_JOIN(&socket);
+	return socket;
+}
+
+static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	__u64 socket = sp_find_socket(skb, packet, 1);
+
+	if (socket)
+		sp_party_of_socket(party, socket);
+	return 0;
+}
+
+static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	__u64 socket;
+
+	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
+		return 0;
+	socket = sp_find_socket(skb, packet, 0);
+	if (socket)
+		sp_party_of_socket(party, socket);
+	return 0;
+}
+
+/* The task that sends a packet, when it is the caller that runs the rule and not a softirq in somebody else's time: its
+ * cgroup is the socket's.
+ */
+static __always_inline void sp_record_sender_task(struct sp_record *record, struct __sk_buff *,
+						  const struct sp_flow *flow)
+{
+	__u64 task = bpf_get_current_task(), cgroup = (__u64)SP_READ(task_struct, task, cgroups, dfl_cgrp);
+
+	if (cgroup != sp_cgroup_of(flow->socket))
+		return;
+	record->pid = SP_READ(task_struct, task, tgid);
+	record->tid = SP_READ(task_struct, task, pid);
+	record->cgroup = sp_cgroup_id(cgroup);
+	BPF_CORE_READ_STR_INTO(&record->comm, (struct task_struct *)task, comm);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The little of the kernel's own structures that helpers do not show, by CO-RE: where each field is, the loader learns from
+ * the running kernel's BTF.
+ */
+#pragma once
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct kernfs_node {
+	__u64 id;
+};
+struct cgroup;
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+struct cgroup {
+	struct cgroup_subsys_state self;
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[]; /* by level, since 6.1 (kernel commit 7f203bc89eb6) */
+};
+struct cgroup___before_6_1 {
+	int level;
+	__u64 ancestor_ids[];
+};
+/* Since 5.15 (kernel commit 8520e224f547); before, the pointer was packed into a word with the net_cls id. */
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+struct sock_cgroup_data___before_5_15 {
+	__u64 val; /* the pointer; with the lowest bit set the ids of net_cls and net_prio instead */
+};
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
+struct net;
+typedef struct {
+	struct net *net;
+} possible_net_t;
+typedef struct {
+	long long counter;
+} atomic64_t;
+typedef struct {
+	__u32 val;
+} kuid_t;
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+	} in6_u;
+};
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	unsigned char skc_ipv6only : 1;
+	int skc_bound_dev_if;
+	struct hlist_node skc_portaddr_node;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+	struct sock *skc_listener; /* of a request socket */
+	struct hlist_node skc_nulls_node;
+};
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_type;
+	__u16 sk_protocol;
+	kuid_t sk_uid;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+struct sock___before_5_15 {
+	struct sock_cgroup_data___before_5_15 sk_cgrp_data;
+};
+/* Before 5.19 a listener was in the list of its address and port by this node, then by skc_nulls_node. */
+struct inet_connection_sock {
+	struct hlist_node icsk_listen_portaddr_node;
+};
+struct inet_listen_hashbucket {
+	struct hlist_head nulls_head; /* ends with an odd pointer, or with null where it is no such list */
+};
+struct inet_hashinfo {
+	unsigned int lhash2_mask;
+	struct inet_listen_hashbucket *lhash2;
+};
+struct inet_timewait_death_row {
+	struct inet_hashinfo *hashinfo;
+};
+struct udp_hslot {
+	struct hlist_head head;
+};
+struct udp_hslot_main { /* since 6.13 */
+	struct udp_hslot hslot;
+};
+struct udp_table {
+	struct udp_hslot *hash2;
+	unsigned int mask;
+};
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+	struct udp_table *udp_table; /* since 6.2 */
+};
+struct netns_ipv4___pointer { /* 5.17 to 6.0 */
+	struct inet_timewait_death_row *tcp_death_row;
+};
+struct net {
+	__u32 hash_mix;
+	struct netns_ipv4 ipv4;
+};
+struct net___pointer {
+	struct netns_ipv4___pointer ipv4;
+};
+struct net_device {
+	int ifindex;
+	possible_net_t nd_net;
+};
+struct dst_entry {
+	struct net_device *dev;
+};
+struct sk_buff {
+	struct sock *sk;
+	struct net_device *dev;
+	unsigned long _skb_refdst;
+};
+typedef struct {
+	int counter;
+} atomic_t;
+struct css_set {
+	struct cgroup *dfl_cgrp; /* of the v2 hierarchy */
+};
+struct task_struct {
+	int pid;
+	int tgid;
+	char comm[16];
+	struct css_set *cgroups;
+};
+#pragma clang attribute pop
+
+/* include/net/tcp_states.h */
+enum sp_socket_state {
+	SP_STATE_ESTABLISHED = 1,
+	SP_STATE_SYN_SENT = 2,
+	SP_STATE_SYN_RECEIVED = 3,
+	SP_STATE_FIN_WAIT2 = 5,
+	SP_STATE_TIME_WAIT = 6,
+	SP_STATE_CLOSE = 7,
+	SP_STATE_CLOSE_WAIT = 8,
+	SP_STATE_LAST_ACK = 9,
+	SP_STATE_LISTEN = 10,
+	SP_STATE_CLOSING = 11,
+	SP_STATE_NEW_SYN_RECEIVED = 12, /* a request socket */
+};
+
+#define SP_SOCK_STREAM 1
+#define SP_SOCK_RAW 3
+#define SP_AF_INET 2
+#define SP_AF_INET6 10
+#define SP_LOOPBACK_IFINDEX 1 /* of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h) */
+
+/* Reads a field of a kernel structure at an address, which is an expression of our own: not to be relocated. Opaque,
+ * so that no relocation is moved out of the branch that knows it to exist.
+ */
+#define SP_READ(type, address, ...)                                \
+	({                                                         \
+		struct type *sp_object = (struct type *)(address); \
+		asm volatile("" : "+r"(sp_object));                \
+		BPF_CORE_READ(sp_object, __VA_ARGS__);             \
+	})

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* When TCP connections open and close, as sock_ops tells it, with the kernel's counts. */
+#pragma once
+#include "account.h"
+#include "tcp.h"
+
+static __always_inline void sp_record_socket(struct sp_record *record, struct bpf_sock_ops *ctx)
+{
+	record->socket = bpf_get_socket_cookie(ctx);
+	record->protocol = SP_TCP;
+	if (ctx->family == 2 /* AF_INET */) {
+		sp_map_ipv4(record->local, ctx->local_ip4);
+		sp_map_ipv4(record->remote, ctx->remote_ip4);
+	} else {
+		__u32 *local = (__u32 *)record->local, *remote = (__u32 *)record->remote;
+
+		local[0] = ctx->local_ip6[0];
+		local[1] = ctx->local_ip6[1];
+		local[2] = ctx->local_ip6[2];
+		local[3] = ctx->local_ip6[3];
+		remote[0] = ctx->remote_ip6[0];
+		remote[1] = ctx->remote_ip6[1];
+		remote[2] = ctx->remote_ip6[2];
+		remote[3] = ctx->remote_ip6[3];
+	}
+	record->local_port = ctx->local_port;
+	record->remote_port = bpf_ntohl(ctx->remote_port);
+	record->rtt = ctx->srtt_us >> 3;
+}
+
+static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direction)
+{
+	struct sp_record *record = sp_record_begin();
+	struct sp_handshake *known;
+	__u64 cookie;
+
+	if (!record)
+		return;
+	record->kind = SP_RECORD_OPEN;
+	record->direction = direction;
+	record->action = SP_ALLOW;
+	sp_record_socket(record, ctx);
+	known = sp_handshake();
+	if (direction == SP_INCOMING && known && known->stage == SP_STAGE_ACCEPTED &&
+	    bpf_ntohs(known->server_port) == record->local_port &&
+	    bpf_ntohs(known->client_port) == record->remote_port && sp_same_address(known->server, record->local) &&
+	    sp_same_address(known->client, record->remote)) {
+		cookie = record->socket;
+		sp_record_flow(record, &known->incoming);
+		record->socket = cookie;
+		record->listener = known->incoming.cookie;
+		record->uid = known->uid;
+		known->stage = SP_STAGE_NONE;
+	}
+	sp_record_end(record, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void sp_tcp_closed(struct bpf_sock_ops *ctx)
+{
+	struct sp_record *record = sp_record_begin();
+	__u32 before = ctx->args[0];
+
+	if (!record)
+		return;
+	record->kind = SP_RECORD_CLOSE;
+	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
+		record->flags = SP_RECORD_FAILED;
+	sp_record_socket(record, ctx);
+	/* the kernel counts a FIN as a byte: ours was acknowledged on the way out, theirs came before the last ACK */
+	record->bytes_sent = ctx->bytes_acked;
+	if (record->bytes_sent && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
+				   before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+		record->bytes_sent--;
+	record->bytes_received = ctx->bytes_received;
+	if (record->bytes_received &&
+	    (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+		record->bytes_received--;
+	record->packets_sent = ctx->segs_out;
+	record->packets_received = ctx->segs_in;
+	sp_record_end(record, BPF_RB_NO_WAKEUP);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Entry points of the datapath for hosts where programs cannot be attached to cgroups: rules of iptables run them
+ * (-m bpf --object-pinned) in OUTPUT and INPUT. 1 = refuse, the rule's target acts; 0 = pass.
+ */
+#define SP_NETFILTER
+#define SP_STATIC
+#include "maps.h"
+#include "lib/account.h"
+#include "lib/hook.h"
+#include "lib/identity.h"
+#include "lib/packet.h"
+#include "lib/policy.h"
+#include "lib/sender.h"
+#include "lib/talk.h"
+#include "lib/tcp.h"
+
+/* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
+char sp_license[] SEC("license") = "Dual BSD/GPL";
+
+#define SP_PASS 0
+#define SP_REFUSE 1
+
+/* True for a TCP stream that is neither listening nor connecting: it was let in. */
+static __always_inline int sp_is_established(__u64 socket, __u8 state)
+{
+	return state != SP_STATE_LISTEN && state != SP_STATE_SYN_SENT && state != SP_STATE_CLOSE &&
+	       SP_READ(sock, socket, sk_protocol) == SP_TCP && SP_READ(sock, socket, sk_type) == SP_SOCK_STREAM;
+}
+
+/* True if the socket itself sent the packet. Tunnels put headers of their own before a packet and leave its socket: what
+ * is inside was judged.
+ */
+static __always_inline int sp_is_own(__u64 socket, const struct sp_packet *packet)
+{
+	__u16 protocol = SP_READ(sock, socket, sk_protocol);
+
+	if (SP_READ(sock, socket, sk_type) == SP_SOCK_RAW || (protocol != SP_TCP && protocol != SP_UDP))
+		return 1;
+	return protocol == packet->protocol &&
+	       bpf_ntohs(packet->source_port) == SP_READ(sock, socket, __sk_common.skc_num);
+}
+
+static __always_inline void sp_flow_of(struct sp_flow *flow, __u64 socket, __u32 direction)
+{
+	flow->socket = socket;
+	flow->direction = direction;
+	flow->generation = sp_generation();
+	flow->cookie = sp_name_socket(socket);
+}
+
+SEC("socket")
+int sp_nf_output(struct __sk_buff *skb)
+{
+	__u64 socket = (__u64)SP_READ(sk_buff, skb, sk);
+	struct sp_packet packet = {};
+	struct sp_flow flow = {};
+	int is_stream;
+	__u8 state;
+
+	if (!socket)
+		return SP_PASS;
+	state = SP_READ(sock, socket, __sk_common.skc_state);
+	if (state == SP_STATE_TIME_WAIT || state == SP_STATE_NEW_SYN_RECEIVED || sp_is_established(socket, state) ||
+	    !sp_is_policed(socket))
+		return SP_PASS;
+	sp_flow_of(&flow, socket, SP_OUTGOING);
+	switch (sp_read(skb, &packet)) {
+	case SP_READABLE:
+		break;
+	case SP_ALWAYS:
+		return SP_PASS;
+	default:
+		return !sp_unreadable(skb, &packet, &flow);
+	}
+	SP_JOIN(&packet);
+	if (!sp_is_own(socket, &packet))
+		return SP_PASS;
+	is_stream = packet.protocol == SP_TCP && SP_READ(sock, socket, sk_type) == SP_SOCK_STREAM;
+	if (!is_stream)
+		return !sp_talk_verdict(skb, &packet, &flow);
+	flow.cookie = bpf_get_socket_cookie(skb);
+	return !sp_tcp_verdict(skb, &packet, &flow, state);
+}
+
+/* The socket that an early lookup of the kernel found (TCP that is not looped), as a full one; 0 = none. */
+static __always_inline __u64 sp_found_early(struct __sk_buff *skb)
+{
+	__u64 socket = (__u64)SP_READ(sk_buff, skb, sk);
+	__u8 state;
+
+	if (!socket)
+		return 0;
+	state = SP_READ(sock, socket, __sk_common.skc_state);
+	if (state == SP_STATE_TIME_WAIT)
+		return 0;
+	if (state == SP_STATE_NEW_SYN_RECEIVED)
+		return (__u64)SP_READ(sock, socket, __sk_common.skc_listener);
+	return socket;
+}
+
+SEC("socket")
+int sp_nf_input(struct __sk_buff *skb)
+{
+	__u64 socket = sp_found_early(skb);
+	struct sp_packet packet = {};
+	struct sp_flow flow = {};
+	__u8 state = SP_STATE_CLOSE;
+
+	if (socket) {
+		state = SP_READ(sock, socket, __sk_common.skc_state);
+		if (sp_is_established(socket, state))
+			return SP_PASS;
+	}
+	if (sp_read(skb, &packet) != SP_READABLE)
+		return SP_PASS;
+	SP_JOIN(&packet);
+	if (packet.protocol == SP_TCP) {
+		if (!socket && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
+			return SP_PASS;
+	} else if (packet.protocol != SP_UDP) {
+		return SP_PASS;
+	} else {
+		socket = 0;
+	}
+	if (!socket)
+		socket = sp_find_socket(skb, &packet, 0);
+	if (!socket || !sp_is_policed(socket))
+		return SP_PASS;
+	sp_flow_of(&flow, socket, SP_INCOMING);
+	if (packet.protocol == SP_UDP)
+		return !sp_talk_verdict(skb, &packet, &flow);
+	return !sp_tcp_verdict(skb, &packet, &flow, SP_READ(sock, socket, __sk_common.skc_state));
+}
