@@ -17,6 +17,10 @@ public struct BPFProgram: ~Copyable, Sendable {
   public let type: ProgramType
   /// How many instructions the verifier walked; 0 before kernel 5.16.
   public let verifiedInstructions: UInt32
+  /// How many instructions it has in the kernel, calls inlined and dead branches removed.
+  public let instructions: UInt32
+  /// Whether it runs as machine code and not in the interpreter.
+  public let isCompiled: Bool
 
   /// Takes a program's descriptor and asks the kernel about it; EINVAL if it is no program.
   public init(descriptor: consuming OwnedDescriptor) throws(BPFError) {
@@ -28,6 +32,8 @@ public struct BPFProgram: ~Copyable, Sendable {
     name = text(of: info.name)
     type = ProgramType(rawValue: info.type)
     verifiedInstructions = info.verified_insns
+    instructions = info.xlated_prog_len / UInt32(MemoryLayout<bpf_insn>.size)
+    isCompiled = info.jited_prog_len > 0
     tag = unsafe withUnsafeBytes(of: info.tag) { bytes in
       unsafe bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }

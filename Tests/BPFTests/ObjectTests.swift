@@ -82,7 +82,7 @@ struct ObjectTests {
 }
 
 /// The bytes of a base64 text; other characters are skipped.
-private func decodeBase64(_ text: String) -> [UInt8] {
+func decodeBase64(_ text: String) -> [UInt8] {
   var bytes: [UInt8] = []
   var bits: UInt32 = 0
   var count = 0

@@ -62,7 +62,7 @@ struct CrossNamespaceTests {
     try await policed.apply(Policed.incoming("app=db", from: "any", "any"))
     let (web, _, pair) = (try await policed.workload("web", "app=web"), try await db(), try policed.pair())
     let refusal = try web.refusal(in: pair.left) { try TestSocket.tcp(Family(of: address)).connect(address, 9000) }
-    #expect(refusal == .notPermitted)
+    #expect(refusal == .refusedConnect)
   }
 
   @Test("UDP is judged at both ends, and answered", arguments: ["10.77.0.2", "fd77::2"])
@@ -83,7 +83,7 @@ struct CrossNamespaceTests {
     let refusal = try intruder.refusal(in: pair.left) {
       try TestSocket.udp(Family(of: address)).send("x", to: address, 9001)
     }
-    #expect(refusal == .notPermitted)
+    #expect(refusal == .refusedConnect)
     #expect(!server.isReadable)
   }
 
@@ -221,6 +221,6 @@ struct CrossNamespaceTests {
     // The thread works in another namespace now, the sockets do not.
     try web.run { try sockets.0.connect("10.77.0.2", 9000) }
     _ = try listener.accept()
-    #expect(try web.refusal { try sockets.1.connect("10.77.0.2", 9100) } == .notPermitted)
+    #expect(try web.refusal { try sockets.1.connect("10.77.0.2", 9100) } == .refusedConnect)
   }
 }

@@ -146,7 +146,7 @@ struct DatagramTests {
     }
     _ = try listener.accept()
     #expect(try server.receive() == "x")
-    #expect(try web.refusal { try TestSocket.tcp(family).connect(destination, 9002) } == .notPermitted)
+    #expect(try web.refusal { try TestSocket.tcp(family).connect(destination, 9002) } == .refusedConnect)
     #expect(try web.refusal { try TestSocket.udp(family).send("x", to: destination, 9002) } == .notPermitted)
     _ = refusing
   }
@@ -159,7 +159,7 @@ struct DatagramTests {
     }
     try web.run { try TestSocket.tcp().connect("127.0.0.2", 9000) }
     _ = try listeners.0.accept()
-    #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.2", 9002) } == .notPermitted)
+    #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.2", 9002) } == .refusedConnect)
     #expect(try web.refusal { try TestSocket.udp().send("x", to: "127.9.9.9", 9002) } == .notPermitted)
   }
 

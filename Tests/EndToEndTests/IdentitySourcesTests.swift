@@ -34,7 +34,7 @@ struct IdentitySourcesTests {
     }
     let taken = TestSocket(adopting: try holder.handle.copyDescriptor(0).release())
     let refusal = try policed.thread(user).refusal { try taken.connect("127.0.0.1", 9000) }
-    #expect(refusal == (isAllowed ? nil : .notPermitted))
+    #expect(refusal == (isAllowed ? nil : .refusedConnect))
     #expect(listener.isReadable == isAllowed)
   }
 
@@ -70,7 +70,7 @@ struct IdentitySourcesTests {
       let child = try policed.thread("web/\(name)")
       try child.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
       _ = try listener.accept()
-      #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .notPermitted)
+      #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .refusedConnect)
     }
     #expect(!forbidden.isReadable)
     // Labels below the deepest level that the kernel looks at are refused by name, not half in force.
@@ -89,7 +89,7 @@ struct IdentitySourcesTests {
       let child = try parent.create(try #require(FilePath.Component("storm\(number)")))
       try child.makeThreaded()
       let thread = try PolicedThread(in: child, home: home)
-      #expect(try thread.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .notPermitted)
+      #expect(try thread.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .refusedConnect)
       thread.stop()
       try child.remove()
     }
@@ -189,7 +189,7 @@ struct IdentitySourcesTests {
         + Policed.allowing("app=proxy", to: "app=db", "tcp/9000"))
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
     let front = try proxy.run { try TestSocket.listening("127.0.0.1", 9005) }
-    #expect(try client.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try client.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
     let mark = try policed.mark()
     let (asking, passing) = (
       try client.run {

@@ -38,7 +38,7 @@ struct IdentityTests {
       try socket.send("still web", to: "127.0.0.1", 9001)
       try socket.send("x", to: "127.0.0.1", 9002)
     }
-    #expect(refusal == .notPermitted)
+    #expect(refusal == .refusedConnect)
     #expect(try server.receive() == "still web")
     #expect(!other.isReadable)
     let open = policed.events.first(after: mark) { $0.kind == .open && $0.direction == .incoming }
@@ -57,7 +57,7 @@ struct IdentityTests {
     defer { _ = try? db.run { try dbGroup.addThread(currentThread()) } }
     try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
     _ = try db.run { try listener.accept() }
-    #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
   }
 
   @Test(
@@ -74,7 +74,7 @@ struct IdentityTests {
     let made = try policed.thread(maker).run { (try TestSocket.tcp(), try TestSocket.udp()) }
     let (stream, datagrams) = (try passed(made.0), try passed(made.1))
     let tcp = try policed.thread(user).refusal { try stream.connect("127.0.0.1", 9000) }
-    #expect(tcp == (isAllowed ? nil : .notPermitted))
+    #expect(tcp == (isAllowed ? nil : .refusedConnect))
     #expect(listener.isReadable == isAllowed)
     let udp = try policed.thread(user).refusal { _ = try datagrams.send("x", to: "127.0.0.1", 9001) }
     if isAllowed {
@@ -94,7 +94,7 @@ struct IdentityTests {
       let child = try policed.thread(path)
       try child.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
       _ = try listener.accept()
-      #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .notPermitted)
+      #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .refusedConnect)
     }
     #expect(!forbidden.isReadable)
     // A server in a child is its parent as well.
@@ -111,7 +111,7 @@ struct IdentityTests {
     let (_, db, _) = try await webAndStore()
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
     let special = try await policed.workload("web/special", "app=special")
-    #expect(try special.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try special.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
     try await policed.unlabel(special.cgroup)
     try special.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
     _ = try listener.accept()
@@ -129,7 +129,7 @@ struct IdentityTests {
     try policed.removeBehindTheEnforcersBack("again")
     let second = try policed.thread("again")
     #expect(second.cgroup.id != first.cgroup.id)
-    #expect(try second.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try second.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
     #expect(!listener.isReadable)
     // The dead cgroup's socket lives on, with the labels that its row still has.
     let server = try db.run { try TestSocket.bound("127.0.0.1", 9001) }
@@ -169,7 +169,7 @@ struct IdentityTests {
     let publication = try await policed.label(changing.cgroup, "app=retired")
     #expect(publication.generation % 2 == before % 2)
     #expect(publication.generation > before)
-    #expect(try changing.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try changing.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
     try await policed.remove("changing")
   }
 
@@ -186,7 +186,7 @@ struct IdentityTests {
       for cgroup in [web.cgroup, policed.sandbox.cgroup] {
         let sending = try BPFLink.attach(egress, cgroup: cgroup.descriptor, type: .cgroupEgress)
         let connecting = try BPFLink.attach(connect, cgroup: cgroup.descriptor, type: .cgroupConnect4)
-        #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .notPermitted)
+        #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 9002) } == .refusedConnect)
         #expect(!refusing.isReadable)
         if verdict == 1 {
           try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }

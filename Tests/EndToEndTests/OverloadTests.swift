@@ -35,7 +35,7 @@ struct OverloadTests {
       try web.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
       _ = try listener.accept()
       let other = try db.run { try TestSocket.listening("127.0.0.1", 10000) }
-      #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 10000) } == .notPermitted)
+      #expect(try web.refusal { try TestSocket.tcp().connect("127.0.0.1", 10000) } == .refusedConnect)
       #expect(!other.isReadable)
     }
   }

@@ -42,7 +42,7 @@ struct SameNamespaceTests {
     let listener = try db.run { try TestSocket.listening(family.loopback, 9002) }
     let began = Clock.monotonicNanoseconds()
     let refusal = try web.refusal { try TestSocket.tcp(family).connect(family.loopback, 9002) }
-    #expect(refusal == .notPermitted)
+    #expect(refusal == .refusedConnect)
     #expect(Clock.monotonicNanoseconds() - began < 500_000_000)
     #expect(!listener.isReadable)
   }
@@ -54,7 +54,7 @@ struct SameNamespaceTests {
     let db = try await policed.workload("db", "app=db")
     let mark = try policed.mark()
     let listener = try db.run { try TestSocket.listening(family.loopback, 9000) }
-    #expect(try web.refusal { try TestSocket.tcp(family).connect(family.loopback, 9000) } == .notPermitted)
+    #expect(try web.refusal { try TestSocket.tcp(family).connect(family.loopback, 9000) } == .refusedConnect)
     #expect(!listener.isReadable)
     let refused = policed.events.first(after: mark) { $0.kind == .refused }
     #expect(refused?.flags.contains(.peerSide) == true)
@@ -67,7 +67,7 @@ struct SameNamespaceTests {
   func hostIsRefused() async throws {
     let (_, db, host) = try await webAndStore()
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
-    #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
     #expect(!listener.isReadable)
   }
 
@@ -100,7 +100,7 @@ struct SameNamespaceTests {
     let server = try db.run { try listener.accept() }
     try client.send("mapped")
     #expect(try server.receive() == "mapped")
-    #expect(try web.refusal { try TestSocket.tcp(.ipv6).connect("127.0.0.1", 9002) } == .notPermitted)
+    #expect(try web.refusal { try TestSocket.tcp(.ipv6).connect("127.0.0.1", 9002) } == .refusedConnect)
     #expect(try web.refusal { try TestSocket.udp(.ipv6).send("x", to: "127.0.0.1", 9002) } == .notPermitted)
     _ = refusing
   }
@@ -117,7 +117,7 @@ struct SameNamespaceTests {
     let server = try db.run { try listener.accept() }
     try client.send("x")
     #expect(try server.receive() == "x")
-    #expect(try host.refusal { try TestSocket.tcp(caller).connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try host.refusal { try TestSocket.tcp(caller).connect("127.0.0.1", 9000) } == .refusedConnect)
     #expect(!listener.isReadable)
   }
 

@@ -202,7 +202,7 @@ struct StaleSocketTests {
     }
     #expect(throws: Errno.self) { try client.throwPendingError() }
     // Late has no incoming rule for that port yet.
-    #expect(try server.refusal { try TestSocket.tcp().connect("127.0.0.1", 9010) } == .notPermitted)
+    #expect(try server.refusal { try TestSocket.tcp().connect("127.0.0.1", 9010) } == .refusedConnect)
     try await policed.apply(
       Policed.outgoing("app=server", to: "any", "tcp/9010")
         + Policed.incoming("app=late", from: "app=server", "tcp/9010"))
@@ -260,7 +260,7 @@ struct StaleSocketTests {
     let listener = try server.run { try TestSocket.listening("127.0.0.1", 9002) }
     let now = try await subject(late)
     // Its maker may not, so its user cannot.
-    #expect(try late.refusal { try unbound.connect("127.0.0.1", 9002) } == .notPermitted)
+    #expect(try late.refusal { try unbound.connect("127.0.0.1", 9002) } == .refusedConnect)
     try await holding([raw, unbound], in: late.cgroup) { process in
       let stale = try await staleSockets()
       let found = try stale.list(of: process, being: now)

@@ -116,7 +116,7 @@ struct TakeoverTests {
     let server = try listener.accept()
     _ = try policed.mark()
     try await policed.label(late.cgroup, "app=late")
-    #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9100) } == .notPermitted)
+    #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9100) } == .refusedConnect)
     try web.run { try TestSocket.tcp().connect("127.0.0.1", 9100) }
     _ = try listener.accept()
     #expect(try await policed.revoke().revoked.count >= 1)

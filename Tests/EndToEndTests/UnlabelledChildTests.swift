@@ -30,7 +30,7 @@ struct UnlabelledChildTests {
     for server in [other, parent, try policed.thread("host")] {
       let listener = try server.run { try TestSocket.listening("127.0.0.1", 9000) }
       let datagrams = try server.run { try TestSocket.bound("127.0.0.1", 9001) }
-      #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+      #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
       #expect(try child.refusal { try TestSocket.udp().send("x", to: "127.0.0.1", 9001) } == .notPermitted)
       let connected = try child.run {
         let socket = try TestSocket.udp()
@@ -44,7 +44,7 @@ struct UnlabelledChildTests {
       _ = try listener.accept()
     }
     // Also a port that nobody serves: what listens there later must not be reached by a SYN that is under way.
-    #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9009) } == .notPermitted)
+    #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9009) } == .refusedConnect)
     let told = try policed.told(after: mark).filter { $0.kind == .refused }
     #expect(!told.isEmpty)
     #expect(told.allSatisfy { $0.decidedBy == .unlabelled && $0.workload == parent.cgroup.id.rawValue })
@@ -58,7 +58,7 @@ struct UnlabelledChildTests {
     let listener = try child.run { try TestSocket.listening("127.0.0.1", 9000) }
     let datagrams = try child.run { try TestSocket.bound("127.0.0.1", 9001) }
     for client in [other, parent, child, try policed.thread("host")] {
-      #expect(try client.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+      #expect(try client.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
       _ = try? client.run { try TestSocket.udp().send("x", to: "127.0.0.1", 9001) }
       #expect(!listener.isReadable && !datagrams.isReadable)
     }
@@ -73,7 +73,7 @@ struct UnlabelledChildTests {
     let pair = try policed.pair()
     let listener = try db.run(in: pair.right) { try TestSocket.listening("fd77::2", 9000) }
     let left = pair.left
-    #expect(try child.refusal(in: left) { try TestSocket.tcp(.ipv6).connect("fd77::2", 9000) } == .notPermitted)
+    #expect(try child.refusal(in: left) { try TestSocket.tcp(.ipv6).connect("fd77::2", 9000) } == .refusedConnect)
     let own = try child.run(in: left) { try TestSocket.bound("10.77.0.1", 9003) }
     try db.run(in: pair.right) { _ = try TestSocket.udp().send("x", to: "10.77.0.1", 9003) }
     // A ping is answered by the namespace's kernel, so by the time it is back the datagram has been judged.
@@ -145,12 +145,12 @@ struct UnlabelledChildTests {
     let (_, child, other) = try await family()
     let listener = try other.run { try TestSocket.listening("127.0.0.1", 9000) }
     let grandchild = try policed.thread("strict/child/inner")
-    #expect(try grandchild.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try grandchild.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
     try await policed.label(child.cgroup, "app=child")
     try grandchild.run { try TestSocket.tcp().connect("127.0.0.1", 9000) }
     _ = try listener.accept()
     try await policed.unlabel(child.cgroup)
-    #expect(try grandchild.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try grandchild.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .refusedConnect)
   }
 
   @Test("counters have a place of their own for it, under the workload above")
@@ -169,8 +169,8 @@ struct UnlabelledChildTests {
     let (parent, child, other) = try await family()
     let listener = try other.run { try TestSocket.listening("127.0.0.1", 9000) }
     let (childs, parents) = (try child.run { try TestSocket.tcp() }, try parent.run { try TestSocket.tcp() })
-    #expect(try parent.refusal { try childs.connect("127.0.0.1", 9000) } == .notPermitted)
-    #expect(try child.refusal { try parents.connect("127.0.0.1", 9000) } == .notPermitted)
+    #expect(try parent.refusal { try childs.connect("127.0.0.1", 9000) } == .refusedConnect)
+    #expect(try child.refusal { try parents.connect("127.0.0.1", 9000) } == .refusedConnect)
     #expect(!listener.isReadable)
   }
 }

@@ -1,6 +1,7 @@
 // Which datapath the tests of this run are about.
 public import Enforcement
 internal import Glibc
+public import SystemPackage
 public import Testing
 
 extension DatapathKind {
@@ -9,6 +10,11 @@ extension DatapathKind {
     guard let name = unsafe getenv("SALLYPORT_DATAPATH") else { return .cgroup }
     return DatapathKind(rawValue: unsafe String(cString: name)) ?? .cgroup
   }()
+}
+
+extension Errno {
+  /// What connect() of a stream says when policy refuses: a program on the cgroup answers it, a rule can only reset.
+  public static var refusedConnect: Errno { DatapathKind.underTest == .cgroup ? .notPermitted : .connectionRefused }
 }
 
 extension Trait where Self == ConditionTrait {

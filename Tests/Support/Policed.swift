@@ -105,15 +105,20 @@ public final class Policed: Sendable {
 
   /// A place in the events after everything that the kernel told before this call.
   ///
-  /// Records come late, because most do not wake the reader: a bind does, and it comes after them.
+  /// Records come late, because most do not wake the reader; one that is looked for comes after them.
   public func mark() throws -> Int {
-    let marker = try thread("marker").run { () throws -> (TestSocket, UInt64) in
+    let kind = datapath.kind
+    let port = try thread("marker").run { () throws -> UInt16 in
       let socket = try TestSocket.bound("127.0.0.1", 0)
-      return (socket, try socket.descriptor.socketCookie())
+      let port = socket.localPort
+      // A bind is told on the cgroup datapath, a first datagram on both.
+      if kind == .netfilter { try socket.send("mark", to: "127.0.0.1", port) }
+      return port
     }
-    guard events.first(after: 0, where: { $0.kind == .bind && $0.socket == marker.1 }) != nil else {
-      throw Errno.timedOut
-    }
+    let wanted: FlowEvent.Kind = kind == .cgroup ? .bind : .open
+    guard
+      events.first(after: 0, where: { $0.kind == wanted && $0.localPort == port && $0.protocol == .udp }) != nil
+    else { throw Errno.timedOut }
     return events.count
   }
 

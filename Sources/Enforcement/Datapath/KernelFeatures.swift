@@ -11,4 +11,13 @@ enum KernelFeatures {
     SP_FEATURE_COARSE_CLOCK,
     0,
   ]
+
+  /// The bits in words.
+  static func names(_ features: UInt32) -> [String] {
+    [
+      (SP_FEATURE_COARSE_CLOCK, "coarse clock"), (SP_FEATURE_SOCKET_CAST, "socket cast"),
+      (SP_FEATURE_SKB_TASK, "skb task"),
+    ]
+    .filter { features & $0.0 != 0 }.map(\.1)
+  }
 }

@@ -1,0 +1,86 @@
+// The embedded programs tried on this kernel: which load, with which optional features, and at what cost.
+
+public import BPF
+internal import CDatapath
+
+/// One object of this binary, in one of the ways in which an agent may load it, and what the kernel made of it.
+public struct ObjectTrial: Sendable {
+  /// Which one, such as `cgroup` or `workload`.
+  public let object: String
+  /// The optional features of the kernel that its programs were to use.
+  public let features: [String]
+  /// What became of each program, in the order of the file.
+  public let programs: [Program]
+
+  /// What became of one program.
+  public struct Program: Sendable {
+    /// Its name.
+    public let name: String
+    /// A hash of its instructions, as 16 hexadecimal digits; nil if it was refused.
+    public let tag: String?
+    /// How many instructions it has in the kernel; nil if it was refused.
+    public let instructions: Int?
+    /// How many instructions the verifier walked over, of at most 1,000,000; nil if it was refused.
+    public let verifiedInstructions: Int?
+    /// Whether it runs as machine code and not in the interpreter.
+    public let isCompiled: Bool
+    /// Why the kernel refused it, or nil.
+    public let refusal: String?
+  }
+
+  /// Whether an agent could use the object this way.
+  public var isLoaded: Bool { programs.allSatisfy { $0.refusal == nil } }
+
+  /// Tries an object that `open` parses and configures; nothing stays in the kernel.
+  public init(object: String, features: [String] = [], open: () throws(BPFError) -> OpenObject) throws(BPFError) {
+    self.object = object
+    self.features = features
+    programs = try BPFObject.verify(open).map(Program.init)
+  }
+}
+
+extension ObjectTrial.Program {
+  fileprivate init(_ verification: Verification) {
+    name = verification.program
+    switch verification.outcome {
+    case .success(let program):
+      tag = program.tag
+      instructions = program.instructions
+      verifiedInstructions = program.verifiedInstructions
+      isCompiled = program.isCompiled
+      refusal = nil
+    case .failure(let error):
+      tag = nil
+      instructions = nil
+      verifiedInstructions = nil
+      isCompiled = false
+      refusal = error.reason
+    }
+  }
+}
+
+extension DatapathKind {
+  /// The kinds whose objects are in this binary.
+  static let embedded: [DatapathKind] = [.cgroup]
+
+  /// Tries the programs of each kind with every choice of features that an agent would try, the best first.
+  public static func trials() throws(BPFError) -> [ObjectTrial] {
+    var trials: [ObjectTrial] = []
+    for kind in embedded {
+      for features in KernelFeatures.choices { trials.append(try kind.trial(features)) }
+    }
+    return trials
+  }
+
+  private func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
+    try ObjectTrial(object: rawValue, features: KernelFeatures.names(features)) { () throws(BPFError) in
+      let object = try EmbeddedObject.of(self).withBytes { bytes throws(BPFError) in
+        try BPFObject.open(bytes: bytes, name: "sp")
+      }
+      try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
+      // The size of this map is of no interest to the verifier.
+      try object.setMaxEntries(map: "sp_policy", 1024)
+      return object
+    }
+  }
+}
