@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "clinux.h"
 #include <errno.h>
+#include <linux/sched.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -89,9 +91,6 @@ static int run(const struct request *r, int passed) {
 // Only what signal-safety(7) allows: other threads of the parent may have held any lock when it forked.
 static void serve(int fd) {
   static struct request r;
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, NULL);
   if (fd != KEPT && dup2(fd, KEPT) < 0) _exit(1);
   // The parent's locks and sockets are not this process's: they must end when the parent ends.
   close(0), close(1), close(2);
@@ -108,13 +107,26 @@ static void serve(int fd) {
   _exit(0);
 }
 
-int sp_errand_start(int *channel) {
+// In its cgroup from its first instruction where the kernel can (5.7): moving a process there costs a grace period.
+static pid_t begin(int cgroup, int *placed) {
+  struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup};
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  *placed = pid >= 0;
+  return pid >= 0 ? (pid_t)pid : fork();
+}
+
+int sp_errand_start(int cgroup, int *channel, int *placed) {
   int ends[2];
   int rc = outcome(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
   if (rc < 0) return rc;
-  pid_t child = fork();
-  int reason = errno;
+  // No handler of the parent may run in the child.
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  pid_t child = begin(cgroup, placed);
   if (child == 0) serve(ends[1]);
+  int reason = errno;
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
   close(ends[1]);
   if (child < 0) {
     close(ends[0]);

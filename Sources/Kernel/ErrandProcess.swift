@@ -26,12 +26,14 @@ public final class ErrandProcess: Sendable {
 
   deinit { stop() }
 
-  /// Starts one in a cgroup, by moving it there before its first errand: works on kernels without clone3 too.
+  /// Starts one in a cgroup; kernels before 5.7 make it elsewhere, and it is moved before its first errand.
   public static func start(in cgroup: CgroupDirectory) throws(KernelError) -> ErrandProcess {
     var raw: Int32 = -1
-    let pid = try check(unsafe sp_errand_start(&raw), "start", "process of errands")
+    var isPlaced: Int32 = 0
+    let pid = try check(
+      unsafe sp_errand_start(cgroup.descriptor.raw, &raw, &isPlaced), "start", "process of errands")
     let made = ErrandProcess(id: ProcessID(rawValue: pid), channel: OwnedDescriptor(adopting: raw))
-    try made.move(to: cgroup)
+    if isPlaced == 0 { try made.move(to: cgroup) }
     return made
   }
 

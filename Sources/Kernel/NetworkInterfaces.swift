@@ -7,13 +7,17 @@ extension NetworkNamespace {
   /// The number of an interface that `connect` makes, in both namespaces: far from what tunnel modules make in each.
   public static let pairIndex: Int32 = 1000
 
+  /// The hardware addresses of the two ends of a pair, this namespace's first.
+  public static let pairHardware: [[UInt8]] = [[2, 0x77, 0, 0, 0, 1], [2, 0x77, 0, 0, 0, 2]]
+
   /// Brings the loopback interface up.
   public func bringLoopbackUp() throws(KernelError) { try setUp(1, "lo") }
 
   /// Joins this namespace and another by a veth pair, `name` in both, and brings it up.
   ///
-  /// Addresses are 4 or 16 bytes in network order, with the length of their prefix; IPv6 ones are usable at once, without
-  /// duplicate address detection.
+  /// Addresses are 4 or 16 bytes in network order, with the length of their prefix; they are usable at once: there is no
+  /// duplicate address detection, and each end knows the other's hardware address (a first solicitation that is sent while
+  /// the link comes up is lost, and repeated a second later).
   public func connect(
     _ addresses: [(bytes: [UInt8], prefix: UInt8)], to other: NetworkNamespace,
     _ otherAddresses: [(bytes: [UInt8], prefix: UInt8)], name: String = "sp0"
@@ -22,17 +26,21 @@ extension NetworkNamespace {
     let label = Array(name.utf8) + [0]
     let peer =
       Link.header(index) + NetlinkAttribute.make(Link.name, label)
+      + NetlinkAttribute.make(Link.hardware, Self.pairHardware[1])
       + NetlinkAttribute.make(Link.namespaceDescriptor, NetlinkAttribute.bytes(of: other.descriptor.raw))
     let data = NetlinkAttribute.make(Link.data, NetlinkAttribute.make(Link.vethPeer, peer))
     let info = NetlinkAttribute.make(Link.kind, Array("veth".utf8)) + data
     let request =
       Link.header(index) + NetlinkAttribute.make(Link.name, label)
+      + NetlinkAttribute.make(Link.hardware, Self.pairHardware[0])
       + NetlinkAttribute.make(Link.information, info)
     try ask(RTM_NEWLINK, Int32(NLM_F_CREATE) | Int32(NLM_F_EXCL), request, "make interface", name)
     for (namespace, addresses) in [(self, addresses), (other, otherAddresses)] {
       for address in addresses { try namespace.add(address.bytes, address.prefix, index, name) }
       try namespace.setUp(index, name)
     }
+    for address in otherAddresses { try addNeighbour(address.bytes, Self.pairHardware[1], name) }
+    for address in addresses { try other.addNeighbour(address.bytes, Self.pairHardware[0], name) }
   }
 
   private func setUp(_ index: Int32, _ name: String) throws(KernelError) {
@@ -47,6 +55,15 @@ extension NetworkNamespace {
     // IFA_ADDRESS and IFA_LOCAL.
     let request = head + NetlinkAttribute.make(1, bytes) + NetlinkAttribute.make(2, bytes)
     try ask(RTM_NEWADDR, Int32(NLM_F_CREATE) | Int32(NLM_F_EXCL), request, "add address to", name)
+  }
+
+  private func addNeighbour(_ bytes: [UInt8], _ hardware: [UInt8], _ name: String) throws(KernelError) {
+    let family = UInt8(bytes.count == 4 ? AF_INET : AF_INET6)
+    let permanent: UInt16 = 0x80
+    // struct ndmsg: family, padding, index, state, flags, type; then NDA_DST and NDA_LLADDR.
+    let head = [family, 0, 0, 0] + NetlinkAttribute.bytes(of: Self.pairIndex) + NetlinkAttribute.bytes(of: permanent)
+    let request = head + [0, 0] + NetlinkAttribute.make(1, bytes) + NetlinkAttribute.make(2, hardware)
+    try ask(RTM_NEWNEIGH, Int32(NLM_F_CREATE) | Int32(NLM_F_EXCL), request, "add neighbour to", name)
   }
 
   /// Sends one request from within the namespace and waits for the kernel's acknowledgement.
@@ -75,6 +92,7 @@ extension NetworkNamespace {
 
   /// struct ifinfomsg, and the attributes of <linux/if_link.h> that a veth pair takes.
   private enum Link {
+    static let hardware = 1
     static let name = 3
     static let information = 18
     static let namespaceDescriptor = 28

@@ -137,8 +137,8 @@ struct sp_errand {
   uint32_t name_length;     // bytes
   uint32_t payload_length;  // bytes; name and payload together at most 16 KiB
 };
-// Starts the child (it ends when *channel is closed); returns its pid. Nothing else may run in it: the parent has threads.
-int sp_errand_start(int *channel);
+// Starts the child (it ends when *channel is closed); returns its pid. If *placed is 0 it is still in the caller's cgroup.
+int sp_errand_start(int cgroup, int *channel, int *placed);
 // Has one errand run and waits; the result of the call, or -errno. `bytes` are name and payload; the descriptor `passed`
 // goes along unless it is -1; `made` is a copy of a new socket, or -1.
 int sp_errand_run(int channel, const struct sp_errand *errand, const uint8_t *bytes, int passed, int *made);

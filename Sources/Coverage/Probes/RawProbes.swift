@@ -85,7 +85,7 @@ extension Arena {
       let payload = token()
       var frame = try PacketBuilder.ipv4(from: addressBytes(route.source), to: addressBytes(route.address))
         .udp(from: source, to: port, payload: payload).bytes
-      frame.replaceSubrange(0..<6, with: [UInt8](repeating: 0xff, count: 6))
+      frame.replaceSubrange(0..<6, with: NetworkNamespace.pairHardware[1])
       if let refusal = sender.send(frame, name: Witness.interface) { return (.refused(refusal), .refused(refusal)) }
       let received = try arrival(of: payload, route, at: receiver.socket, isExpected: false)
       return (try witness.sees { $0.contains(payload) } ? .passed : .lost, received)
@@ -121,6 +121,6 @@ final class Witness: Sendable {
   static var interface: [UInt8] {
     let index = NetworkNamespace.pairIndex
     let number = [0, 8, 16, 24].map { UInt8(truncatingIfNeeded: index >> $0) }
-    return [17, 0, 0x08, 0x00] + number + [0, 0, 0, 6] + [UInt8](repeating: 0xff, count: 6) + [0, 0]
+    return [17, 0, 0x08, 0x00] + number + [0, 0, 0, 6] + NetworkNamespace.pairHardware[1] + [0, 0]
   }
 }
