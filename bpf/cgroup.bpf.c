@@ -44,8 +44,8 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 		return sp_unreadable(skb, &packet, &flow);
 	}
 	if (packet.protocol == SP_TCP && tcp->is_stream)
-		return sp_tcp_verdict(skb, &packet, &flow, tcp->state);
-	return sp_talk_verdict(skb, &packet, &flow);
+		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
+	return sp_talk_verdict(skb, &packet, &flow, direction);
 }
 
 /* What needs no verdict. An established TCP connection needs no look at the packet: a TCP stream that is neither listening

@@ -150,6 +150,7 @@ struct sp_handshake {
 	__u32 sequence; /* of the SYN, host order */
 	__u32 stage;	/* enum sp_stage */
 	__u32 uid;	/* of the listener */
+	__u64 refused;	/* netfilter: the socket whose SYN was refused last */
 };
 
 /* One a CPU. Programs write and read. */

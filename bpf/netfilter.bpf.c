@@ -11,6 +11,7 @@
 #include "lib/packet.h"
 #include "lib/policy.h"
 #include "lib/sender.h"
+#include "lib/state.h"
 #include "lib/talk.h"
 #include "lib/tcp.h"
 
@@ -48,20 +49,36 @@ static __always_inline void sp_flow_of(struct sp_flow *flow, __u64 socket, __u32
 	flow->cookie = sp_name_socket(socket);
 }
 
+/* So that the end of a connection that never began is not told once more. */
+static __always_inline void sp_note_refused(__u64 socket)
+{
+	struct sp_handshake *known = sp_handshake();
+
+	if (known)
+		known->refused = socket;
+}
+
+/* A SYN-ACK: has the kernel make the cookie that the accepted socket will have, for the records of it. */
+static __always_inline int sp_passed_answer(struct __sk_buff *skb)
+{
+	bpf_get_socket_cookie(skb);
+	return SP_PASS;
+}
+
 SEC("socket")
 int sp_nf_output(struct __sk_buff *skb)
 {
 	__u64 socket = (__u64)SP_READ(sk_buff, skb, sk);
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
-	int is_stream;
 	__u8 state;
 
 	if (!socket)
 		return SP_PASS;
 	state = SP_READ(sock, socket, __sk_common.skc_state);
-	if (state == SP_STATE_TIME_WAIT || state == SP_STATE_NEW_SYN_RECEIVED || sp_is_established(socket, state) ||
-	    !sp_is_policed(socket))
+	if (state == SP_STATE_NEW_SYN_RECEIVED)
+		return sp_passed_answer(skb);
+	if (state == SP_STATE_TIME_WAIT || sp_is_established(socket, state) || !sp_is_policed(socket))
 		return SP_PASS;
 	sp_flow_of(&flow, socket, SP_OUTGOING);
 	switch (sp_read(skb, &packet)) {
@@ -75,11 +92,14 @@ int sp_nf_output(struct __sk_buff *skb)
 	SP_JOIN(&packet);
 	if (!sp_is_own(socket, &packet))
 		return SP_PASS;
-	is_stream = packet.protocol == SP_TCP && SP_READ(sock, socket, sk_type) == SP_SOCK_STREAM;
-	if (!is_stream)
-		return !sp_talk_verdict(skb, &packet, &flow);
+	if (packet.protocol != SP_TCP || SP_READ(sock, socket, sk_type) != SP_SOCK_STREAM)
+		return !sp_talk_verdict(skb, &packet, &flow, SP_OUTGOING);
+	packet.protocol = SP_TCP; /* for the verifier, which knows nothing of it any more */
 	flow.cookie = bpf_get_socket_cookie(skb);
-	return !sp_tcp_verdict(skb, &packet, &flow, state);
+	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state))
+		return SP_PASS;
+	sp_note_refused(socket);
+	return SP_REFUSE;
 }
 
 /* The socket that an early lookup of the kernel found (TCP that is not looped), as a full one; 0 = none. */
@@ -96,6 +116,21 @@ static __always_inline __u64 sp_found_early(struct __sk_buff *skb)
 	if (state == SP_STATE_NEW_SYN_RECEIVED)
 		return (__u64)SP_READ(sock, socket, __sk_common.skc_listener);
 	return socket;
+}
+
+/* True for the ACK that completes a handshake, of a sender that told who it is, where the kernel has not looked its socket
+ * up: a packet that comes over the loopback device brings its route, and then it does not.
+ */
+static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	struct sp_sender_key key;
+
+	if (packet->tcp_flags & (SP_TCP_SYN | SP_TCP_RST))
+		return 0;
+	sp_sender_fill(&key, packet);
+	key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
+	key.tag = sp_listener_tag(skb, 0);
+	return bpf_map_lookup_elem(&sp_senders, &key) != 0;
 }
 
 SEC("socket")
@@ -115,7 +150,8 @@ int sp_nf_input(struct __sk_buff *skb)
 		return SP_PASS;
 	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
-		if (!socket && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
+		if (!socket && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
+		    !sp_completes(skb, &packet))
 			return SP_PASS;
 	} else if (packet.protocol != SP_UDP) {
 		return SP_PASS;
@@ -127,7 +163,29 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (!socket || !sp_is_policed(socket))
 		return SP_PASS;
 	sp_flow_of(&flow, socket, SP_INCOMING);
-	if (packet.protocol == SP_UDP)
-		return !sp_talk_verdict(skb, &packet, &flow);
-	return !sp_tcp_verdict(skb, &packet, &flow, SP_READ(sock, socket, __sk_common.skc_state));
+	if (packet.protocol == SP_UDP) {
+		packet.protocol = SP_UDP; /* for the verifier, which knows nothing of it any more */
+		return !sp_talk_verdict(skb, &packet, &flow, SP_INCOMING);
+	}
+	packet.protocol = SP_TCP;
+	return !sp_tcp_verdict(skb, &packet, &flow, SP_INCOMING, SP_READ(sock, socket, __sk_common.skc_state));
+}
+
+/* (socket, state before, state). */
+SEC("raw_tracepoint/inet_sock_set_state")
+int sp_nf_state(struct bpf_raw_tracepoint_args *context)
+{
+	__u64 socket = context->args[0];
+	__u32 before = context->args[1], state = context->args[2];
+
+	if (state != SP_STATE_ESTABLISHED && state != SP_STATE_CLOSE)
+		return 0;
+	if (before == SP_STATE_CLOSE || before == SP_STATE_LISTEN || SP_READ(sock, socket, sk_protocol) != SP_TCP ||
+	    !sp_is_policed(socket))
+		return 0;
+	if (state == SP_STATE_CLOSE)
+		sp_tcp_closed(socket, before);
+	else
+		sp_tcp_opened(socket, before == SP_STATE_SYN_SENT ? SP_OUTGOING : SP_INCOMING);
+	return 0;
 }

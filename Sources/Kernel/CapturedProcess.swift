@@ -12,6 +12,13 @@ public struct CapturedProcess: Equatable, Sendable {
   /// What it wrote to its standard error.
   public let errors: String
 
+  /// States what a program said.
+  public init(status: Int32, output: String, errors: String) {
+    self.status = status
+    self.output = output
+    self.errors = errors
+  }
+
   /// Runs a program and waits for its end; the arguments mean the same as in `ChildProcess.start`.
   ///
   /// All three streams are files in memory, so that neither side ever waits for the other, however much is said.

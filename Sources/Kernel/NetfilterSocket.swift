@@ -24,6 +24,16 @@ struct NetfilterSocket: ~Copyable, Sendable {
 
   /// Asks for notifications of a group (NFNLGRP_*).
   borrowing func join(_ group: UInt32) throws(KernelError) {
+    // A socket without a number is taken for the sender, number 0, to whom nothing is announced.
+    var address = sockaddr_nl()
+    address.nl_family = sa_family_t(AF_NETLINK)
+    let raw = descriptor.raw
+    let bound = unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe bind(raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
+      }
+    }
+    try check(bound < 0 ? -errno : 0, "bind", "netfilter socket")
     var group = group
     let rc = unsafe setsockopt(descriptor.raw, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, 4)
     try check(rc < 0 ? -errno : 0, "join", "netfilter group \(group)")

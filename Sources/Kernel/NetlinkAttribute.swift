@@ -29,6 +29,12 @@ enum NetlinkAttribute {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// A number in network order; 0 if the attribute has another size.
+  static func networkNumber<Number: FixedWidthInteger & BitwiseCopyable>(_ value: RawSpan) -> Number {
+    guard value.byteCount == MemoryLayout<Number>.size else { return 0 }
+    return Number(bigEndian: unsafe value.unsafeLoadUnaligned(as: Number.self))
+  }
+
   /// The bytes of one attribute.
   static func make(_ kind: Int, _ value: [UInt8]) -> [UInt8] {
     let length = UInt16(clamping: 4 + value.count)

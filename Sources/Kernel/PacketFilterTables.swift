@@ -34,12 +34,16 @@ public struct PacketFilterTables: Equatable, Sendable {
     public let table: String
     /// Its name.
     public let name: String
+    /// The hook that its rules run at (NF_INET_*: 1 LOCAL_IN, 3 LOCAL_OUT); nil if only rules lead to it.
+    public let hook: UInt32?
   }
 
   /// The legacy tables that exist, such as `filter`.
   public let legacy: [IPFamily: Set<String>]
   /// Every chain of nf_tables.
   public let chains: Set<Chain>
+  /// The families whose table `filter` of nf_tables is dormant: its rules are there, and none of them runs.
+  public let dormant: Set<IPFamily>
 
   /// What a namespace has now.
   ///
@@ -51,7 +55,9 @@ public struct PacketFilterTables: Equatable, Sendable {
       try check(sp_setns(entered, sp_clone_newnet()), "enter", "network namespace")
       return [IPFamily.ipv4: try legacyNames("ip_tables_names"), .ipv6: try legacyNames("ip6_tables_names")]
     }
-    return PacketFilterTables(legacy: legacy, chains: try nftablesChains(in: namespace))
+    guard isNftablesLoaded() else { return PacketFilterTables(legacy: legacy, chains: [], dormant: []) }
+    let socket = try NetfilterSocket.open(in: namespace)
+    return PacketFilterTables(legacy: legacy, chains: try chains(socket), dormant: try dormant(socket))
   }
 
   /// Whether nf_tables has a chain for a family, also in tables for both families.
@@ -61,7 +67,16 @@ public struct PacketFilterTables: Equatable, Sendable {
 
   /// Whether nf_tables has a chain in the filter table of a family.
   public func hasFilterChain(_ name: String, _ family: IPFamily) -> Bool {
-    chains.contains(Chain(family: family.number, table: "filter", name: name))
+    chains.contains { $0.family == family.number && $0.table == "filter" && $0.name == name }
+  }
+
+  /// Whether the rules of OUTPUT and INPUT in the filter table of nf_tables run.
+  public func isFilterRunning(_ family: IPFamily) -> Bool {
+    let hooks: [(String, UInt32)] = [("OUTPUT", 3), ("INPUT", 1)]
+    return !dormant.contains(family)
+      && hooks.allSatisfy { name, hook in
+        chains.contains(Chain(family: family.number, table: "filter", name: name, hook: hook))
+      }
   }
 
   /// NFPROTO_INET, which the Glibc module does not show.
@@ -78,33 +93,64 @@ public struct PacketFilterTables: Equatable, Sendable {
     }
   }
 
-  private static func nftablesChains(in namespace: NetworkNamespace) throws(KernelError) -> Set<Chain> {
-    guard isNftablesLoaded() else { return [] }
-    let socket = try NetfilterSocket.open(in: namespace)
-    // A list that changed while it was read is read again; who changes it all the time is told of.
+  private static func chains(_ socket: borrowing NetfilterSocket) throws(KernelError) -> Set<Chain> {
+    var found: Set<Chain> = []
+    try list(socket, NFT_MSG_GETCHAIN.rawValue, "chains of nf_tables") { family, attributes in
+      var names = ("", "")
+      var hook: UInt32?
+      NetlinkAttribute.forEach(in: attributes) { attribute, value in
+        switch UInt32(attribute) {
+        case NFTA_CHAIN_TABLE.rawValue: names.0 = NetlinkAttribute.text(value)
+        case NFTA_CHAIN_NAME.rawValue: names.1 = NetlinkAttribute.text(value)
+        case NFTA_CHAIN_HOOK.rawValue:
+          NetlinkAttribute.forEach(in: value) { attribute, value in
+            if UInt32(attribute) == NFTA_HOOK_HOOKNUM.rawValue { hook = NetlinkAttribute.networkNumber(value) }
+          }
+        default: break
+        }
+      }
+      found.insert(Chain(family: family, table: names.0, name: names.1, hook: hook))
+    }
+    return found
+  }
+
+  private static func dormant(_ socket: borrowing NetfilterSocket) throws(KernelError) -> Set<IPFamily> {
+    var found: Set<IPFamily> = []
+    try list(socket, NFT_MSG_GETTABLE.rawValue, "tables of nf_tables") { number, attributes in
+      var name = ""
+      var flags: UInt32 = 0
+      NetlinkAttribute.forEach(in: attributes) { attribute, value in
+        switch UInt32(attribute) {
+        case NFTA_TABLE_NAME.rawValue: name = NetlinkAttribute.text(value)
+        case NFTA_TABLE_FLAGS.rawValue: flags = NetlinkAttribute.networkNumber(value)
+        default: break
+        }
+      }
+      let family = IPFamily.allCases.first { $0.number == number }
+      // NFT_TABLE_F_DORMANT.
+      if let family, name == "filter", flags & 1 != 0 { found.insert(family) }
+    }
+    return found
+  }
+
+  /// Lists again what changed while it was listed; who changes it all the time is told of.
+  private static func list(
+    _ socket: borrowing NetfilterSocket, _ message: UInt32, _ subject: String, _ body: (UInt8, RawSpan) -> Void
+  ) throws(KernelError) {
+    let kind = UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(message)
     for _ in 0..<8 {
       do throws(KernelError) {
-        var found: Set<Chain> = []
-        let kind = UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(NFT_MSG_GETCHAIN.rawValue)
-        try socket.dump(kind: kind, family: UInt8(AF_UNSPEC), "chains of nf_tables") { _, family, attributes in
-          var names = ("", "")
-          NetlinkAttribute.forEach(in: attributes) { attribute, value in
-            switch Int(attribute) {
-            case Int(NFTA_CHAIN_TABLE.rawValue): names.0 = NetlinkAttribute.text(value)
-            case Int(NFTA_CHAIN_NAME.rawValue): names.1 = NetlinkAttribute.text(value)
-            default: break
-            }
-          }
-          found.insert(Chain(family: family, table: names.0, name: names.1))
+        // What an interrupted list told was there at some time: telling it again does no harm.
+        return try socket.dump(kind: kind, family: UInt8(AF_UNSPEC), subject) { _, family, attributes in
+          body(family, attributes)
         }
-        return found
       } catch {
         // EINVAL: this kernel has no nf_tables.
-        if error.errno == .invalidArgument { return [] }
+        if error.errno == .invalidArgument { return }
         guard error.errno == .interrupted else { throw error }
       }
     }
-    throw KernelError("list", "chains of nf_tables", .interrupted, remedy: "they change all the time")
+    throw KernelError("list", subject, .interrupted, remedy: "they change all the time")
   }
 
   /// Whether asking nf_tables would load nothing: it is loaded, built in, or cannot be loaded.

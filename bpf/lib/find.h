@@ -7,7 +7,12 @@
 #include "packet.h"
 
 /* Sockets looked at in one hash bucket. */
-#define SP_FIND_LIMIT 8
+#define SP_FIND_LIMIT 16
+
+struct sp_best {
+	__u64 score; /* 0 = none yet */
+	__u64 socket;
+};
 
 struct sp_search {
 	__u64 net;	    /* namespace, its address */
@@ -18,10 +23,9 @@ struct sp_search {
 	__be16 remote_port;
 	__u16 is_tcp;
 	__u16 is_ipv4;
-	__u64 score;  /* of the best so far; 0 = none */
-	__u64 socket; /* the best so far */
-	__u64 node;   /* next of the list */
-	__u64 cut;    /* the list was longer than SP_FIND_LIMIT */
+	struct sp_best best;
+	__u64 node; /* next of the list */
+	__u64 cut;  /* the list was longer than SP_FIND_LIMIT */
 };
 
 /* Bob Jenkins' hash as the kernel has it (include/linux/jhash.h). */
@@ -216,7 +220,7 @@ static __always_inline __u64 sp_find_score(const struct sp_search *search, struc
 static __always_inline int sp_find_in(struct sp_search *search, int any)
 {
 	__u64 offset = sp_find_offset(search->is_tcp), socket;
-	__u64 score;
+	__u64 score, better;
 	int i;
 
 	for (i = 0; i < SP_FIND_LIMIT; i++) {
@@ -225,10 +229,12 @@ static __always_inline int sp_find_in(struct sp_search *search, int any)
 		socket = search->node - offset;
 		if (SP_READ(sock, socket, __sk_common.skc_num) == search->local_port) {
 			score = sp_find_score(search, (struct sock *)socket, any);
-			if (score > search->score) {
-				search->score = score;
-				search->socket = socket;
-			}
+			better = search->best.score - score;
+			asm volatile("" : "+r"(better));
+			better = 0 - (better >> 63);
+			search->best.score ^= (search->best.score ^ score) & better;
+			search->best.socket ^= (search->best.socket ^ socket) & better;
+			SP_JOIN(&search->best);
 		}
 		search->node = (__u64)SP_READ(hlist_node, search->node, next);
 	}
@@ -243,12 +249,13 @@ static __always_inline int sp_find(struct sp_search *search)
 	__u32 hash;
 	int any;
 
+	SP_JOIN(&search->best);
 	for (any = 0; any < 2; any++) {
 		hash = sp_find_hash(search, any);
 		bucket = search->is_tcp ? sp_find_listeners(search, hash) : sp_find_datagrams(search, hash);
 		search->node = (__u64)SP_READ(hlist_node, bucket, next);
 		sp_find_in(search, any);
-		if (search->score >= 128)
+		if (search->best.score >= 128)
 			return 0;
 	}
 	return 0;

@@ -6,6 +6,8 @@
  *   sp_sees_sender        whether sp_find_sender can tell
  *   sp_is_looped          whether a packet stays in this namespace
  *   sp_socket_uid         the user of the packet's own socket
+ *   sp_listener_tag       what ties the last ACK of a handshake to its SYN
+ *   sp_record_attempt     a connection is tried, and may be
  *   sp_record_sender_task the process that sends
  * and everything else is one text for both.
  */

@@ -82,6 +82,12 @@ static __always_inline __u32 sp_socket_uid(struct __sk_buff *skb, const struct s
 	return bpf_get_socket_uid(skb);
 }
 
+/* Of the row that tells the last ACK of a handshake who sent its SYN. */
+static __always_inline __u64 sp_listener_tag(struct __sk_buff *, const struct sp_flow *flow)
+{
+	return SP_TAG_LISTENER | flow->cookie;
+}
+
 /* True on the way over the loopback device: both ends are in this namespace. */
 static __always_inline int sp_is_looped(struct __sk_buff *skb)
 {
@@ -155,6 +161,11 @@ static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_pac
 	sp_party_of_socket(party, sk);
 	bpf_sk_release(sk);
 	return 0;
+}
+
+/* connect() told it, with the process. */
+static __always_inline void sp_record_attempt(struct __sk_buff *, const struct sp_packet *, const struct sp_flow *)
+{
 }
 
 /* The task that sends a packet, when it is the caller that runs the egress hook and not a softirq in somebody else's

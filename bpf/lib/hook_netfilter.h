@@ -124,11 +124,18 @@ static __always_inline __u64 sp_namespace(struct __sk_buff *skb)
 	return (__u64)SP_READ(sk_buff, skb, dev, nd_net.net);
 }
 
+/* Of the row that tells the last ACK of a handshake who sent its SYN: on the loopback device nothing else tells that an
+ * ACK is one (sp_completes). Addresses of the kernel's memory have the highest bit set.
+ */
+static __always_inline __u64 sp_listener_tag(struct __sk_buff *skb, const struct sp_flow *)
+{
+	return SP_TAG_LISTENER | sp_namespace(skb);
+}
+
 /* The socket that listens at one end of a packet: its destination, or with `turned` its source. 0 = none. */
 static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *packet, int turned)
 {
 	struct sp_search search = {};
-	__u64 socket;
 
 	search.net = sp_namespace(skb);
 	search.device = sp_device(skb);
@@ -146,9 +153,7 @@ static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *
 		search.remote_port = packet->source_port;
 	}
 	sp_find(&search);
-	socket = search.socket;
-	SP_JOIN(&socket);
-	return socket;
+	return search.best.socket;
 }
 
 static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
@@ -171,6 +176,8 @@ static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_pac
 		sp_party_of_socket(party, socket);
 	return 0;
 }
+
+static __always_inline void sp_record_attempt(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow);
 
 /* The task that sends a packet, when it is the caller that runs the rule and not a softirq in somebody else's time: its
  * cgroup is the socket's.

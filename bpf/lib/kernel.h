@@ -81,8 +81,16 @@ struct sock {
 struct sock___before_5_15 {
 	struct sock_cgroup_data___before_5_15 sk_cgrp_data;
 };
+struct tcp_sock {
+	__u32 segs_in;
+	__u32 segs_out;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	__u32 srtt_us;
+};
 /* Before 5.19 a listener was in the list of its address and port by this node, then by skc_nulls_node. */
 struct inet_connection_sock {
+	__u8 icsk_retransmits;
 	struct hlist_node icsk_listen_portaddr_node;
 };
 struct inet_listen_hashbucket {

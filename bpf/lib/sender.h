@@ -99,7 +99,7 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 		key.tag = skb->hash;
 		if (completes) {
 			key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
-			key.tag = SP_TAG_LISTENER | flow->cookie;
+			key.tag = sp_listener_tag(skb, flow);
 		}
 	}
 	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation))
@@ -128,7 +128,8 @@ SP_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, 
 }
 
 /* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. */
-static __always_inline void sp_sender_confirm(const struct sp_packet *packet, const struct sp_flow *flow)
+static __always_inline void sp_sender_confirm(struct __sk_buff *skb, const struct sp_packet *packet,
+					      const struct sp_flow *flow)
 {
 	struct sp_sender sender = { .workload = flow->peer.workload,
 				    .identity = flow->peer.identity,
@@ -138,7 +139,7 @@ static __always_inline void sp_sender_confirm(const struct sp_packet *packet, co
 
 	sp_sender_fill(&key, packet);
 	key.sequence = packet->sequence;
-	key.tag = SP_TAG_LISTENER | flow->cookie;
+	key.tag = sp_listener_tag(skb, flow);
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
 }

@@ -31,8 +31,6 @@ static __always_inline void sp_record_socket(struct sp_record *record, struct bp
 static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direction)
 {
 	struct sp_record *record = sp_record_begin();
-	struct sp_handshake *known;
-	__u64 cookie;
 
 	if (!record)
 		return;
@@ -40,18 +38,8 @@ static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direct
 	record->direction = direction;
 	record->action = SP_ALLOW;
 	sp_record_socket(record, ctx);
-	known = sp_handshake();
-	if (direction == SP_INCOMING && known && known->stage == SP_STAGE_ACCEPTED &&
-	    bpf_ntohs(known->server_port) == record->local_port &&
-	    bpf_ntohs(known->client_port) == record->remote_port && sp_same_address(known->server, record->local) &&
-	    sp_same_address(known->client, record->remote)) {
-		cookie = record->socket;
-		sp_record_flow(record, &known->incoming);
-		record->socket = cookie;
-		record->listener = known->incoming.cookie;
-		record->uid = known->uid;
-		known->stage = SP_STAGE_NONE;
-	}
+	if (direction == SP_INCOMING)
+		sp_record_accepted(record);
 	sp_record_end(record, BPF_RB_NO_WAKEUP);
 }
 
@@ -63,18 +51,8 @@ static __always_inline void sp_tcp_closed(struct bpf_sock_ops *ctx)
 	if (!record)
 		return;
 	record->kind = SP_RECORD_CLOSE;
-	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
-		record->flags = SP_RECORD_FAILED;
 	sp_record_socket(record, ctx);
-	/* the kernel counts a FIN as a byte: ours was acknowledged on the way out, theirs came before the last ACK */
-	record->bytes_sent = ctx->bytes_acked;
-	if (record->bytes_sent && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
-				   before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		record->bytes_sent--;
-	record->bytes_received = ctx->bytes_received;
-	if (record->bytes_received &&
-	    (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		record->bytes_received--;
+	sp_record_bytes(record, before, ctx->bytes_acked, ctx->bytes_received);
 	record->packets_sent = ctx->segs_out;
 	record->packets_received = ctx->segs_in;
 	sp_record_end(record, BPF_RB_NO_WAKEUP);

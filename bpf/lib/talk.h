@@ -101,8 +101,8 @@ static __always_inline void sp_talk_touch(struct sp_talk *talk, __u32 length, __
 {
 	direction &= 1;
 	talk->last_seen = now;
-	__sync_fetch_and_add(&talk->packets[direction], 1);
-	__sync_fetch_and_add(&talk->bytes[direction], length);
+	__atomic_fetch_add(&talk->packets[direction], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&talk->bytes[direction], length, __ATOMIC_RELAXED);
 }
 
 /* True if a packet in `direction` needs no verdict of its own. */
@@ -121,6 +121,7 @@ SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *p
 		return 0;
 	flow->direction = talk->direction & 1;
 	flow->port_index = sp_talk_port_index(packet, direction, flow->direction);
+	SP_JOIN(flow);
 	sp_judge(flow);
 	sp_count(flow);
 	if (flow->action == SP_ALLOW) {
@@ -216,14 +217,15 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 }
 
 /* A packet of anything but a TCP stream. Returns 1 to pass, 0 to drop. */
-static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					   __u32 direction)
 {
-	__u32 direction = flow->direction;
 	__u64 now = sp_now();
 	struct sp_talk_key key;
 	struct sp_talk *talk;
 
 	sp_talk_fill(&key, packet, direction, flow->cookie);
+	SP_JOIN(&key);
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
 	if (talk && (__s64)(now - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol)) {
 		int must_tell = sp_must_refresh(talk, now);
@@ -231,6 +233,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		if (!sp_talk_is_judged(talk, direction, flow->generation)) {
 			sp_find_subject(skb, flow);
 			sp_talk_find_peer(skb, packet, flow, talk, direction);
+			SP_JOIN(flow);
 			if (!sp_talk_still_allowed(skb, packet, flow, talk, direction)) {
 				bpf_map_delete_elem(&sp_talks, &key);
 				return 0;
@@ -248,6 +251,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	}
 
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
+	SP_JOIN(flow);
 	sp_find_subject(skb, flow);
 	if (direction == SP_OUTGOING)
 		sp_find_destination(skb, packet, flow);

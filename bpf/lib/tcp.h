@@ -107,8 +107,11 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 		sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
 		return 0;
 	}
-	if (!SP_SEES_CONNECT && !sp_other_side(skb, packet, flow))
-		return 0;
+	if (!SP_SEES_CONNECT) {
+		if (!sp_other_side(skb, packet, flow))
+			return 0;
+		sp_record_attempt(skb, packet, flow);
+	}
 	if (sp_must_tell(skb, packet))
 		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 	return 1;
@@ -136,17 +139,50 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 	if (is_syn && !sp_other_side(skb, packet, flow))
 		return 0;
 	if (is_syn && flow->peer.assurance == SP_ASSURED_HANDOFF)
-		sp_sender_confirm(packet, flow);
+		sp_sender_confirm(skb, packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
 	return 1;
 }
 
 /* A segment of a TCP stream that listens, connects or is closed. Returns 1 to pass, 0 to drop. */
 static __always_inline int sp_tcp_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					  __u8 state)
+					  __u32 direction, __u8 state)
 {
 	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
-	if (flow->direction == SP_OUTGOING)
+	if (direction == SP_OUTGOING)
 		return sp_tcp_out(skb, packet, flow);
 	return sp_tcp_in(skb, packet, flow, state);
+}
+
+/* Of a connection that was accepted just now: what the listener's side of its handshake was judged by. */
+static __always_inline void sp_record_accepted(struct sp_record *record)
+{
+	struct sp_handshake *known = sp_handshake();
+	__u64 cookie = record->socket;
+
+	if (!known || known->stage != SP_STAGE_ACCEPTED || bpf_ntohs(known->server_port) != record->local_port ||
+	    bpf_ntohs(known->client_port) != record->remote_port || !sp_same_address(known->server, record->local) ||
+	    !sp_same_address(known->client, record->remote))
+		return;
+	sp_record_flow(record, &known->incoming);
+	record->socket = cookie;
+	record->listener = known->incoming.cookie;
+	record->uid = known->uid;
+	known->stage = SP_STAGE_NONE;
+}
+
+/* The payload of a connection that ends: the kernel counts a FIN as a byte; ours was acknowledged on the way out, theirs
+ * came before the last ACK. `before` is the state it had.
+ */
+static __always_inline void sp_record_bytes(struct sp_record *record, __u32 before, __u64 acknowledged, __u64 received)
+{
+	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
+		record->flags = SP_RECORD_FAILED;
+	if (acknowledged && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
+			     before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+		acknowledged--;
+	if (received && (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+		received--;
+	record->bytes_sent = acknowledged;
+	record->bytes_received = received;
 }

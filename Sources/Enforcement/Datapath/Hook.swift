@@ -26,7 +26,7 @@ extension DatapathKind {
   var programs: [String] {
     switch self {
     case .cgroup: Hook.all.map(\.program)
-    case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input]
+    case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
     }
   }
 

@@ -61,7 +61,7 @@ extension ObjectTrial.Program {
 
 extension DatapathKind {
   /// The kinds whose objects are in this binary.
-  static let embedded: [DatapathKind] = [.cgroup]
+  static let embedded = DatapathKind.allCases
 
   /// Tries the programs of each kind with every choice of features that an agent would try, the best first.
   public static func trials() throws(BPFError) -> [ObjectTrial] {

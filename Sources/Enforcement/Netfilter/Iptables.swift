@@ -60,7 +60,7 @@ struct Iptables: Sendable {
     _ family: IPFamily, _ backend: IptablesBackend, in namespace: NetworkNamespace, table: String? = "filter"
   ) throws(DatapathError) -> String {
     let said = try run(family, backend, .save, table.map { ["-t", $0] } ?? [], in: namespace)
-    guard said.status == 0, !said.output.contains("is incompatible, use 'nft' tool") else {
+    guard said.status == 0, !said.isIncompatible else {
       throw IptablesFault(family, backend, namespace, said, text: "", tools: self).error("read rules of")
     }
     return said.output

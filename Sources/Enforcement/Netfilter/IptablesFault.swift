@@ -53,16 +53,24 @@ struct IptablesFault {
         "install the package iptables whole"
       )
     }
+    // Without its library a target is taken for a chain, which has no options.
+    if words.contains("unknown option"), let rule = failedRule, let target = Self.word(after: "-j", in: rule) {
+      let prefix = family == .ipv4 ? "libipt" : "libip6t"
+      return (
+        "rule '\(rule)': iptables has no target \(target): \(prefix)_\(target).so is missing",
+        "install the package iptables whole"
+      )
+    }
     if words.contains("failed to get bpf object") {
       return (
         "\(ruleText(naming: "bpf"))the program is not pinned there, or no program of type socket filter",
         "restart the agent, which pins it"
       )
     }
-    if words.contains("is incompatible, use 'nft' tool") || said.output.contains("is incompatible, use 'nft' tool") {
+    if words.contains("CHAIN_ADD failed") || said.isIncompatible {
       return (
-        "its table filter holds rules of nftables that iptables cannot read",
-        "choose the variant legacy, or move those rules into a table of their own"
+        "its table filter holds chains or rules made by nft, which iptables cannot work with",
+        "choose the variant legacy, or move them into a table of their own"
       )
     }
     if words.contains("Permission denied") || words.contains("you must be root") {
@@ -79,8 +87,11 @@ struct IptablesFault {
       let module = backend == .legacy ? "\(prefix)table_filter" : "nf_tables and nft_compat"
       return ("there is no table filter", "load the module \(module) (package linux-modules of this kernel)")
     }
+    if let path = missingCgroup {
+      return ("the kernel refuses a rule: the cgroup \(path) is gone", "list the workloads again")
+    }
     if let rule = failedRule {
-      return ("the kernel refuses '\(rule)'", rule.contains("--path") ? "the cgroup must exist" : nil)
+      return ("the kernel refuses '\(rule)'", nil)
     }
     return (nil, nil)
   }
@@ -137,6 +148,12 @@ struct IptablesFault {
     return nil
   }
 
+  private static func word(after flag: String, in rule: String) -> String? {
+    let words = rule.split(separator: " ")
+    guard let place = words.firstIndex(of: Substring(flag)), place + 1 < words.count else { return nil }
+    return String(words[place + 1])
+  }
+
   /// `rule '…': `, the first rule that uses an extension.
   private func ruleText(naming name: String) -> String {
     let rule = text.split(separator: "\n").first { $0.contains("-m \(name) ") || $0.contains("-j \(name)") }
@@ -148,6 +165,17 @@ struct IptablesFault {
     guard let place = said.errors.firstRange(of: start) else { return nil }
     let word = said.errors[place.upperBound...].prefix { !until.contains($0) }
     return word.isEmpty ? nil : String(word)
+  }
+
+  /// The first cgroup of the transaction that is not there: the kernel looks them up when a rule is made.
+  private var missingCgroup: String? {
+    guard let root = try? CgroupHierarchy.find().mount.mountPoint else { return nil }
+    for line in text.split(separator: "\n") {
+      guard let place = line.firstRange(of: "--path ") else { continue }
+      let path = NetfilterRuleset.unquoted(line[place.upperBound...])
+      if !isThere("\(root)/\(path)") { return path }
+    }
+    return nil
   }
 
   // MARK: The lock
@@ -169,6 +197,11 @@ struct IptablesFault {
     }
     return nil
   }
+}
+
+extension CapturedProcess {
+  /// Whether iptables-nft says that it cannot read a table.
+  var isIncompatible: Bool { (output + errors).contains("is incompatible, use 'nft' tool") }
 }
 
 extension NetworkNamespace {

@@ -110,7 +110,7 @@ public final class NetfilterDatapath: KernelDatapath {
 
   /// Attaches the tracepoint by a link that is pinned, and writes the rules.
   public func attachHooks() throws(DatapathError) {
-    //TMP try attachTracepoint()
+    try attachTracepoint()
     let namespaces = policed.withLock { Array($0.namespaces.values) }
     var done: [NetworkNamespace] = []
     do throws(DatapathError) {

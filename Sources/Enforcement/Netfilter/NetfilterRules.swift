@@ -26,12 +26,18 @@ final class NetfilterRules: Sendable {
   let ruleset: NetfilterRuleset
   let settings: NetfilterSettings
   let tools: Iptables
+  /// IPv4, and IPv6 where the kernel has it.
+  let families: [IPFamily]
   private let editor: RuleEditor
 
-  init(_ ruleset: NetfilterRuleset, settings: NetfilterSettings = NetfilterSettings(), tools: Iptables = Iptables()) {
+  init(
+    _ ruleset: NetfilterRuleset, settings: NetfilterSettings = NetfilterSettings(), tools: Iptables = Iptables(),
+    families: [IPFamily] = IPFamily.allCases.filter(\.isThere)
+  ) {
     self.ruleset = ruleset
     self.settings = settings
     self.tools = tools
+    self.families = families
     editor = RuleEditor(chains: ruleset.chains, tools: tools)
   }
 
@@ -42,9 +48,12 @@ final class NetfilterRules: Sendable {
   /// Rules of another version, or in tables of the other variant, enforce until these do.
   @discardableResult
   func install(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterPlacement {
+    if let (path, reason) = ruleset.unwritableSource {
+      throw DatapathError("write rule for", path, reason: reason, remedy: "give the workload another cgroup")
+    }
     let tables = try editor.tables(of: namespace)
     let backend = try backend(in: namespace, tables)
-    let families = IPFamily.allCases.filter(\.isThere)
+    if case .told(_, let mask) = ruleset.source { try requireFreeMarks(mask, in: namespace, tables) }
     var replaced: [(family: IPFamily, before: OwnRules)] = []
     do throws(DatapathError) {
       for family in families {
@@ -56,6 +65,11 @@ final class NetfilterRules: Sendable {
           throw DatapathError(
             "verify rules of", namespace.description, reason: "after iptables accepted them, \(difference)",
             remedy: "another program may be changing them, or this version of iptables prints them otherwise")
+        }
+        if backend == .nft, !(try editor.tables(of: namespace).isFilterRunning(family)) {
+          throw DatapathError(
+            "verify rules of", namespace.description, reason: Self.notRunning(family),
+            remedy: "nft list table \(family == .ipv4 ? "ip" : "ip6") filter shows it; delete that table or wake it")
         }
       }
     } catch {
@@ -98,15 +112,21 @@ final class NetfilterRules: Sendable {
   func state(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterState {
     let tables = try editor.tables(of: namespace)
     let backend = try backend(in: namespace, tables)
-    for family in IPFamily.allCases where family.isThere {
+    for family in families {
       let now = try editor.own(family, backend, in: namespace, tables)
       for jump in now.jumps {
         guard let version = NetfilterRuleset.version(of: jump), version != ruleset.version else { continue }
         return .foreign(version: version)
       }
       if let difference = Self.difference(now, ruleset.rules(family), family) { return .missing(difference) }
+      if backend == .nft, !tables.isFilterRunning(family) { return .missing(Self.notRunning(family)) }
     }
     return .intact
+  }
+
+  /// That what is there is not run: nft(8) can switch a table off, or have chains of these names that no hook calls.
+  private static func notRunning(_ family: IPFamily) -> String {
+    "the rules for \(family == .ipv4 ? "IPv4" : "IPv6") are there, but the table filter is dormant or not hooked"
   }
 
   /// How what is there differs from what is to be there; nil if it does not.
@@ -132,6 +152,26 @@ final class NetfilterRules: Sendable {
         : "the jump in \(jump.chain) of \(protocolName) is missing"
     }
     return now == wanted ? nil : "there are more rules of ours for \(protocolName) than there should be"
+  }
+
+  // MARK: Marks
+
+  /// Throws if a rule of others uses bits of `mask`, in any table of either variant.
+  private func requireFreeMarks(
+    _ mask: UInt32, in namespace: NetworkNamespace, _ tables: PacketFilterTables
+  ) throws(DatapathError) {
+    for family in families {
+      for backend in IptablesBackend.allCases {
+        let isUsed = backend == .nft ? tables.hasChains(of: family) : tables.legacy[family]?.isEmpty == false
+        guard isUsed, tools.program(family, backend, .save) != nil else { continue }
+        let saved = try tools.save(family, backend, in: namespace, table: nil)
+        guard let rule = MarkConflicts(mask: mask).rule(in: saved) else { continue }
+        throw DatapathError(
+          "use mark bits 0x\(String(mask, radix: 16)) in", namespace.description,
+          reason: "another rule of \(family == .ipv4 ? "iptables" : "ip6tables")-\(backend) uses some of them: \(rule)",
+          remedy: "choose a mark mask of bits that nobody uses")
+      }
+    }
   }
 
   // MARK: Variants

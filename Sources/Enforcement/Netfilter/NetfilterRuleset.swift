@@ -137,4 +137,37 @@ struct NetfilterRuleset: Equatable, Sendable {
     }
     return text + "\""
   }
+
+  /// The first word of a text, as it was before it was quoted.
+  static func unquoted(_ text: Substring) -> String {
+    guard text.first == "\"" else { return String(text.prefix { $0 != " " }) }
+    var word = ""
+    var isEscaped = false
+    for character in text.dropFirst() {
+      if !isEscaped, character == "\"" { break }
+      if !isEscaped, character == "\\" {
+        isEscaped = true
+        continue
+      }
+      word.append(character)
+      isEscaped = false
+    }
+    return word
+  }
+
+  /// Why a source cannot be written as a rule: what its path holds would end the word, or the kernel has no room for it.
+  var unwritableSource: (path: String, reason: String)? {
+    guard case .told(let sources, let mask) = source else { return nil }
+    for source in sources {
+      if source.mark & ~mask != 0 || source.mark == 0 {
+        return ("mark 0x\(String(source.mark, radix: 16))", "it is not in the mask 0x\(String(mask, radix: 16))")
+      }
+      guard case .path(let path) = source.cgroup else { continue }
+      if path.utf8.count > 511 { return (path, "xt_cgroup has room for 511 bytes") }
+      if path.isEmpty || path.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) {
+        return (path, "it is empty or holds a control character")
+      }
+    }
+    return nil
+  }
 }
