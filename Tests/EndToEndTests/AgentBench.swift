@@ -153,16 +153,18 @@ final class AgentBench {
   }
 
   /// Starts the agent and returns once it says that it enforces.
-  func startAgent(_ policy: String, _ options: [String] = ["--sources", ""]) throws -> ChildProcess {
+  func startAgent(
+    _ policy: String, _ options: [String] = ["--sources", ""], triesCoverage: Bool = false
+  ) throws -> ChildProcess {
     try write("policy.yaml", policy)
     let location = try #require(enforced.hierarchy.location(of: enforced.path))
     let ready = try Stream()
     let child = try Self.start(
       [
         Self.executable, "run", "--cgroup", location.string, "--policy", "\(directory)/policy.yaml", "--state", state,
-        "--no-coverage",
         "--ready-fd", "1",
-      ] + options, cgroup: outside, output: ready.other, errors: try Self.file("\(directory)/log"))
+      ] + (triesCoverage ? [] : ["--no-coverage"]) + options, cgroup: outside, output: ready.other,
+      errors: try Self.file("\(directory)/log"))
     try #require(ready.handOver().read() == "\n", "the agent did not start: \(log)")
     return child
   }

@@ -16,8 +16,6 @@ enum AgentlessState {
         remedy: "name the agent's state directory with --state", status: .notEnforcing)
     }
     // Readers must not show what is no more; the flow records stay.
-    for path in [
-      state.snapshot, directory.appending("agent.json").description, directory.appending("coverage.json").description,
-    ] { _ = unsafe unlink(path) }
+    for path in [state.snapshot, directory.appending("agent.json").description] { _ = unsafe unlink(path) }
   }
 }
