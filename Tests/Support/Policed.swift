@@ -110,7 +110,7 @@ public final class Policed: Sendable {
     let kind = datapath.kind
     let port = try thread("marker").run { () throws -> UInt16 in
       let socket = try TestSocket.bound("127.0.0.1", 0)
-      let port = socket.localPort
+      let port = try socket.localPort
       // A bind is told on the cgroup datapath, a first datagram on both.
       if kind == .netfilter { try socket.send("mark", to: "127.0.0.1", port) }
       return port
