@@ -60,11 +60,17 @@ extension ObjectTrial.Program {
 }
 
 extension DatapathKind {
-  /// Tries the programs of each kind with every choice of features that an agent would try, the best first.
-  public static func trials() throws(BPFError) -> [ObjectTrial] {
+  /// Tries the programs of each kind as an agent would: with fewer and fewer features until they load.
+  ///
+  /// `all` goes on after that: each choice then has its trial.
+  public static func trials(all: Bool = false) throws(BPFError) -> [ObjectTrial] {
     var trials: [ObjectTrial] = []
     for kind in allCases {
-      for features in KernelFeatures.choices { trials.append(try kind.trial(features)) }
+      for features in KernelFeatures.choices {
+        let trial = try kind.trial(features)
+        trials.append(trial)
+        if trial.isLoaded && !all { break }
+      }
     }
     return trials
   }
