@@ -37,6 +37,8 @@ struct CoverageAgentTests {
       #expect(try agent.wait() == 0)
       let kept = try readKernelBytes(FilePath(file))
       let next = try bench.startAgent(AgentBench.defaults, Self.options, triesCoverage: true)
+      // It is ready before it listens for signals; who gets an answer knows that it does.
+      try bench.ask("status")
       try next.handle.send(signal: SIGTERM)
       // A stopping agent waits for what it tries: had it tried, it would have written.
       #expect(try next.wait() == 0)
