@@ -108,11 +108,6 @@ int sp_nf_input(struct __sk_buff *skb)
 	sp_find_caller(skb, &packet, &flow);
 	if (!sp_told_judge(skb, &packet, &flow))
 		return SP_REFUSE;
-	/* the way out did not know the receiver */
-	if (sp_is_looped(skb) && flow.peer.assurance == SP_ASSURED_HANDOFF) {
-		flow.peer.assurance = SP_ASSURED_SOCKET;
-		if (!sp_other_side(skb, &packet, &flow))
-			return SP_REFUSE;
-	}
-	return SP_PASS;
+	/* the way out may not have known the receiver */
+	return sp_other_side(skb, &packet, &flow) ? SP_PASS : SP_REFUSE;
 }

@@ -6,6 +6,7 @@
 #define SP_STATIC
 #include "maps.h"
 #include "lib/account.h"
+#include "lib/crossing.h"
 #include "lib/hook.h"
 #include "lib/identity.h"
 #include "lib/packet.h"
@@ -96,8 +97,11 @@ int sp_nf_output(struct __sk_buff *skb)
 		return !sp_talk_verdict(skb, &packet, &flow, SP_OUTGOING);
 	packet.protocol = SP_TCP; /* for the verifier, which knows nothing of it any more */
 	flow.cookie = bpf_get_socket_cookie(skb);
-	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state))
+	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state)) {
+		if (sp_is_looped(skb))
+			sp_crossing_note(skb, &packet, &flow);
 		return SP_PASS;
+	}
 	sp_note_refused(socket);
 	return SP_REFUSE;
 }
@@ -160,6 +164,8 @@ int sp_nf_input(struct __sk_buff *skb)
 	}
 	if (!socket)
 		socket = sp_find_socket(skb, &packet, 0);
+	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
+		return !sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))
 		return SP_PASS;
 	sp_flow_of(&flow, socket, SP_INCOMING);

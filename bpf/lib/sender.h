@@ -102,8 +102,12 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 			key.tag = sp_listener_tag(skb, flow);
 		}
 	}
-	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation))
+	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation)) {
+		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket */
+		if (!SP_SEES_CONNECT && sp_is_looped(skb))
+			flow->peer.assurance = SP_ASSURED_SOCKET;
 		return 0;
+	}
 	if (sp_is_looped(skb))
 		return 0;
 	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);

@@ -99,8 +99,12 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT && !(flow->subject.flags & SP_PARTY_UNLABELLED))
+	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT &&
+	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
+		if (sp_must_tell(skb, packet))
+			sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 		return 1;
+	}
 	sp_judge(flow);
 	sp_count(flow);
 	if (flow->action != SP_ALLOW) {
@@ -138,7 +142,8 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 	}
 	if (is_syn && !sp_other_side(skb, packet, flow))
 		return 0;
-	if (is_syn && flow->peer.assurance == SP_ASSURED_HANDOFF)
+	if (is_syn && (flow->peer.assurance == SP_ASSURED_HANDOFF ||
+		       (!SP_SEES_CONNECT && flow->peer.assurance == SP_ASSURED_SOCKET)))
 		sp_sender_confirm(skb, packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
 	return 1;

@@ -1,0 +1,28 @@
+// Do the objects of the netfilter datapath load here, with the programs that rules and links call?
+import BPF
+import CDatapath
+import TestSupport
+import Testing
+
+@Suite("Objects of the netfilter datapath", .requires(.bpf))
+struct NetfilterObjectTests {
+  @Test("The exact view loads, with two programs for rules and one for a tracepoint")
+  func exactView() throws {
+    let bytes = unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
+    let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_netfilter")
+    try open.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
+    let loaded = try open.load()
+    #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output", "sp_nf_state"])
+  }
+
+  @Test("The told view loads, with the same two programs and the tables that the agent keeps for it")
+  func toldView() throws {
+    let bytes = unsafe UnsafeRawBufferPointer(
+      start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
+    let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_told")
+    try open.setReadOnlyData(".rodata.told", sp_told_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
+    let loaded = try open.load()
+    #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output"])
+    #expect(loaded.mapNames.contains("sp_marks") && loaded.mapNames.contains("sp_listeners"))
+  }
+}

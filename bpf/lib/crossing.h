@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Two sockets of one namespace that connect to each other at the same time (simultaneous open): no listener is there to be
+ * found, and a connecting socket is in no table that can be walked. So each notes, on its way out, whom it connects to.
+ */
+#pragma once
+#include "account.h"
+#include "hook.h"
+#include "sender.h"
+
+/* The row of a connecting socket, in the words of the SYN that would come to it. Addresses of the kernel are even, so the
+ * tag is no listener's.
+ */
+static __always_inline void sp_crossing_fill(struct __sk_buff *skb, struct sp_sender_key *key,
+					     const struct sp_packet *packet)
+{
+	sp_sender_fill(key, packet);
+	key->tag = sp_listener_tag(skb, 0) | 1;
+}
+
+/* Egress of an allowed SYN that stays here. Returns 0. */
+static __noinline int sp_crossing_note(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	struct sp_sender sender = { .workload = flow->subject.workload,
+				    .identity = flow->subject.identity,
+				    .time = sp_now(),
+				    .flags = flow->subject.flags & SP_PARTY_UNLABELLED,
+				    .generation = flow->generation };
+	struct sp_sender_key key;
+
+	sp_crossing_fill(skb, &key, packet);
+	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
+		sp_stat_add(SP_STAT_SENDERS_FAILED);
+	return 0;
+}
+
+/* Fills flow->subject if a socket connects to just where this SYN comes from; else returns 0. */
+static __noinline int sp_crossing_subject(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	struct sp_sender *sender;
+	struct sp_sender_key key;
+
+	sp_crossing_fill(skb, &key, packet);
+	sp_copy_address(key.source, packet->destination);
+	sp_copy_address(key.destination, packet->source);
+	key.source_port = packet->destination_port;
+	key.destination_port = packet->source_port;
+	sender = bpf_map_lookup_elem(&sp_senders, &key);
+	if (!sender)
+		return 0;
+	sp_party_host(&flow->subject, SP_ASSURED_SOCKET);
+	if (sender->workload && !sp_party_of_cgroup(&flow->subject, sender->workload))
+		sp_party_unknown(&flow->subject);
+	if (sender->flags & SP_PARTY_UNLABELLED)
+		sp_party_is_child(&flow->subject);
+	SP_JOIN(&flow->subject);
+	return 1;
+}
+
+/* Ingress of a SYN that no listener waits for: judged for both sides, whose ways out did not know of each other. Returns 1
+ * to pass, 0 to drop.
+ */
+static __noinline int sp_crossing_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	if (!sp_crossing_subject(skb, packet, flow))
+		return 1;
+	flow->direction = SP_INCOMING;
+	flow->generation = sp_generation();
+	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
+	sp_find_told(skb, packet, flow);
+	SP_JOIN(flow);
+	sp_judge(flow);
+	sp_count(flow);
+	if (flow->action != SP_ALLOW) {
+		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
+		return 0;
+	}
+	return sp_other_side(skb, packet, flow);
+}
