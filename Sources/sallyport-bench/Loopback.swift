@@ -10,6 +10,9 @@ final class Loopback {
   private let datagrams: OwnedDescriptor
   private let port: UInt16
   private let datagramPort: UInt16
+  /// On the port that policy refuses.
+  private let forbiddenListener: OwnedDescriptor
+  private let forbiddenDatagrams: OwnedDescriptor
 
   /// Makes the server's sockets in the cgroup in which the process is now.
   init() throws(KernelError) {
@@ -21,6 +24,28 @@ final class Loopback {
     try Self.bind(datagrams.raw)
     port = try Self.localPort(listener.raw)
     datagramPort = try Self.localPort(datagrams.raw)
+    forbiddenListener = try Self.socket(SOCK_STREAM)
+    try Self.bind(forbiddenListener.raw, 9)
+    try check(listen(forbiddenListener.raw, 16) < 0 ? -errno : 0, "listen", "loopback")
+    forbiddenDatagrams = try Self.socket(SOCK_DGRAM)
+    try Self.bind(forbiddenDatagrams.raw, 9)
+  }
+
+  /// Whether a connection to the forbidden port, and a datagram to it, come through.
+  func tryForbidden() throws(KernelError) -> (connection: Bool, datagram: Bool) {
+    let client = try Self.socket(SOCK_STREAM)
+    let connected = try Self.comesThrough(client.raw)
+    if connected { drop(OwnedDescriptor(adopting: try forbiddenListener.accept())) }
+    let sender = try Self.socket(SOCK_DGRAM)
+    try Self.bind(sender.raw)
+    try Self.connect(datagrams.raw, try Self.localPort(sender.raw))
+    do throws(KernelError) { try Self.sendTo(sender.raw, 9, 1) } catch {
+      guard error.errno == .notPermitted else { throw error }
+    }
+    // What is sent after it has arrived: so has it, or it was dropped.
+    try Self.sendTo(sender.raw, datagramPort, 64)
+    try Self.receive(datagrams.raw, 64)
+    return (connected, Self.takeWaiting(forbiddenDatagrams.raw))
   }
 
   /// Does `count` units of work and says what they took together.
