@@ -83,7 +83,7 @@ struct CrossNamespaceTests {
     let refusal = try intruder.refusal(in: pair.left) {
       try TestSocket.udp(Family(of: address)).send("x", to: address, 9001)
     }
-    #expect(refusal == .refusedConnect)
+    #expect(refusal == .notPermitted)
     #expect(!server.isReadable)
   }
 

@@ -1,4 +1,5 @@
 // ICMP and ICMPv6: echo one way, its replies, the errors that always pass, and ping sockets.
+internal import Coverage
 internal import Enforcement
 internal import Kernel
 internal import Policy
@@ -47,6 +48,7 @@ struct ICMPTests {
 
   @Test(
     "[incident 1] an echo id that is in use passes no request the other way, only the reply",
+    .only(on: .cgroup, because: TrafficClass.rawICMP.rawValue),
     arguments: [
       ("10.77.0.2", "10.77.0.1"), ("fd77::2", "fd77::1"),
     ])
@@ -76,7 +78,9 @@ struct ICMPTests {
     #expect(refused.contains { $0.localPort == 78 })
   }
 
-  @Test("[18] time exceeded and packet too big always pass; other errors need a rule")
+  @Test(
+    "[18] time exceeded and packet too big always pass; other errors need a rule",
+    .only(on: .cgroup, because: TrafficClass.rawICMP.rawValue))
   func icmpErrors() async throws {
     let (web, _, pair) = try await webAndStore("tcp/1")
     let socket = try web.run(in: pair.left) { try TestSocket.icmp() }

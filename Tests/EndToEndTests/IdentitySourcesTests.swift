@@ -1,5 +1,6 @@
 // How attackers get sockets, cgroups and proxies between themselves and their identity, and what they are then.
 internal import BPF
+internal import Coverage
 internal import Enforcement
 internal import Glibc
 internal import Kernel
@@ -20,6 +21,7 @@ struct IdentitySourcesTests {
 
   @Test(
     "[2] a socket taken by pidfd_getfd from another process must be allowed for its maker and for its user",
+    .only(on: .cgroup, because: TrafficClass.passedConnection.rawValue),
     arguments: [("web", "web", true), ("web", "intruder", false), ("intruder", "web", false)])
   func stolen(maker: String, user: String, isAllowed: Bool) async throws {
     let (_, db) = try await webAndStore()

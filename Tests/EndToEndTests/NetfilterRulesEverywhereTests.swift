@@ -15,25 +15,54 @@ import Testing
     .root, .bpf, .pins, .networkNamespaces, .cgroups, .program("iptables-legacy", package: "iptables"),
     .program("nft", package: "nftables"), .program("ipset", package: "ipset")))
 struct NetfilterRulesEverywhereTests {
-  @Test("automatic takes the variant in use; without one the one that `iptables` is")
+  /// A directory with some of the programs, and others that always fail.
+  private func tools(_ names: [String], failing: [String] = [], for place: NetfilterPlace) throws -> Iptables {
+    let directory = "/tmp/\(place.instance).sbin"
+    try makeDirectory(directory)
+    for name in names + failing {
+      let path = try #require(Sandbox.find(failing.contains(name) ? "false" : name))
+      try place.sandbox.command(["ln", "-s", path.string, "\(directory)/\(name)"])
+    }
+    var tools = place.tools
+    tools.directories = [directory]
+    return tools
+  }
+
+  @Test("automatic takes nf_tables, also where others use ip_tables; both enforce")
   func automatic() throws {
     try withNetfilterPlace { place in
+      try place.makeFirewall(.legacy)
+      let before = try place.saved(.legacy)
       let rules = place.rules(.automatic)
-      let standard = try #require(place.tools.defaultBackend)
       let placement = try rules.install(in: place.namespace)
-      #expect(placement.backend == standard)
-      for variant in [IptablesVariant.legacy, .nft] {
-        let namespace = try place.sandbox.makeNamespace()
-        try place.run("iptables-\(variant)", "-A", "FORWARD", "-j", "DROP", in: namespace)
-        let first = try rules.install(in: namespace)
-        #expect(first.backend.rawValue == variant.rawValue)
-        // A look at the other one makes its table in some kernels; that is no use of it.
-        let other = variant == .legacy ? "nft" : "legacy"
-        try place.run("iptables-\(other)", "-L", in: namespace)
-        try rules.remove(from: namespace)
-        let second = try rules.install(in: namespace)
-        #expect(second.backend.rawValue == variant.rawValue)
-        #expect(try rules.state(in: namespace) == .intact)
+      #expect(placement.backend == .nft)
+      #expect(try place.saved(.legacy) == before)
+      #expect(try rules.state(in: place.namespace) == .intact)
+      try place.pinRefusing("sp_nf_output")
+      try place.rules(.automatic, version: "3.a.b").install(in: place.namespace)
+      let listener = try place.namespace.run { try TestSocket.listening("127.0.0.1", 7400) }
+      let client = try place.namespace.run { try TestSocket.tcp() }
+      #expect(throws: Errno.connectionRefused) { try client.connect("127.0.0.1", 7400) }
+      #expect(!listener.isReadable)
+    }
+  }
+
+  @Test("automatic takes ip_tables where nf_tables is not installed or does not work, and moves when it does")
+  func automaticLegacy() throws {
+    let legacy = ["iptables", "ip6tables"].flatMap { ["\($0)-legacy-save", "\($0)-legacy-restore"] }
+    for failing in [[], ["iptables-nft-save", "iptables-nft-restore"]] {
+      try withNetfilterPlace { place in
+        let whole = place.rules(.automatic)
+        place.tools = try tools(legacy, failing: failing, for: place)
+        defer { try? place.sandbox.command(["rm", "-r", place.tools.directories[0]]) }
+        let rules = place.rules(.automatic)
+        let placement = try rules.install(in: place.namespace)
+        #expect(placement.backend == .legacy)
+        #expect(try rules.state(in: place.namespace) == .intact)
+        #expect(try whole.state(in: place.namespace) == .intact)
+        let moved = try whole.install(in: place.namespace)
+        #expect(moved.backend == .nft)
+        #expect(!(try place.saved(.legacy)).contains("SP-"))
       }
     }
   }

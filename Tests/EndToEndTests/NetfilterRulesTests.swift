@@ -109,6 +109,8 @@ struct NetfilterRulesTests {
         ([command, "-I", "INPUT", "-j", "ACCEPT"], "other rules come before ours in INPUT of IPv4"),
         ([command, "-A", chains.input, "-j", "ACCEPT"], "a rule that is not ours"),
         ([command, "-I", chains.output, "-j", "RETURN"], "a rule that is not ours"),
+        ([command, "-A", "FORWARD", "-j", chains.output], "more rules of ours"),
+        (["sh", "-c", "printf '*filter\\nCOMMIT\\n' | \(command)-restore"], "there are no rules for IPv4"),
       ]
       for (words, told) in damages {
         try place.sandbox.command(words, namespace: place.namespace)
@@ -124,6 +126,51 @@ struct NetfilterRulesTests {
         }
         #expect(try place.saved(variant) == whole, "\(words)")
       }
+    }
+  }
+
+  @Test("no packet gets past while versions and variants replace each other")
+  func replacing() throws {
+    try withNetfilterPlace { place in
+      try place.pinRefusing("sp_nf_output")
+      try place.rules(.legacy).install(in: place.namespace)
+      let receiver = try place.namespace.run { try TestSocket.bound("127.0.0.1", 7500) }
+      let sender = try place.namespace.run { try TestSocket.udp() }
+      let long = String(repeating: "a", count: 100)
+      let load = try Background<Int> { progress in
+        var refused = 0
+        while progress.next() {
+          do { try sender.send(long, to: "127.0.0.1", 7500) } catch Errno.notPermitted { refused += 1 }
+        }
+        return refused
+      }
+      for round in 0..<10 {
+        for variant in Self.variants {
+          try place.rules(variant, version: "\(round).a.b").install(in: place.namespace)
+        }
+      }
+      try place.rules(.legacy).install(in: place.namespace)
+      let refused = try load.finish()
+      #expect(refused == load.progress.count - 1 && refused > 1000)
+      #expect(!receiver.isReadable)
+    }
+  }
+
+  @Test("putting rules in place and looking at them costs milliseconds", arguments: variants)
+  func cost(variant: IptablesVariant) throws {
+    try withNetfilterPlace { place in
+      try place.makeFirewall(variant)
+      let rules = place.rules(variant)
+      let (began, clock) = (Clock.monotonicNanoseconds(), Clock.monotonicNanoseconds)
+      try rules.install(in: place.namespace)
+      let installed = clock()
+      for _ in 0..<10 { #expect(try rules.state(in: place.namespace) == .intact) }
+      let looked = clock()
+      // For whoever reads the log; the bound is loose, for machines under load.
+      print(
+        "rules: \(variant) installed in \((installed - began) / 1000) µs, looked at in \((looked - installed) / 10_000) µs"
+      )
+      #expect(installed - began < 5_000_000_000)
     }
   }
 }

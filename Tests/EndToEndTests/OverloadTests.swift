@@ -154,7 +154,9 @@ struct OverloadTests {
     #expect(!listener.isReadable)
   }
 
-  @Test("[49] records that do not fit the ring are lost and counted, every one of them")
+  @Test(
+    "[49] records that do not fit the ring are lost and counted, every one of them",
+    .only(on: .cgroup, because: "it tells of no bind(), with which this test fills the ring"))
   func lostRecords() async throws {
     let (web, _) = try await webAndStore()
     try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/1"))

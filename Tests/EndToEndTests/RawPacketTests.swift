@@ -162,7 +162,8 @@ struct RawPacketTests {
       }
     }
     let refused = policed.events.first(after: mark) { $0.kind == .refused && $0.remotePort == 30001 }
-    #expect(refused?.workload == db.cgroup.id.rawValue)
+    let told = try policed.told(after: mark)
+    #expect(refused?.workload == db.cgroup.id.rawValue, "\(told)")
     #expect(refused?.peer == .unknown)
     #expect(!listener.isReadable)
   }

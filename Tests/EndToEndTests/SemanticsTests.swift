@@ -26,7 +26,7 @@ struct SemanticsTests {
     let port = Self.ports.lowerBound + Self.attempts.wrappingAdd(1, ordering: .relaxed).oldValue
     let listener = try db.run { try TestSocket.listening("127.0.0.1", port) }
     let refusal = try web.refusal { try TestSocket.tcp().connect("127.0.0.1", port) }
-    #expect(refusal == nil || refusal == .notPermitted)
+    #expect(refusal == nil || refusal == .refusedConnect)
     #expect(listener.isReadable == (refusal == nil))
     return refusal == nil
   }
@@ -130,7 +130,9 @@ struct SemanticsTests {
     #expect(!bystander.isReadable)
   }
 
-  @Test("a connection is recorded with process, both workloads, rule, log flag, generation and byte counts")
+  @Test(
+    "a connection is recorded with process, both workloads, rule, log flag, generation and byte counts",
+    .only(on: .cgroup, because: "it tells of no bind(), and knows the caller by hand-off"))
   func records() async throws {
     let (web, db) = try await webAndStore()
     let publication = try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000", log: true))

@@ -1,4 +1,5 @@
 // `children: reject-until-labelled`: what is below such a workload and has no labels of its own speaks to nobody.
+internal import Coverage
 internal import Enforcement
 internal import Evidence
 internal import Glibc
@@ -164,7 +165,9 @@ struct UnlabelledChildTests {
     #expect(rows.contains { $0.workload == parent.cgroup.path.string && $0.reason == "unlabelled" })
   }
 
-  @Test("a passed socket: neither a child's socket in its parent's hands nor the other way round gets through")
+  @Test(
+    "a passed socket: neither a child's socket in its parent's hands nor the other way round gets through",
+    .only(on: .cgroup, because: TrafficClass.passedConnection.rawValue))
   func passed() async throws {
     let (parent, child, other) = try await family()
     let listener = try other.run { try TestSocket.listening("127.0.0.1", 9000) }

@@ -12,7 +12,9 @@
  * and everything else is one text for both.
  */
 #pragma once
-#ifdef SP_NETFILTER
+#if defined(SP_TOLD)
+#include "hook_told.h"
+#elif defined(SP_NETFILTER)
 #include "hook_netfilter.h"
 #else
 #include "hook_cgroup.h"

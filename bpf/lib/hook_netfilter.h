@@ -72,11 +72,13 @@ static __noinline int sp_party_of_socket(struct sp_party *party, __u64 socket)
 }
 
 /* What names a socket in conversations and records. A cookie may not be made yet when its first packet comes in, so it is
- * the address, mixed with the cgroup: memory that is used again by another workload never has the same name.
+ * the address, mixed with the cgroup: memory that is used again by another workload never has the same name; and with the
+ * port, so that a socket of the same workload in the same memory rarely goes on with the conversation of another.
  */
 static __always_inline __u64 sp_name_socket(__u64 socket)
 {
-	__u64 name = (socket ^ sp_cgroup_id(sp_cgroup_of(socket)) << 40) * 0x9E3779B97F4A7C15ull;
+	__u64 port = SP_READ(sock, socket, __sk_common.skc_num);
+	__u64 name = (socket ^ sp_cgroup_id(sp_cgroup_of(socket)) << 40 ^ port << 48) * 0x9E3779B97F4A7C15ull;
 
 	return name ^ name >> 32;
 }

@@ -12,6 +12,11 @@ _Alignas(8) const unsigned char sp_netfilter_object[] = {
 };
 const size_t sp_netfilter_object_size = sizeof(sp_netfilter_object);
 
+_Alignas(8) const unsigned char sp_netfilter_told_object[] = {
+#embed "netfilter-told.bpf.o"
+};
+const size_t sp_netfilter_told_object_size = sizeof(sp_netfilter_told_object);
+
 _Alignas(8) const unsigned char sp_workload_object[] = {
 #embed "workload.bpf.o"
 };

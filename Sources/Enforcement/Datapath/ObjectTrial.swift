@@ -60,14 +60,17 @@ extension ObjectTrial.Program {
 }
 
 extension DatapathKind {
-  /// The kinds whose objects are in this binary.
-  static let embedded = DatapathKind.allCases
-
-  /// Tries the programs of each kind with every choice of features that an agent would try, the best first.
-  public static func trials() throws(BPFError) -> [ObjectTrial] {
+  /// Tries the programs of each kind as an agent would: with fewer and fewer features until they load.
+  ///
+  /// `all` goes on after that: each choice then has its trial.
+  public static func trials(all: Bool = false) throws(BPFError) -> [ObjectTrial] {
     var trials: [ObjectTrial] = []
-    for kind in embedded {
-      for features in KernelFeatures.choices { trials.append(try kind.trial(features)) }
+    for kind in allCases {
+      for features in KernelFeatures.choices {
+        let trial = try kind.trial(features)
+        trials.append(trial)
+        if trial.isLoaded && !all { break }
+      }
     }
     return trials
   }
@@ -78,6 +81,9 @@ extension DatapathKind {
         try BPFObject.open(bytes: bytes, name: "sp")
       }
       try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
+      if self == .netfilter {
+        try object.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
+      }
       // The size of this map is of no interest to the verifier.
       try object.setMaxEntries(map: "sp_policy", 1024)
       return object

@@ -26,9 +26,9 @@ struct FilterTable: Equatable, Sendable {
   }
 }
 
-/// A rule that leads from a built-in chain into one of ours.
+/// A rule that leads from a chain of others into one of ours.
 struct OwnJump: Equatable, Sendable {
-  /// OUTPUT or INPUT.
+  /// OUTPUT or INPUT, unless somebody else made it.
   let chain: String
   /// Its place among the chain's rules, from 1.
   let place: Int
@@ -55,11 +55,11 @@ struct OwnRules: Equatable, Sendable {
     self.jumps = jumps
   }
 
-  /// What is in a table of chains with these names, and of jumps to them.
+  /// What is in a table of chains with these names, and of jumps to them, in whichever chain of others those are.
   init(of names: NetfilterChains, in table: FilterTable) {
     chains = names.all.compactMap { name in table.rules[name].map { (name, $0) } }
-    for chain in NetfilterChains.builtIn {
-      for (index, rule) in (table.rules[chain] ?? []).enumerated() where names.all.contains(target(of: rule)) {
+    for (chain, rules) in table.rules.sorted(by: { $0.key > $1.key }) where !names.all.contains(chain) {
+      for (index, rule) in rules.enumerated() where names.all.contains(target(of: rule)) {
         jumps.append(OwnJump(chain: chain, place: index + 1, rule: rule))
       }
     }

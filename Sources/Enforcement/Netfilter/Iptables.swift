@@ -36,9 +36,6 @@ struct Iptables: Sendable {
     return path
   }
 
-  /// What the plain `iptables` speaks; nil if it is not installed.
-  var defaultBackend: IptablesBackend? { backend(ofPlain: "iptables") }
-
   /// From its version: `iptables v1.8.9 (nf_tables)`; before 1.8 there was one kind and no word for it.
   private func backend(ofPlain name: String) -> IptablesBackend? {
     guard let path = find(name),

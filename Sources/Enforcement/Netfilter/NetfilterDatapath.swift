@@ -14,6 +14,8 @@ public final class NetfilterDatapath: KernelDatapath {
   private let rules: NetfilterRules
   private let policed = Mutex(Policed())
 
+  private let watching = Mutex<NetfilterWatch?>(nil)
+
   private struct Policed {
     var namespaces: [NetworkNamespace.Identity: NetworkNamespace] = [:]
     /// Whether the rules are to be there.
@@ -62,6 +64,7 @@ public final class NetfilterDatapath: KernelDatapath {
       isAttached = policed.isAttached
       return namespaces.filter { policed.namespaces.updateValue($0, forKey: $0.identity) == nil }
     }
+    defer { followNamespaces() }
     guard isAttached else { return }
     for namespace in added {
       do throws(DatapathError) {
@@ -78,6 +81,25 @@ public final class NetfilterDatapath: KernelDatapath {
   public func forget(except living: [NetworkNamespace]) {
     let identities = Set(living.map(\.identity))
     policed.withLock { policed in policed.namespaces = policed.namespaces.filter { identities.contains($0.key) } }
+    followNamespaces()
+  }
+
+  /// Calls `changed`, on a thread of its own, whenever the rules of a policed namespace may have been changed.
+  ///
+  /// Legacy tables announce nothing: who changes them without iptables' lock goes unnoticed.
+  public func watch(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {
+    let started = try NetfilterWatch.start { _ in changed() }
+    watching.withLock { $0 = started }
+    followNamespaces()
+  }
+
+  /// Ends the calls; none is under way when it returns.
+  public func endWatch() { watching.withLock { $0.take() }?.stop() }
+
+  /// What cannot be watched is still looked at from time to time.
+  private func followNamespaces() {
+    guard let watch = watching.withLock({ $0 }) else { return }
+    _ = watch.watch(policed.withLock { Array($0.namespaces.values) })
   }
 
   /// Writes again what others have taken out or moved; what was done, in words.

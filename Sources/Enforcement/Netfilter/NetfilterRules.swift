@@ -45,40 +45,61 @@ final class NetfilterRules: Sendable {
 
   /// Puts the rules in place, in the place of what this instance had there before; does nothing if they are there.
   ///
-  /// Rules of another version, or in tables of the other variant, enforce until these do.
+  /// Rules of another version, or in tables of the other variant, enforce until these do. On failure everything is as it
+  /// was before, unless the error says otherwise.
   @discardableResult
   func install(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterPlacement {
     if let (path, reason) = ruleset.unwritableSource {
       throw DatapathError("write rule for", path, reason: reason, remedy: "give the workload another cgroup")
     }
     let tables = try editor.tables(of: namespace)
-    let backend = try backend(in: namespace, tables)
     if case .told(_, let mask) = ruleset.source { try requireFreeMarks(mask, in: namespace, tables) }
+    var failure: DatapathError?
+    for backend in try backends {
+      do throws(DatapathError) {
+        try install(backend, in: namespace)
+      } catch {
+        // The first is the one that was wanted; the others are for kernels that do not have it.
+        failure = failure ?? error
+        continue
+      }
+      for other in IptablesBackend.allCases where other != backend {
+        try editor.remove(other, from: namespace, tables)
+      }
+      return NetfilterPlacement(backend: backend, families: families)
+    }
+    throw failure ?? tools.missing(.ipv4, nil)
+  }
+
+  private func install(_ backend: IptablesBackend, in namespace: NetworkNamespace) throws(DatapathError) {
     var replaced: [(family: IPFamily, before: OwnRules)] = []
     do throws(DatapathError) {
       for family in families {
         let wanted = ruleset.rules(family)
-        let before = try editor.change(family, backend, in: namespace, to: wanted)
-        replaced.append((family, before))
-        let now = try editor.own(family, backend, in: namespace)
-        if let difference = Self.difference(now, wanted, family) {
-          throw DatapathError(
-            "verify rules of", namespace.description, reason: "after iptables accepted them, \(difference)",
-            remedy: "another program may be changing them, or this version of iptables prints them otherwise")
-        }
-        if backend == .nft, !(try editor.tables(of: namespace).isFilterRunning(family)) {
-          throw DatapathError(
-            "verify rules of", namespace.description, reason: Self.notRunning(family),
-            remedy: "nft list table \(family == .ipv4 ? "ip" : "ip6") filter shows it; delete that table or wake it")
-        }
+        replaced.append((family, try editor.change(family, backend, in: namespace, to: wanted)))
+        try verify(wanted, family, backend, in: namespace)
       }
     } catch {
       throw takeBack(replaced, backend, in: namespace, after: error)
     }
-    for other in IptablesBackend.allCases where other != backend {
-      try editor.remove(other, from: namespace, tables)
+  }
+
+  /// Reads back what was written: that iptables accepted it does not mean that it is run.
+  private func verify(
+    _ wanted: OwnRules, _ family: IPFamily, _ backend: IptablesBackend, in namespace: NetworkNamespace
+  ) throws(DatapathError) {
+    let tables = try editor.tables(of: namespace)
+    let now = try editor.own(family, backend, in: namespace, tables)
+    if let difference = Self.difference(now, wanted, family) {
+      throw DatapathError(
+        "verify rules of", namespace.description, reason: "after iptables accepted them, \(difference)",
+        remedy: "another program may be changing them, or this version of iptables prints them otherwise")
     }
-    return NetfilterPlacement(backend: backend, families: families)
+    if backend == .nft, !tables.isFilterRunning(family) {
+      throw DatapathError(
+        "verify rules of", namespace.description, reason: Self.notRunning(family),
+        remedy: "nft list table \(family == .ipv4 ? "ip" : "ip6") filter shows it; delete that table or wake it")
+    }
   }
 
   /// Undoes what was done for the families before the one that failed; the error then says what is left.
@@ -176,38 +197,34 @@ final class NetfilterRules: Sendable {
 
   // MARK: Variants
 
-  /// The variant for a namespace: as chosen; else where our chains are, else where rules are, else the default.
+  /// The variants to try, the best first.
+  ///
+  /// nf_tables, also where others use ip_tables: each has its own tables, and what either refuses is refused. In ip_tables
+  /// every change of a table by anybody looks our pinned programs up again, so it fails for a program that has another
+  /// /sys/fs/bpf, as in a container.
+  private var backends: [IptablesBackend] {
+    get throws(DatapathError) {
+      switch settings.variant {
+      case .legacy: return [.legacy]
+      case .nft: return [.nft]
+      case .automatic:
+        let installed = [IptablesBackend.nft, .legacy].filter { tools.program(.ipv4, $0, .restore) != nil }
+        guard !installed.isEmpty else { throw tools.missing(.ipv4, nil) }
+        return installed
+      }
+    }
+  }
+
+  /// The variant whose rules count: the chosen one, else the one that has ours.
   private func backend(
     in namespace: NetworkNamespace, _ tables: PacketFilterTables
   ) throws(DatapathError) -> IptablesBackend {
-    switch settings.variant {
-    case .legacy: return .legacy
-    case .nft: return .nft
-    case .automatic: break
-    }
-    let hasNft = IPFamily.allCases.contains { tables.hasChains(of: $0) }
-    let hasLegacy = IPFamily.allCases.contains { tables.legacy[$0]?.isEmpty == false }
-    if hasNft != hasLegacy {
-      let used: IptablesBackend = hasNft ? .nft : .legacy
-      if tools.program(.ipv4, used, .restore) != nil { return used }
-    }
-    if hasNft && hasLegacy {
-      // A legacy table may have been made by a look at it; what counts is where rules are.
-      for backend in IptablesBackend.allCases where editor.mayHold(.ipv4, backend, tables) {
-        if !(try editor.own(.ipv4, backend, in: namespace, tables)).isEmpty { return backend }
+    let backends = try backends
+    for backend in backends {
+      for family in families where editor.mayHold(family, backend, tables) {
+        if !(try editor.own(family, backend, in: namespace, tables)).isEmpty { return backend }
       }
-      let legacyRules = try hasRules(.legacy, in: namespace)
-      let nftRules = try hasRules(.nft, in: namespace)
-      if legacyRules != nftRules { return legacyRules ? .legacy : .nft }
     }
-    guard let standard = tools.defaultBackend else { throw tools.missing(.ipv4, nil) }
-    return standard
-  }
-
-  private func hasRules(_ backend: IptablesBackend, in namespace: NetworkNamespace) throws(DatapathError) -> Bool {
-    guard tools.program(.ipv4, backend, .save) != nil else { return false }
-    return try tools.save(.ipv4, backend, in: namespace, table: nil).split(separator: "\n").contains {
-      $0.hasPrefix("-A ")
-    }
+    return backends.first ?? .nft
   }
 }

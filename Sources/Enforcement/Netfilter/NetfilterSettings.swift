@@ -2,11 +2,11 @@
 
 /// Which of the two programs called iptables keeps the rules.
 public enum IptablesVariant: String, Sendable, CaseIterable {
-  /// In each namespace the one whose tables are in use there; where none or both are, the one `iptables` stands for.
+  /// nf_tables where program and kernel have it, else ip_tables.
   case automatic
-  /// ip_tables: one blob for a table, replaced whole.
+  /// ip_tables. While our rules are there, nobody who has another /sys/fs/bpf (a container) can change the table filter.
   case legacy
-  /// nf_tables behind the same commands.
+  /// nf_tables behind the same commands; next to rules of ip_tables it enforces as well.
   case nft
 }
 

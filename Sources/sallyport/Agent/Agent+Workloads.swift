@@ -8,6 +8,7 @@ internal import Workloads
 extension Agent {
   /// Deals with everything that was told about cgroups, processes and labels since the last time.
   func followWorkloads() async {
+    policeNamespaces()
     do {
       let update = try tracker.empty(changes.inbox)
       try await publish(update)

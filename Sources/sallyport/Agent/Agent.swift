@@ -12,6 +12,8 @@ enum Change: Sendable {
   case policy
   /// Cgroups, tags or processes may have changed.
   case workloads
+  /// Rules of packet filters may have been changed by others.
+  case rules
   /// A program waits to begin until its process is placed.
   case execution(PendingExecution)
   /// Somebody asks.
@@ -29,6 +31,8 @@ actor Agent: Service {
   let tags: CgroupTags
   let placer: Placer
   let retags: RetagTable?
+  /// The rules of the netfilter datapath; nil on the other one.
+  let rules: NetfilterDatapath?
   /// Holds executions that rules want elsewhere; nil where the kernel cannot.
   let guardian: ExecutionGuard?
   let feed: EventFeed
@@ -55,7 +59,7 @@ actor Agent: Service {
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
     tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?,
-    report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    rules: NetfilterDatapath?, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
@@ -64,6 +68,7 @@ actor Agent: Service {
     self.feed = feed
     self.desk = desk
     self.retags = retags
+    self.rules = rules
     self.guardian = guardian
     tags = CgroupTags(root: tracker.root)
     placer = Placer(root: tracker.root)
@@ -78,6 +83,7 @@ actor Agent: Service {
   ///
   /// - Throws: when there is neither an earlier policy in force nor one that can be read: nothing would be enforced.
   func start() async throws {
+    policeNamespaces()
     try await enforcer.start()
     let before = await enforcer.policySources
     if !before.isEmpty, let parsed = try? PolicyParser.parse(files: before.map { ($0.name, $0.bytes) }) {
@@ -110,6 +116,7 @@ actor Agent: Service {
       switch change {
       case .policy: await reloadPolicy()
       case .workloads: await followWorkloads()
+      case .rules: await repairRules()
       case .execution(let pending): await place(pending)
       case .call(let call):
         let response = await respond(to: call.request)

@@ -54,12 +54,14 @@ struct AgentProcess {
       configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(pipeline: pipeline, root: root, retags: retags, logger: logger),
       pipeline: pipeline, tracker: tracker, feed: feed, desk: desk,
-      guardian: guardian, retags: retags, report: report,
+      guardian: guardian, retags: retags, rules: datapath as? NetfilterDatapath, report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }
     defer { datapath.stopEvents() }
     try await agent.start()
+    try agent.rules?.watch { changes.announceRules() }
+    defer { agent.rules?.endWatch() }
     let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
     let sweeper = try ConversationSweeper.open(
       pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
@@ -100,6 +102,7 @@ struct AgentProcess {
           return await agent.tracker.classifier.needsProcesses
         })
     }
+    if agent.rules != nil { services.append(RulesTicker(changes: changes)) }
     if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))

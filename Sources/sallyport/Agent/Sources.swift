@@ -17,6 +17,7 @@ final class Changes: Sendable {
   private let continuation: AsyncStream<Change>.Continuation
   private let policyWaits = Atomic<Bool>(false)
   private let workloadsWait = Atomic<Bool>(false)
+  private let rulesWait = Atomic<Bool>(false)
 
   init() { (stream, continuation) = AsyncStream.makeStream(of: Change.self) }
 
@@ -41,6 +42,11 @@ final class Changes: Sendable {
     if !workloadsWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.workloads) }
   }
 
+  /// Rules of packet filters may have been changed.
+  func announceRules() {
+    if !rulesWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.rules) }
+  }
+
   /// A program waits to begin.
   func announce(_ pending: PendingExecution) { continuation.yield(.execution(pending)) }
 
@@ -52,6 +58,7 @@ final class Changes: Sendable {
     switch change {
     case .policy: policyWaits.store(false, ordering: .releasing)
     case .workloads: workloadsWait.store(false, ordering: .releasing)
+    case .rules: rulesWait.store(false, ordering: .releasing)
     case .call, .execution: break
     }
   }

@@ -38,13 +38,13 @@ extension ProbeCommand {
   }
 
   /// Everything in this binary that a kernel has to accept.
-  private static func trials() throws -> [ObjectTrial] {
-    try DatapathKind.trials() + [KernelEvents.trial()]
+  private static func trials(all: Bool) throws -> [ObjectTrial] {
+    try DatapathKind.trials(all: all) + [KernelEvents.trial()]
   }
 
   func probePrograms() throws {
     try Capabilities.require([.bpf, .netAdmin])
-    let trials = try Self.trials()
+    let trials = try Self.trials(all: all)
     let usable = Set(trials.filter(\.isLoaded).map(\.object))
     let report = ProgramsReport(
       kernel: String(try readKernelFile("/proc/sys/kernel/osrelease").prefix { $0 != "\n" }),

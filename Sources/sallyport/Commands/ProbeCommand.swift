@@ -12,9 +12,9 @@ struct ProbeCommand: ParsableCommand {
       the connection was made and with 1 if it was not: EPERM is a refusal by policy at this end, ETIMEDOUT mostly \
       one at the other end.
 
-      With --programs: loads each program of this binary with each choice of optional features, says why not or at \
-      what cost to the verifier, and leaves nothing in the kernel. Ends with 0 if an agent could use every object in \
-      some way.
+      With --programs: loads each program of this binary, with fewer and fewer optional features until the kernel \
+      takes them, says why not or at what cost to the verifier, and leaves nothing in the kernel. Ends with 0 if an \
+      agent could use every object in some way.
       """)
 
   @Argument(help: "The address, IPv4 or IPv6.") var address: String?
@@ -22,6 +22,7 @@ struct ProbeCommand: ParsableCommand {
   @Option(help: "How long to wait, in milliseconds.") var timeout: Int32 = 2000
   @Option(help: "How often to try; the fastest answer is printed.") var tries = 1
   @Flag(help: "Try the embedded BPF programs on this kernel instead.") var programs = false
+  @Flag(help: "With --programs: also try what is left when the programs have loaded.") var all = false
   @OptionGroup var options: OutputOptions
 
   func validate() throws {
@@ -32,7 +33,9 @@ struct ProbeCommand: ParsableCommand {
     case (true, _, _): throw ValidationError("--programs goes without an address")
     case (false, _, _): throw ValidationError("name an address and a port, or --programs")
     }
-    guard programs || options.output == .table else { throw ValidationError("--output is for --programs") }
+    guard programs || (options.output == .table && !all) else {
+      throw ValidationError("--output and --all are for --programs")
+    }
   }
 
   func run() throws {

@@ -20,6 +20,8 @@ struct StatusCommand: ParsableCommand {
     var agent: String
     var agentPid: Int32?
     var datapath: String?
+    var unpoliced: [String]?
+    var repairs: Int?
     var generation: UInt32
     var cgroup: String
     var workloads: Int
@@ -57,7 +59,7 @@ struct StatusCommand: ParsableCommand {
     let status = Status(
       enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
       agent: living == nil ? "gone" : "running", agentPid: living?.pid,
-      datapath: living?.datapath ?? kernel?.kind.rawValue,
+      datapath: living?.datapath ?? kernel?.kind.rawValue, unpoliced: living?.unpoliced, repairs: living?.repairs,
       generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
       workloads: kernel?.workloads.count ?? snapshot.workloads.count, identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
@@ -95,6 +97,10 @@ struct StatusCommand: ParsableCommand {
       ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
       ("programs", programs(status)),
     ]
+    lines += (status.unpoliced ?? []).map { ("not enforced", $0) }
+    if let repairs = status.repairs, repairs > 0 {
+      lines.append(("rules restored", "\(repairs) times after others had changed them"))
+    }
     if let events = status.events {
       lines.append(("events", events + (status.eventsLost.map { $0 == 0 ? "" : "; \($0) lost" } ?? "")))
     }

@@ -69,6 +69,10 @@ struct AgentReport: Codable, Sendable, Equatable {
   var warnings: [String] = []
   /// How packets are judged, and why not in a better way.
   var datapath = ""
+  /// Network namespaces where rules are missing, and why.
+  var unpoliced: [String] = []
+  /// How often rules were in place again after others had changed them.
+  var repairs = 0
   /// How events about cgroups and processes come, and why not in a better way.
   var events = ""
   /// Events that the kernel could not hand over; each loss was followed by a look at everything.

@@ -22,6 +22,15 @@ static inline const unsigned char *sp_netfilter_object_start(void)
 	return sp_netfilter_object;
 }
 
+/* The ELF object built from netfilter-told.bpf.c. */
+extern const unsigned char sp_netfilter_told_object[];
+extern const size_t sp_netfilter_told_object_size;
+
+static inline const unsigned char *sp_netfilter_told_object_start(void)
+{
+	return sp_netfilter_told_object;
+}
+
 /* The ELF object built from workload.bpf.c. */
 extern const unsigned char sp_workload_object[];
 extern const size_t sp_workload_object_size;

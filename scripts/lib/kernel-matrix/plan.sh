@@ -6,7 +6,7 @@
 suites_cgroup='EndToEndTests.(SameNamespace|CrossNamespace|Semantics|Change|Datagram|Handshake|ICMP|Identity|LateLabel|RawPacket|StaleSocket|Takeover|UnlabelledChild|Adoption|Agent)Tests/|DatapathTests.SocketDifferentialTests'
 # What a layout changes is where cgroups are: on another one than v2 fewer say as much.
 suites_layout='EndToEndTests.(SameNamespace|Adoption|Agent)Tests/'
-suites_netfilter='Netfilter'
+suites_netfilter='EndToEndTests.(Netfilter.*|SameNamespace|CrossNamespace|Semantics|Change|Datagram|Adoption|Agent)Tests/'
 version_short=5.10
 
 plan_list() {

@@ -29,7 +29,7 @@ def text($prefix): map(select(startswith($prefix)));
         | {object: $object, program: .name, features: $features, reason: .refusal}]
     },
     cases: {passed: $passed, failed: ($failed | length), skipped: ($skipped | length)},
-    failures: [$failed[] | capture("^✘ (?<name>.*) failed after").name as $name
+    failures: [$failed[] | capture("^✘ (?<name>Test \".*\") (with .* )?failed after").name as $name
       | {name: $name, reason: ([$lines[] | select(startswith("✘ " + $name + " recorded"))][0] // "" | sub(".* recorded an issue "; ""))}],
     skips: ($skipped | group_by(.reason) | map({reason: .[0].reason, names: map(.name)})),
     seconds: (if $tested then ($tested[2] | tonumber) else null end)

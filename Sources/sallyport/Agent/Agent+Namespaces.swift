@@ -1,0 +1,63 @@
+// Rules of the netfilter datapath where processes live: in namespaces as they appear, and again where others took them out.
+internal import Enforcement
+internal import Kernel
+internal import Logging
+internal import ServiceLifecycle
+internal import Workloads
+
+extension Agent {
+  /// Writes rules into the namespaces of all policed processes; what cannot be written is an error that `status` shows.
+  func policeNamespaces() {
+    guard let rules else { return }
+    do {
+      let living = try NetworkNamespace.ofProcesses(below: tracker.root)
+      rules.forget(except: living)
+      police(living, by: rules)
+    } catch {
+      noteUnpoliced(["namespaces: \(error)"])
+    }
+  }
+
+  private func police(_ namespaces: [NetworkNamespace], by rules: NetfilterDatapath) {
+    var failures: [String] = []
+    for namespace in namespaces {
+      do throws(DatapathError) {
+        try rules.police([namespace])
+      } catch {
+        failures.append("\(error)")
+      }
+    }
+    noteUnpoliced(failures)
+  }
+
+  private func noteUnpoliced(_ failures: [String]) {
+    for failure in failures where !report.unpoliced.contains(failure) {
+      report.failures += 1
+      logger.error("not enforced: \(failure)")
+    }
+    report.unpoliced = failures
+  }
+
+  /// Writes again what others have taken out or moved.
+  func repairRules() async {
+    guard let rules else { return }
+    do throws(DatapathError) {
+      for repaired in try rules.repair() {
+        report.repairs += 1
+        logger.warning("rules were changed by others and are in place again: \(repaired)")
+      }
+    } catch {
+      noteUnpoliced(["\(error)"])
+    }
+    await publishReport()
+  }
+}
+
+/// Has the rules looked at from time to time: legacy tables tell nobody when they change.
+struct RulesTicker: Service {
+  let changes: Changes
+
+  func run() async throws {
+    for await _ in Ticker.every(.seconds(10)).cancelOnGracefulShutdown() { changes.announceRules() }
+  }
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Entry points of the netfilter datapath where the kernel cannot be read (no BTF, lockdown, cgroup v1 only): who sends and
+ * who receives is told by rules and by the agent. Only packets that conntrack calls NEW come here. 1 = refuse, the rule's
+ * target acts; 0 = pass.
+ */
+#define SP_TOLD
+#define SP_STATIC
+#include "maps.h"
+#include "lib/account.h"
+#include "lib/hook.h"
+#include "lib/identity.h"
+#include "lib/packet.h"
+#include "lib/policy.h"
+#include "lib/sender.h"
+#include "lib/talk.h"
+
+/* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
+char sp_license[] SEC("license") = "Dual BSD/GPL";
+
+#define SP_PASS 0
+#define SP_REFUSE 1
+
+/* The port that a packet is for, as policy numbers it. */
+static __always_inline __u32 sp_told_port(const struct sp_packet *packet, __u32 direction)
+{
+	return sp_talk_port_index(packet, direction, direction);
+}
+
+/* Judges the flow, counts and records it. Returns 1 for allow, 0 for reject. */
+static __noinline int sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	sp_judge(flow);
+	sp_count(flow);
+	sp_record_packet_verdict(skb, packet, flow, flow->direction, 0);
+	return flow->action == SP_ALLOW;
+}
+
+SEC("socket")
+int sp_nf_output(struct __sk_buff *skb)
+{
+	struct sp_told_party *source = sp_told_source(skb);
+	struct sp_packet packet = {};
+	struct sp_flow flow = {};
+
+	if (!source || (source->flags & SP_TOLD_OUTSIDE))
+		return SP_PASS;
+	flow.cookie = bpf_get_socket_cookie(skb);
+	if (!flow.cookie)
+		return SP_PASS; /* no socket: the kernel's own packet */
+	flow.direction = SP_OUTGOING;
+	flow.generation = sp_generation();
+	sp_party_told(&flow.subject, source);
+	switch (sp_read(skb, &packet)) {
+	case SP_READABLE:
+		break;
+	case SP_ALWAYS:
+		return SP_PASS;
+	default:
+		return !sp_unreadable(skb, &packet, &flow);
+	}
+	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
+		return SP_PASS;
+	flow.port_index = sp_told_port(&packet, SP_OUTGOING);
+	if (!sp_is_looped_by_address(&packet) || sp_is_multicast(packet.destination)) {
+		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.destination);
+	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
+		sp_find_receiver(skb, &packet, &flow.peer);
+		/* who listens there is not told, or nobody: the way in decides */
+		if (flow.peer.assurance == SP_ASSURED_NOT && !(flow.subject.flags & SP_PARTY_UNLABELLED)) {
+			sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+			return SP_PASS;
+		}
+	} else {
+		flow.peer = flow.subject; /* answered by the namespace's own kernel */
+		flow.peer.assurance = SP_ASSURED_SOCKET;
+	}
+	if (!sp_told_judge(skb, &packet, &flow) || !sp_other_side(skb, &packet, &flow))
+		return SP_REFUSE;
+	sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+	return SP_PASS;
+}
+
+/* A receiver that the agent has not told of is nobody: only what policy allows to nobody passes (under a default of allow
+ * everything), and the record of the refusal asks the agent to look.
+ */
+SEC("socket")
+int sp_nf_input(struct __sk_buff *skb)
+{
+	struct sp_told_party *listener;
+	struct sp_packet packet = {};
+	struct sp_flow flow = {};
+
+	if (sp_read(skb, &packet) != SP_READABLE)
+		return SP_PASS;
+	if (packet.protocol == SP_TCP) {
+		if ((packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
+			return SP_PASS;
+	} else if (packet.protocol != SP_UDP || sp_is_multicast(packet.destination)) {
+		return SP_PASS;
+	}
+	listener = sp_told_listener(skb, &packet);
+	if (listener && (listener->flags & SP_TOLD_OUTSIDE))
+		return SP_PASS;
+	flow.direction = SP_INCOMING;
+	flow.generation = sp_generation();
+	flow.port_index = sp_told_port(&packet, SP_INCOMING);
+	sp_party_told(&flow.subject, listener);
+	sp_find_caller(skb, &packet, &flow);
+	if (!sp_told_judge(skb, &packet, &flow))
+		return SP_REFUSE;
+	/* the way out did not know the receiver */
+	if (sp_is_looped(skb) && flow.peer.assurance == SP_ASSURED_HANDOFF) {
+		flow.peer.assurance = SP_ASSURED_SOCKET;
+		if (!sp_other_side(skb, &packet, &flow))
+			return SP_REFUSE;
+	}
+	return SP_PASS;
+}
