@@ -134,6 +134,9 @@ static __always_inline __u64 sp_listener_tag(struct __sk_buff *skb, const struct
 	return SP_TAG_LISTENER | sp_namespace(skb);
 }
 
+/* In the place of a socket: a list was too long to be walked to its end, and who receives is not known. */
+#define SP_CANNOT_TELL 1ull
+
 /* The socket that listens at one end of a packet: its destination, or with `turned` its source. 0 = none. */
 static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *packet, int turned)
 {
@@ -155,14 +158,14 @@ static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *
 		search.remote_port = packet->source_port;
 	}
 	sp_find(&search);
-	return search.best.socket;
+	return search.cut ? SP_CANNOT_TELL : search.best.socket;
 }
 
 static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	__u64 socket = sp_find_socket(skb, packet, 1);
 
-	if (socket)
+	if (socket && socket != SP_CANNOT_TELL)
 		sp_party_of_socket(party, socket);
 	return 0;
 }
@@ -174,7 +177,7 @@ static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_pac
 	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
 		return 0;
 	socket = sp_find_socket(skb, packet, 0);
-	if (socket)
+	if (socket && socket != SP_CANNOT_TELL)
 		sp_party_of_socket(party, socket);
 	return 0;
 }
