@@ -102,11 +102,11 @@ extension Loopback {
     }
   }
 
-  /// Whether a connection to the forbidden port is made; it must be refused at once if it is not.
-  static func comesThrough(_ socket: Int32) throws(KernelError) -> Bool {
-    let rc = unsafe withAddress(9) { unsafe Int(Glibc.connect(socket, $0, $1)) }
+  /// Whether a connection to a forbidden port is made; it must be refused at once if it is not.
+  static func comesThrough(_ socket: Int32, _ port: UInt16) throws(KernelError) -> Bool {
+    let rc = unsafe withAddress(port) { unsafe Int(Glibc.connect(socket, $0, $1)) }
     guard rc < 0, errno != EPERM, errno != ECONNREFUSED else { return rc == 0 }
-    throw KernelError("expect an answer of", "127.0.0.1:9", Errno(rawValue: errno))
+    throw KernelError("expect an answer of", "127.0.0.1:\(port)", Errno(rawValue: errno))
   }
 
   /// Whether a datagram waits at a socket; it is taken.

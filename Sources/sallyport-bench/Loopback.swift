@@ -14,6 +14,11 @@ final class Loopback {
   private let forbiddenListener: OwnedDescriptor
   private let forbiddenDatagrams: OwnedDescriptor
 
+  /// A port that policy refuses, with sockets.
+  static let forbiddenPort: UInt16 = 9
+  /// Another one, where nobody listens.
+  static let deafPort: UInt16 = 8
+
   /// Makes the server's sockets in the cgroup in which the process is now.
   init() throws(KernelError) {
     listener = try Self.socket(SOCK_STREAM)
@@ -25,21 +30,21 @@ final class Loopback {
     port = try Self.localPort(listener.raw)
     datagramPort = try Self.localPort(datagrams.raw)
     forbiddenListener = try Self.socket(SOCK_STREAM)
-    try Self.bind(forbiddenListener.raw, 9)
+    try Self.bind(forbiddenListener.raw, Self.forbiddenPort)
     try check(listen(forbiddenListener.raw, 16) < 0 ? -errno : 0, "listen", "loopback")
     forbiddenDatagrams = try Self.socket(SOCK_DGRAM)
-    try Self.bind(forbiddenDatagrams.raw, 9)
+    try Self.bind(forbiddenDatagrams.raw, Self.forbiddenPort)
   }
 
   /// Whether a connection to the forbidden port, and a datagram to it, come through.
   func tryForbidden() throws(KernelError) -> (connection: Bool, datagram: Bool) {
     let client = try Self.socket(SOCK_STREAM)
-    let connected = try Self.comesThrough(client.raw)
+    let connected = try Self.comesThrough(client.raw, Self.forbiddenPort)
     if connected { drop(OwnedDescriptor(adopting: try forbiddenListener.accept())) }
     let sender = try Self.socket(SOCK_DGRAM)
     try Self.bind(sender.raw)
     try Self.connect(datagrams.raw, try Self.localPort(sender.raw))
-    do throws(KernelError) { try Self.sendTo(sender.raw, 9, 1) } catch {
+    do throws(KernelError) { try Self.sendTo(sender.raw, Self.forbiddenPort, 1) } catch {
       guard error.errno == .notPermitted else { throw error }
     }
     // What is sent after it has arrived: so has it, or it was dropped.
@@ -87,6 +92,13 @@ final class Loopback {
       return try timed(count) { () throws(KernelError) in
         let client = try Self.socket(SOCK_STREAM)
         try Self.expectRefusal(client.raw)
+      }
+    case .refusedLocally:
+      return try timed(count) { () throws(KernelError) in
+        let client = try Self.socket(SOCK_STREAM)
+        guard try !Self.comesThrough(client.raw, Self.deafPort) else {
+          throw KernelError("expect refusal of", "127.0.0.1:\(Self.deafPort)", .canceled)
+        }
       }
     }
   }

@@ -41,7 +41,7 @@ struct SocketsCommand: AsyncParsableCommand {
       if !noRecords { for instance in instances { try instance.datapath.startEvents { _ in } } }
       // Without the connect hook a refused SYN is dropped at egress, and its sender waits for minutes; rules do not see a
       // connection that has no route.
-      let loads = parts || rivals ? loads.filter { $0 != .refused } : loads
+      let loads = parts || rivals ? loads.filter { parts ? !$0.isRefused : $0 != .refused } : loads
       let tournament = Tournament(contestants: contestants, loads: loads, rounds: rounds)
       try tournament.run(in: arena, cpu: cpu)
       report.tables += rivals ? tournament.tablesBesideNothing : tournament.tables
