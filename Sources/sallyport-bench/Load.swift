@@ -16,7 +16,7 @@ enum Load: String, ExpressibleByArgument, CaseIterable, Sendable {
   case stream
   /// A connect() that does not come through: without a policy because nobody listens.
   case refused
-  /// The same on this host: without a policy the kernel's reset says that nobody listens.
+  /// A connect() to this host that policy refuses; without a policy one to a port where nobody listens.
   case refusedLocally = "refused-locally"
 
   /// Whether it waits for a refusal.

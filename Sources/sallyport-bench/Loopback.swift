@@ -16,7 +16,7 @@ final class Loopback {
 
   /// A port that policy refuses, with sockets.
   static let forbiddenPort: UInt16 = 9
-  /// Another one, where nobody listens.
+  /// One where nobody listens, and which no policy names.
   static let deafPort: UInt16 = 8
 
   /// Makes the server's sockets in the cgroup in which the process is now.
@@ -94,10 +94,11 @@ final class Loopback {
         try Self.expectRefusal(client.raw)
       }
     case .refusedLocally:
+      let port = try tryForbidden().connection ? Self.deafPort : Self.forbiddenPort
       return try timed(count) { () throws(KernelError) in
         let client = try Self.socket(SOCK_STREAM)
-        guard try !Self.comesThrough(client.raw, Self.deafPort) else {
-          throw KernelError("expect refusal of", "127.0.0.1:\(Self.deafPort)", .canceled)
+        guard try !Self.comesThrough(client.raw, port) else {
+          throw KernelError("expect refusal of", "127.0.0.1:\(port)", .canceled)
         }
       }
     }

@@ -34,7 +34,7 @@ struct RivalRules: Sendable {
     let own = "-m cgroup --path \(client)"
     let replies = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     var rules = [
-      "OUTPUT \(replies)", "OUTPUT \(own) -p tcp --dport 8:9 -j REJECT --reject-with tcp-reset",
+      "OUTPUT \(replies)", "OUTPUT \(own) -p tcp --dport 9 -j REJECT --reject-with tcp-reset",
     ]
     rules += others.map { "OUTPUT \(own) -m set --match-set peers\($0) dst,dst -j ACCEPT" }
     rules += ["OUTPUT \(own) -m set --match-set bench dst -j ACCEPT", "OUTPUT \(own) -j DROP", "INPUT \(replies)"]
@@ -50,7 +50,7 @@ struct RivalRules: Sendable {
   var nft: String {
     let own = "socket cgroupv2 level \(level) \"\(client)\""
     let replies = "ct state established,related accept"
-    var output = [replies, "\(own) tcp dport 8-9 reject with tcp reset"]
+    var output = [replies, "\(own) tcp dport 9 reject with tcp reset"]
     output += others.map { "\(own) ip daddr \(Self.peer($0)) tcp dport \(Self.port($0)) accept" }
     output += ["\(own) ip daddr 127.0.0.1 accept", "\(own) drop"]
     var input = [replies]

@@ -10,13 +10,13 @@ enum Rivals {
   /// Labels of the two cgroups under test.
   static func labels(_ role: String) throws -> LabelSet { try LabelSet([Label("bench", role)]) }
 
-  /// The client may reach every TCP and UDP port of the server, and nobody's TCP ports 8 and 9.
+  /// The client may reach every TCP and UDP port of the server, and nobody's TCP port 9.
   static func ruleSets() throws -> [RuleSet] {
     let (client, server) = (try Selector(parsing: "bench=client"), try Selector(parsing: "bench=server"))
     let allow = Rule(
       name: "bench", action: .allow, peers: [.selector(client)],
       ports: [.ports(.tcp, PortRange(10, 65_535)), .ports(.udp, PortRange(10, 65_535))])
-    let reject = Rule(name: "discard", action: .reject, ports: [.ports(.tcp, PortRange(8, 9))])
+    let reject = Rule(name: "discard", action: .reject, ports: [.ports(.tcp, PortRange(9, 9))])
     return [
       RuleSet(name: "bench-server", subject: server, incoming: [allow]),
       RuleSet(name: "bench-client", subject: client, outgoing: [reject]),
