@@ -90,11 +90,11 @@ final class Contestant: Sendable {
     return Contestant(name, refuses: true, [tracepoint]) { try instance.datapath.police([$0]) }
   }
 
-  /// Somebody else's rules.
+  /// Other rules.
   static func rules(
-    _ name: String, _ write: @escaping @Sendable (NetworkNamespace) throws -> Void
+    _ name: String, refuses: Bool = true, _ write: @escaping @Sendable (NetworkNamespace) throws -> Void
   ) -> Contestant {
-    Contestant(name, refuses: true, rules: write)
+    Contestant(name, refuses: refuses, rules: write)
   }
 
   /// `return 1`.

@@ -1,5 +1,6 @@
 // The contestants of a comparison with iptables and nft, and how their rules get into a namespace.
 
+internal import BPF
 internal import Enforcement
 internal import Kernel
 internal import SystemPackage
@@ -28,6 +29,7 @@ struct RivalField {
         in: arena, synthetic, named: "netfilter-\(variant.rawValue)", kind: .netfilter, variant: variant)
       instances.append(instance)
       let name = "sallyport netfilter (\(variant.rawValue)), \(synthetic.rules) rules"
+      contestants.append(try empty(variant, instance))
       contestants.append(try .netfilter(name, instance))
     }
     for variant in [IptablesVariant.nft, .legacy] {
@@ -40,6 +42,19 @@ struct RivalField {
     let client = arena.client.path
     return RivalRules(
       count: count, client: client.components.map(\.string).joined(separator: "/"), level: arena.client.level)
+  }
+
+  /// The floor of a datapath of rules: they call a program that only returns.
+  ///
+  /// Its pin goes with those of `instance`.
+  private func empty(_ variant: IptablesVariant, _ instance: Instance) throws -> Contestant {
+    let pin = "\(instance.datapath.pins)/programs/bench_empty"
+    let instructions: [Instruction] = [.move(0, 0), .exit]
+    try BPFProgram.load(.socketFilter, name: "bench_empty", instructions: instructions).pin(at: pin)
+    let restore = try SystemProgram("iptables-\(variant.rawValue)-restore", package: "iptables")
+    return .rules("xt_bpf, empty programs (\(variant.rawValue))", refuses: false) {
+      try restore.run([], in: $0, input: RivalRules.calling(pin))
+    }
   }
 
   private func iptables(_ variant: IptablesVariant, _ rules: RivalRules) throws -> Contestant {

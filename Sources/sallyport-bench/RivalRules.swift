@@ -44,6 +44,13 @@ struct RivalRules: Sendable {
     return "*filter\n" + rules.map { "-A \($0)\n" }.joined() + "COMMIT\n"
   }
 
+  /// Sallyport's own rules, calling a program that is pinned elsewhere.
+  static func calling(_ program: String) -> String {
+    let judged = "-m bpf --object-pinned \(program)"
+    return "*filter\n-A OUTPUT -p tcp \(judged) -j REJECT --reject-with tcp-reset\n"
+      + "-A OUTPUT ! -p tcp \(judged) -j DROP\n-A INPUT \(judged) -j DROP\nCOMMIT\n"
+  }
+
   // MARK: nft
 
   /// As `nft -f` reads them.
