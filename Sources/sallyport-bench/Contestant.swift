@@ -73,10 +73,10 @@ final class Contestant: Sendable {
   ///
   /// `only` puts empty programs at the other hooks, to see what each one costs.
   static func sallyport(
-    _ name: String, _ instance: Instance, only: ((String) -> Bool)? = nil
+    _ name: String, _ instance: Instance, refuses: Bool? = true, only: ((String) -> Bool)? = nil
   ) throws -> Contestant {
     try Contestant(
-      name, refuses: only == nil ? true : nil,
+      name, refuses: only == nil ? refuses : nil,
       hooks.map { hook in
         let isOurs = only?(hook.program) ?? true
         let program = isOurs ? try instance.program(hook.program) : try emptyProgram(hook.kind, hook.type)

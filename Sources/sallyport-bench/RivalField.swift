@@ -8,6 +8,8 @@ internal import SystemPackage
 /// Both datapaths with a policy of as many rules as the largest of the others have, and those others.
 struct RivalField {
   private(set) var contestants: [Contestant] = []
+  /// How large Sallyport's policy is, once it is made.
+  private(set) var policy = ""
   private let arena: Arena
   private let counts: [Int]
 
@@ -21,8 +23,9 @@ struct RivalField {
   mutating func assemble(_ instances: inout [Instance]) async throws {
     contestants = [.nothing, try .empty(), .nothingElsewhere]
     let synthetic = SyntheticPolicy(rules: counts.max() ?? 1000, identityCount: 1000, cells: 25_000, seed: 1)
-    let (cgroup, _) = try await Rivals.large(in: arena, synthetic)
+    let (cgroup, cells) = try await Rivals.large(in: arena, synthetic)
     instances.append(cgroup)
+    policy = "\(synthetic.rules) rules, \(synthetic.identityCount) identities, \(cells) cells"
     contestants.append(try .sallyport("sallyport cgroup, \(synthetic.rules) rules", cgroup))
     for variant in [IptablesVariant.nft, .legacy] {
       let (instance, _) = try await Rivals.large(

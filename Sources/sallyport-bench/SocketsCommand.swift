@@ -65,12 +65,15 @@ struct SocketsCommand: AsyncParsableCommand {
     if rivals {
       var field = RivalField(in: arena, counts: rivalRules)
       try await field.assemble(&instances)
+      report.settings.append(("policy", field.policy))
       return field.contestants
     }
     // A part alone sees half of each conversation: only a policy that allows by default lets its packets pass.
     let small = try await Rivals.small(in: arena, defaults: parts ? Rivals.openDefaults : Rivals.defaults)
     instances.append(small)
-    var contestants = [.nothing, try .empty(), try Contestant.sallyport("sallyport, 2 rules", small)]
+    // Such a policy does not refuse the datagram.
+    let whole = try Contestant.sallyport("sallyport, 2 rules", small, refuses: parts ? nil : true)
+    var contestants = [.nothing, try .empty(), whole]
     if large {
       let synthetic = SyntheticPolicy(rules: rules, identityCount: identities, cells: cells, seed: 1)
       let (instance, found) = try await Rivals.large(in: arena, synthetic)
