@@ -20,7 +20,7 @@ struct MarkLayout: Equatable, Sendable {
     guard (6...21).contains(width), mask.leadingZeroBitCount + mask.trailingZeroBitCount + width == 32 else {
       return nil
     }
-    namespaces = (UInt32(1) << UInt32(width / 3)) - 1 << UInt32(mask.trailingZeroBitCount)
+    namespaces = ((UInt32(1) << UInt32(width / 3)) - 1) << UInt32(mask.trailingZeroBitCount)
     sources = mask & ~namespaces
   }
 

@@ -130,7 +130,8 @@ final class ToldState: Sendable {
       let used = Set(state.namespaces.values.map(\.number))
       guard let number = (1...max(1, layout.lastNamespace)).first(where: { !used.contains($0) }) else {
         throw DatapathError(
-          "mark packets of", namespace.description, reason: "the marks have room for \(layout.lastNamespace) namespaces",
+          "mark packets of", namespace.description,
+          reason: "the marks have room for \(layout.lastNamespace) namespaces",
           remedy: "choose a wider mark mask")
       }
       state.namespaces[namespace.identity] = (number, namespace)
