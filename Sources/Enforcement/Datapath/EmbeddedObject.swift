@@ -6,8 +6,44 @@ internal import CDatapath
 enum EmbeddedObject {
   case cgroup
   case netfilter
+  case netfilterTold
 
-  static func of(_ kind: DatapathKind) -> EmbeddedObject { kind == .cgroup ? .cgroup : .netfilter }
+  /// Those that a datapath may use, the best first.
+  static func of(_ kind: DatapathKind, view: NetfilterView? = nil) -> [EmbeddedObject] {
+    switch (kind, view) {
+    case (.cgroup, _): [.cgroup]
+    case (.netfilter, .exact): [.netfilter]
+    case (.netfilter, .told): [.netfilterTold]
+    case (.netfilter, nil): [.netfilter, .netfilterTold]
+    }
+  }
+
+  /// What people call it.
+  var name: String {
+    switch self {
+    case .cgroup: "cgroup"
+    case .netfilter: "netfilter"
+    case .netfilterTold: "netfilter-told"
+    }
+  }
+
+  /// The programs that are pinned.
+  var programs: [String] {
+    switch self {
+    case .cgroup: Hook.all.map(\.program)
+    case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
+    case .netfilterTold: [NetfilterDatapath.output, NetfilterDatapath.input]
+    }
+  }
+
+  /// The sections of read-only data that the loader fills.
+  var configurations: [String] {
+    switch self {
+    case .cgroup: [".rodata.config"]
+    case .netfilter: [".rodata.config", ".rodata.netfilter"]
+    case .netfilterTold: [".rodata.config", ".rodata.told"]
+    }
+  }
 
   /// Calls `body` with its bytes.
   ///
@@ -19,6 +55,8 @@ enum EmbeddedObject {
       case .cgroup: unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)
       case .netfilter:
         unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
+      case .netfilterTold:
+        unsafe UnsafeRawBufferPointer(start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
       }
     return try unsafe body(bytes.bytes)
   }

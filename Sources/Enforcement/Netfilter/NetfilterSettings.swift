@@ -12,12 +12,22 @@ public enum IptablesVariant: String, Sendable, CaseIterable {
   case nft
 }
 
+/// How the programs of the netfilter datapath learn whose packet it is.
+public enum NetfilterView: String, Sendable, CaseIterable {
+  /// They read the kernel's sockets, which needs its BTF.
+  case exact
+  /// Rules mark what a cgroup sends, and the agent tells who listens.
+  case told
+}
+
 /// The settings of the rules.
 public struct NetfilterSettings: Sendable, Equatable {
   /// Which iptables.
   public var variant: IptablesVariant
   /// The bits of the packet mark that are ours, in the told view; no other rule may use them.
   public var markMask: UInt32
+  /// How the programs learn whose packet it is; nil = as exactly as this kernel can.
+  package var view: NetfilterView?
 
   /// Sixteen high bits that Docker, Kubernetes (0x4000, 0x8000) and Cilium's defaults leave alone.
   public static let standardMarkMask: UInt32 = 0x3fff_0000

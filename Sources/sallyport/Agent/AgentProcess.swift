@@ -45,6 +45,7 @@ struct AgentProcess {
     defer { feed.stop() }
     try feed.follow(processes: true)
     logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
+    for note in datapath.notes { logger.notice("datapath: \(note)") }
     let retags = try datapath.retags()
     // What asked for a large file's digest is looked at again once it is known.
     let digests = ExecutableDigests { changes.announce([.unknown]) }
@@ -53,7 +54,8 @@ struct AgentProcess {
     let tracker = WorkloadTracker(root: root, sources: sources, processes: ProcessReader(digests: digests))
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
-      revocation: RevocationPass(pipeline: pipeline, root: root, retags: retags, logger: logger),
+      revocation: RevocationPass(
+        pipeline: pipeline, root: root, retags: retags, rules: datapath as? NetfilterDatapath, logger: logger),
       pipeline: pipeline, tracker: tracker, feed: feed, desk: desk,
       guardian: guardian, retags: retags, rules: datapath as? NetfilterDatapath, report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
