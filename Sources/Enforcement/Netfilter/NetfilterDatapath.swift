@@ -121,7 +121,7 @@ public final class NetfilterDatapath: KernelDatapath {
     let added = policed.withLock { policed in
       isAttached = policed.isAttached
       return namespaces.filter {
-        !rules.settings.spared.contains($0.identity) && policed.namespaces.updateValue($0, forKey: $0.identity) == nil
+        !settings.spared.contains($0.identity) && policed.namespaces.updateValue($0, forKey: $0.identity) == nil
       }
     }
     defer { followNamespaces() }
