@@ -90,6 +90,13 @@ extension SocketEntry {
     return found
   }
 
+  /// One conversation of a datagram socket, as if it were connected, under another cookie.
+  public func connected(local: SocketAddress, remote: SocketAddress, cookie: UInt64) -> SocketEntry {
+    SocketEntry(
+      family: family, protocol: `protocol`, state: 1, local: local, remote: remote, interface: interface, inode: inode,
+      user: user, cookie: cookie, cgroup: cgroup, storage: storage)
+  }
+
   /// The same socket in a request, with the cookie that keeps a successor on the same ports safe.
   var request: inet_diag_req_v2 {
     var request = inet_diag_req_v2()

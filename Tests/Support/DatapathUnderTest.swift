@@ -12,6 +12,14 @@ extension DatapathKind {
   }()
 }
 
+extension NetfilterView {
+  /// The one that SALLYPORT_NETFILTER_VIEW names; nil = as exactly as this kernel can.
+  public static let underTest: NetfilterView? = {
+    guard let name = unsafe getenv("SALLYPORT_NETFILTER_VIEW") else { return nil }
+    return NetfilterView(rawValue: unsafe String(cString: name))
+  }()
+}
+
 extension Errno {
   /// What connect() of a stream says when policy refuses: a program on the cgroup answers it, a rule can only reset.
   public static var refusedConnect: Errno { DatapathKind.underTest == .cgroup ? .notPermitted : .connectionRefused }

@@ -39,7 +39,9 @@ public final class Policed: Sendable {
     public let right: NetworkNamespace
   }
 
-  private init(_ sandbox: Sandbox, _ stateDirectory: String, _ kind: DatapathKind, maxEntries: UInt32) throws {
+  private init(
+    _ sandbox: Sandbox, _ stateDirectory: String, _ kind: DatapathKind, _ view: NetfilterView?, maxEntries: UInt32
+  ) throws {
     self.sandbox = sandbox
     self.stateDirectory = stateDirectory
     try sandbox.cgroup.makeThreaded()
@@ -47,8 +49,9 @@ public final class Policed: Sendable {
     guard let cgroup = sandbox.cgroup.hierarchy.location(of: sandbox.cgroup.path) else {
       throw Errno.noSuchFileOrDirectory
     }
-    let options = DatapathOptions(
+    var options = DatapathOptions(
       cgroup: cgroup.string, bpffs: try sandbox.makePinDirectory(), maxEntries: maxEntries)
+    options.netfilter.view = view
     let directory = StateDirectory(stateDirectory)
     datapath = try kind.open(options, state: directory)
     try datapath.police([home])
@@ -76,12 +79,13 @@ public final class Policed: Sendable {
 
   /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
   public static func with<T>(
-    _ kind: DatapathKind = .underTest, maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
+    _ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest, maxEntries: UInt32 = 16384,
+    _ body: (Policed) async throws -> T
   ) async throws -> T {
     try await withSandbox { sandbox in
       let directory = try temporaryDirectory()
       defer { removeStateDirectory(directory) }
-      let policed = try Policed(sandbox, directory, kind, maxEntries: maxEntries)
+      let policed = try Policed(sandbox, directory, kind, view, maxEntries: maxEntries)
       let result: Result<T, any Error>
       do {
         try await policed.start()
@@ -117,7 +121,13 @@ public final class Policed: Sendable {
     }
     let wanted: FlowEvent.Kind = kind == .cgroup ? .bind : .open
     guard
-      events.first(after: 0, where: { $0.kind == wanted && $0.localPort == port && $0.protocol == .udp }) != nil
+      events.first(
+        after: 0,
+        where: {
+          // In the told view nobody knows yet who listens there.
+          ($0.kind == wanted || kind == .netfilter && $0.kind == .refused) && $0.localPort == port
+            && $0.protocol == .udp
+        }) != nil
     else { throw Errno.timedOut }
     return events.count
   }
@@ -264,8 +274,15 @@ public final class Policed: Sendable {
       tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses
     ) { known[$0] }
     let revoker = Revoker(flows: flows, retags: try datapath.retags())
-    if let cgroups { return revoker.revoke(by: rules, in: namespaces, affecting: cgroups) }
-    return revoker.revoke(by: rules, in: namespaces)
+    let result =
+      if let cgroups { revoker.revoke(by: rules, in: namespaces, affecting: cgroups) } else {
+        revoker.revoke(by: rules, in: namespaces)
+      }
+    if let netfilter = datapath as? NetfilterDatapath {
+      let tracked = netfilter.endTracked(by: rules, after: result.revoked, in: namespaces)
+      guard tracked.failures.isEmpty else { throw Errno.ioError }
+    }
+    return result
   }
 }
 

@@ -1,4 +1,5 @@
 // One policed sandbox for all the tests of a suite, and the policies that tests write most.
+internal import Enforcement
 internal import Glibc
 public import Kernel
 internal import SystemPackage
@@ -8,12 +9,19 @@ public import Testing
 public struct PolicedSuite: SuiteTrait, TestScoping {
   /// One scope around the whole suite, not one around each test.
   public var isRecursive: Bool { false }
+  private let kind: DatapathKind
+  private let view: NetfilterView?
+
+  init(_ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest) {
+    self.kind = kind
+    self.view = view
+  }
 
   /// Makes the sandbox, runs the suite, removes the sandbox.
   public func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
   ) async throws {
-    try await Policed.with { policed in
+    try await Policed.with(kind, view: view) { policed in
       try await Policed.$current.withValue(policed) { try await function() }
     }
   }
@@ -22,6 +30,9 @@ public struct PolicedSuite: SuiteTrait, TestScoping {
 extension Trait where Self == PolicedSuite {
   /// The suite shares one policed sandbox.
   public static var policed: PolicedSuite { PolicedSuite() }
+
+  /// The same on the netfilter datapath in its told view.
+  public static var policedAsTold: PolicedSuite { PolicedSuite(.netfilter, view: .told) }
 }
 
 extension Policed {

@@ -1,4 +1,4 @@
-// The programs of each datapath and where they are attached.
+// The programs of the cgroup datapath and where they are attached.
 
 internal import BPF
 
@@ -19,22 +19,4 @@ struct Hook: Sendable {
     Hook(program: "sp_sendmsg6", type: .cgroupSendmsg6),
     Hook(program: "sp_ingress", type: .cgroupIngress),
   ]
-}
-
-extension DatapathKind {
-  /// The programs that it pins.
-  var programs: [String] {
-    switch self {
-    case .cgroup: Hook.all.map(\.program)
-    case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
-    }
-  }
-
-  /// The sections of read-only data that the loader fills.
-  var configurations: [String] {
-    switch self {
-    case .cgroup: [".rodata.config"]
-    case .netfilter: [".rodata.config", ".rodata.netfilter"]
-    }
-  }
 }

@@ -38,6 +38,8 @@ public final class KernelState: Sendable {
   private let former: PinnedState?
   private let lock: StateLock
   private let ring = Mutex<RingBuffer?>(nil)
+  /// Sees every batch of records before whoever reads them.
+  let observer = RecordObserver()
 
   init(_ loader: ProgramLoader, isNew: Bool, lock: StateLock) throws(DatapathError) {
     pinned = loader.pins
@@ -79,8 +81,10 @@ public final class KernelState: Sendable {
     stopEvents()
     do throws(BPFError) {
       let map = try OwnedDescriptor.pinned(pinned.map("sp_records"), "map")
-      let started = try RingBuffer.start(map: map, of: sp_record.self) { records in
-        deliver(FlowEvent.events(from: records).events)
+      let started = try RingBuffer.start(map: map, of: sp_record.self) { [observer] records in
+        let events = FlowEvent.events(from: records).events
+        observer.observe(events)
+        deliver(events)
       }
       ring.withLock { $0 = started }
     } catch {
@@ -97,6 +101,16 @@ public final class KernelState: Sendable {
   func failure(_ operation: String, _ error: BPFError) -> DatapathError {
     DatapathError(operation, pinned.published, underlying: error, remedy: error.remedy)
   }
+}
+
+/// A datapath's own interest in the records, on the ring's thread.
+final class RecordObserver: Sendable {
+  private let body = Mutex<(@Sendable ([FlowEvent]) -> Void)?>(nil)
+
+  /// Calls `body` from now on; nil ends it.
+  func set(_ body: (@Sendable ([FlowEvent]) -> Void)?) { self.body.withLock { $0 = body } }
+
+  fileprivate func observe(_ events: [FlowEvent]) { body.withLock { $0 }?(events) }
 }
 
 extension KernelDatapath {

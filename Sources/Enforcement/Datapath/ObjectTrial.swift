@@ -65,24 +65,32 @@ extension DatapathKind {
   /// `all` goes on after that: each choice then has its trial.
   public static func trials(all: Bool = false) throws(BPFError) -> [ObjectTrial] {
     var trials: [ObjectTrial] = []
-    for kind in allCases {
+    for object in allCases.flatMap({ EmbeddedObject.of($0) }) {
+      let isLoaded = trials.contains { $0.object == object.name && $0.isLoaded }
+      if isLoaded && !all { continue }
       for features in KernelFeatures.choices {
-        let trial = try kind.trial(features)
+        let trial = try object.trial(features)
         trials.append(trial)
         if trial.isLoaded && !all { break }
       }
     }
     return trials
   }
+}
 
-  private func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
-    try ObjectTrial(object: rawValue, features: KernelFeatures.names(features)) { () throws(BPFError) in
-      let object = try EmbeddedObject.of(self).withBytes { bytes throws(BPFError) in
+extension EmbeddedObject {
+  fileprivate func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
+    let own = self == .cgroupStatic ? ["before 5.15"] : []
+    return try ObjectTrial(object: name, features: own + KernelFeatures.names(features)) { () throws(BPFError) in
+      let object = try withBytes { bytes throws(BPFError) in
         try BPFObject.open(bytes: bytes, name: "sp")
       }
       try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
       if self == .netfilter {
         try object.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
+      }
+      if self == .netfilterTold, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
+        try object.setReadOnlyData(".rodata.told", Rows.told(layout))
       }
       // The size of this map is of no interest to the verifier.
       try object.setMaxEntries(map: "sp_policy", 1024)

@@ -47,7 +47,7 @@ public struct PinnedInspection: Sendable, Equatable {
       let tables = try KernelTables(pins)
       let held = try tables.holdings(isNew: false)
       return PinnedInspection(
-        kind: pins.kind, generation: held.generation, attached: pins.kind.programs.filter { !missing.contains($0) },
+        kind: pins.kind, generation: held.generation, attached: pins.object.programs.filter { !missing.contains($0) },
         missing: missing, cgroup: cgroup, workloads: held.workloads, cells: try tables.cellCount(),
         limits: tables.limits, counters: try tables.counters())
     } catch {

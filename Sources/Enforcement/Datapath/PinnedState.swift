@@ -46,7 +46,21 @@ struct PinnedState: Sendable, Equatable {
   static let configName = pin(of: ".rodata.config")
 
   /// The name under which a section of read-only data is pinned.
-  static func pin(of section: String) -> String { section == ".rodata.config" ? "sp_config" : "sp_nf_config" }
+  static func pin(of section: String) -> String {
+    switch section {
+    case ".rodata.config": "sp_config"
+    case ".rodata.told": "sp_told_config"
+    default: "sp_nf_config"
+    }
+  }
+
+  /// Which object the programs are from.
+  var object: EmbeddedObject {
+    switch kind {
+    case .cgroup: .cgroup
+    case .netfilter: isThere(map("sp_marks")) ? .netfilterTold : .netfilter
+    }
+  }
 
   var exists: Bool { isThere(published) }
 
@@ -102,7 +116,7 @@ struct PinnedState: Sendable, Equatable {
     switch kind {
     case .cgroup:
       var missing: [String] = []
-      for name in kind.programs {
+      for name in object.programs {
         do throws(BPFError) {
           if hasLink(name), try PinnedLink.open(link(name)).info().cgroupID != nil { continue }
         } catch {

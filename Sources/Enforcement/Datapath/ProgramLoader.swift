@@ -8,6 +8,8 @@ internal import SystemPackage
 /// Opens the programs of one kind for one instance; attaches nothing.
 struct ProgramLoader {
   let kind: DatapathKind
+  /// Where the programs are from: what is adopted, else the best that loads.
+  private(set) var object: EmbeddedObject
   let options: DatapathOptions
   let pins: PinnedState
   /// The cgroup that is policed.
@@ -22,6 +24,7 @@ struct ProgramLoader {
     self.kind = kind
     self.options = options
     pins = PinnedState(bpffs: options.bpffs, state: state, kind: kind)
+    object = pins.object
     do throws(KernelError) {
       try Capabilities.require([.bpf, .netAdmin])
       try BPFFilesystem(path: options.bpffs).require()
@@ -60,17 +63,24 @@ struct ProgramLoader {
 
   // MARK: Anew
 
-  private func prepare() throws(DatapathError) {
+  private mutating func prepare() throws(DatapathError) {
     try pins.prepareStaging()
+    let room = options.maxEntries
     do throws(BPFError) {
-      let loaded = try load { object throws(BPFError) in
-        try object.setMaxEntries(map: "sp_policy", options.maxEntries)
+      let loaded = try loadBest(of: EmbeddedObject.of(kind, view: options.netfilter.view)) { object throws(BPFError) in
+        try object.setMaxEntries(map: "sp_policy", room)
       }
       try loaded.object.pinMaps(at: "\(pins.staging)/maps")
-      for name in kind.configurations {
+      for name in object.configurations {
         try Self.configMap(loaded.object, name).pin(at: "\(pins.staging)/maps/\(PinnedState.pin(of: name))")
       }
-      for name in kind.programs {
+      if object == .netfilterTold {
+        // Its programs are told who is policed; this is for successors and readers.
+        let scope = try BPFMap<UInt32, sp_nf_config>.create(.array, name: "sp_nf_config", maxEntries: 1)
+        try scope.set(Rows.scope(cgroup), for: 0)
+        try scope.pin(at: "\(pins.staging)/maps/sp_nf_config")
+      }
+      for name in object.programs {
         try loaded.object.pinProgram(named: name, at: "\(pins.staging)/programs/\(name)")
       }
     } catch {
@@ -84,13 +94,45 @@ struct ProgramLoader {
   private func load(
     features: UInt32, _ configure: (borrowing OpenObject) throws(BPFError) -> Void
   ) throws(BPFError) -> LoadedObject {
-    let object = try EmbeddedObject.of(kind).withBytes { bytes throws(BPFError) in
+    let opened = try object.withBytes { bytes throws(BPFError) in
       try BPFObject.open(bytes: bytes, name: "sp")
     }
-    try object.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
-    if kind == .netfilter { try object.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup)) }
-    try configure(object)
-    return try object.load()
+    try opened.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
+    switch object {
+    case .cgroup, .cgroupStatic: break
+    case .netfilter: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup))
+    case .netfilterTold: try opened.setReadOnlyData(".rodata.told", Rows.told(try markLayout()))
+    }
+    try configure(opened)
+    return try opened.load()
+  }
+
+  private func markLayout() throws(BPFError) -> MarkLayout {
+    let mask = options.netfilter.markMask
+    guard let layout = MarkLayout(mask: mask) else {
+      throw BPFError(
+        "divide", "mark mask 0x\(String(mask, radix: 16))", .invalidArgument,
+        remedy: "choose a mask of 6 to 21 adjacent bits")
+    }
+    return layout
+  }
+
+  /// Loads the best object that the kernel takes, and notes why it is not the first.
+  private mutating func loadBest(
+    of candidates: [EmbeddedObject], _ configure: (borrowing OpenObject) throws(BPFError) -> Void
+  ) throws(BPFError) -> Loaded {
+    var first: BPFError?
+    for candidate in candidates {
+      object = candidate
+      do throws(BPFError) {
+        let loaded = try load(configure)
+        if let first { notes.append("\(candidate.meaning), because better ones do not load here: \(first)") }
+        return loaded
+      } catch {
+        if first == nil { first = error }
+      }
+    }
+    throw first ?? BPFError("load object", "sp", .invalidArgument)
   }
 
   /// Loads with all optional features, then with fewer until the kernel takes them: probing by trying.
@@ -133,12 +175,14 @@ struct ProgramLoader {
           .invalidArgument, remedy: "run the former version, or detach and start anew")
       }
       let pins = pins
-      let loaded = try load { object throws(BPFError) in
+      // What has the same maps may take over.
+      let candidates = kind == .cgroup ? EmbeddedObject.of(kind) : [pins.object]
+      let loaded = try loadBest(of: candidates) { object throws(BPFError) in
         for name in object.mapNames where !name.contains(".") { try object.reusePinnedMap(name, path: pins.map(name)) }
       }
       let wanted = Rows.config(options, features: loaded.features)
       var replaced = 0
-      for name in kind.programs {
+      for name in object.programs {
         let next = try loaded.object.program(named: name)
         let current = try isCurrent(name, next.tag)
         if current, Rows.same(held, wanted) { continue }
@@ -146,7 +190,7 @@ struct ProgramLoader {
         replaced += 1
       }
       if replaced > 0 {
-        for name in kind.configurations {
+        for name in object.configurations {
           try removePin(at: pins.map(PinnedState.pin(of: name)))
           try Self.configMap(loaded.object, name).pin(at: pins.map(PinnedState.pin(of: name)))
         }

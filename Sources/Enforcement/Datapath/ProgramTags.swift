@@ -7,7 +7,7 @@ extension KernelDatapath {
   public func programTags() throws(DatapathError) -> [String: String] {
     var tags: [String: String] = [:]
     do throws(BPFError) {
-      for name in kind.programs { tags[name] = try BPFProgram.pinned(kernel.pinned.program(name)).tag }
+      for name in kernel.pinned.object.programs { tags[name] = try BPFProgram.pinned(kernel.pinned.program(name)).tag }
     } catch {
       throw kernel.failure("read program tags", error)
     }

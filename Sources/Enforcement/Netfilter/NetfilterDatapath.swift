@@ -11,7 +11,11 @@ internal import Synchronization
 public final class NetfilterDatapath: KernelDatapath {
   /// What it holds in the kernel.
   public let kernel: KernelState
-  private let rules: NetfilterRules
+  private let base: NetfilterRuleset
+  private let settings: NetfilterSettings
+  /// What the programs are told; nil where they see for themselves.
+  let told: ToldState?
+  let listenerWatch = Mutex<ListenerWatch?>(nil)
   private let policed = Mutex(Policed())
 
   private let watching = Mutex<NetfilterWatch?>(nil)
@@ -26,10 +30,15 @@ public final class NetfilterDatapath: KernelDatapath {
   static let input = "sp_nf_input"
   static let tracepoint = (program: "sp_nf_state", name: "inet_sock_set_state")
 
-  private init(kernel: KernelState, rules: NetfilterRules) {
+  private init(kernel: KernelState, base: NetfilterRuleset, settings: NetfilterSettings, told: ToldState?) {
     self.kernel = kernel
-    self.rules = rules
+    self.base = base
+    self.settings = settings
+    self.told = told
   }
+
+  /// How the programs learn whose packet it is.
+  public var view: NetfilterView { told == nil ? .exact : .told }
 
   static func open(
     _ options: DatapathOptions, state: StateDirectory, lock: StateLock
@@ -37,8 +46,12 @@ public final class NetfilterDatapath: KernelDatapath {
     var loader = try ProgramLoader(.netfilter, options, state: state)
     let isNew = try loader.open()
     let kernel = try KernelState(loader, isNew: isNew, lock: lock)
-    let rules = NetfilterRules(try ruleset(loader.pins), settings: options.netfilter)
-    return NetfilterDatapath(kernel: kernel, rules: rules)
+    var told: ToldState?
+    if loader.pins.object == .netfilterTold {
+      told = try ToldState(loader.pins, scope: loader.cgroup, workloads: kernel.holdings.workloads)
+    }
+    return NetfilterDatapath(
+      kernel: kernel, base: try ruleset(loader.pins), settings: options.netfilter, told: told)
   }
 
   /// The rules that call what is pinned: their version tells the programs apart.
@@ -55,6 +68,51 @@ public final class NetfilterDatapath: KernelDatapath {
     }
   }
 
+  // MARK: Rules
+
+  private func rules(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterRules {
+    guard let told else { return NetfilterRules(base, settings: settings) }
+    return NetfilterRules(base.seeing(by: try told.source(for: namespace)), settings: settings)
+  }
+
+  /// Writes the rules of a namespace.
+  ///
+  /// A cgroup may be removed after it was listed and before iptables looks it up: then they are listed again.
+  private func install(in namespace: NetworkNamespace) throws(DatapathError) {
+    var rules = try rules(in: namespace)
+    for _ in 1..<4 {
+      do throws(DatapathError) {
+        try rules.install(in: namespace)
+        return
+      } catch {
+        let now = try self.rules(in: namespace)
+        guard now.ruleset != rules.ruleset else { throw error }
+        rules = now
+      }
+    }
+    try rules.install(in: namespace)
+  }
+
+  /// Writes what differs in every namespace, after workloads came or went; throws the first failure after all were tried.
+  private func followWorkloads(_ told: ToldState) throws(DatapathError) {
+    try told.tellListeners()
+    let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
+    var failure: DatapathError?
+    for namespace in namespaces {
+      do throws(DatapathError) { try install(in: namespace) } catch { failure = failure ?? error }
+    }
+    if let failure { throw failure }
+    if let namespace = namespaces.first, case .told(let sources, _, _) = try told.source(for: namespace) {
+      told.freeNumbers(except: sources)
+    }
+  }
+
+  /// Makes one step; in the told view rules follow the workloads.
+  public func apply(_ change: TableChange) throws(DatapathError) {
+    do throws(BPFError) { try kernel.tables.apply(change) } catch { throw kernel.tables.failure(change, error) }
+    if let told, told.note(change) { try followWorkloads(told) }
+  }
+
   // MARK: Where
 
   /// Adds namespaces; in those that are new the rules are written at once if enforcement has begun.
@@ -62,13 +120,16 @@ public final class NetfilterDatapath: KernelDatapath {
     var isAttached = false
     let added = policed.withLock { policed in
       isAttached = policed.isAttached
-      return namespaces.filter { policed.namespaces.updateValue($0, forKey: $0.identity) == nil }
+      return namespaces.filter {
+        !settings.spared.contains($0.identity) && policed.namespaces.updateValue($0, forKey: $0.identity) == nil
+      }
     }
     defer { followNamespaces() }
-    guard isAttached else { return }
+    if added.isEmpty { askForListeners() }
     for namespace in added {
       do throws(DatapathError) {
-        try rules.install(in: namespace)
+        try told?.enter(namespace)
+        if isAttached { try install(in: namespace) }
       } catch {
         // It is tried again when it is named again.
         policed.withLock { $0.namespaces[namespace.identity] = nil }
@@ -81,6 +142,7 @@ public final class NetfilterDatapath: KernelDatapath {
   public func forget(except living: [NetworkNamespace]) {
     let identities = Set(living.map(\.identity))
     policed.withLock { policed in policed.namespaces = policed.namespaces.filter { identities.contains($0.key) } }
+    told?.leave(except: identities)
     followNamespaces()
   }
 
@@ -106,13 +168,14 @@ public final class NetfilterDatapath: KernelDatapath {
   public func repair() throws(DatapathError) -> [String] {
     var repaired: [String] = []
     let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
+    askForListeners()
     for namespace in namespaces {
-      switch try rules.state(in: namespace) {
+      switch try rules(in: namespace).state(in: namespace) {
       case .intact: continue
       case .missing(let what): repaired.append("in \(namespace.description) \(what)")
       case .foreign(let version): repaired.append("in \(namespace.description) rules were of version \(version)")
       }
-      try rules.install(in: namespace)
+      try install(in: namespace)
     }
     return repaired
   }
@@ -127,24 +190,31 @@ public final class NetfilterDatapath: KernelDatapath {
     } catch {
       throw DatapathError("try to attach", "a network namespace", underlying: error, remedy: error.remedy)
     }
-    try rules.install(in: nowhere)
+    try install(in: nowhere)
   }
 
   /// Attaches the tracepoint by a link that is pinned, and writes the rules.
   public func attachHooks() throws(DatapathError) {
-    try attachTracepoint()
+    if let told {
+      try told.tellListeners()
+      try watchListeners(told)
+    } else {
+      try attachTracepoint()
+    }
     let namespaces = policed.withLock { Array($0.namespaces.values) }
     var done: [NetworkNamespace] = []
     do throws(DatapathError) {
       for namespace in namespaces {
-        try rules.install(in: namespace)
+        try install(in: namespace)
         done.append(namespace)
       }
     } catch {
       guard kernel.holdings.isNew else { throw error }
       // Best effort: the first error is the one to tell, and detach ends what may be left.
+      let rules = NetfilterRules(base, settings: settings)
       for namespace in done.reversed() { try? rules.remove(from: namespace) }
-      try? removePin(at: kernel.pinned.link(Self.tracepoint.program))
+      if told == nil { try? removePin(at: kernel.pinned.link(Self.tracepoint.program)) }
+      endListenerWatch()
       throw error
     }
     policed.withLock { $0.isAttached = true }
@@ -170,6 +240,8 @@ public final class NetfilterDatapath: KernelDatapath {
       defer { policed.namespaces = [:] }
       return Array(policed.namespaces.values)
     }
+    endListenerWatch()
+    let rules = NetfilterRules(base, settings: settings)
     for namespace in known { try rules.remove(from: namespace) }
     try Self.removeRules(kernel.pinned)
   }
@@ -183,8 +255,18 @@ public final class NetfilterDatapath: KernelDatapath {
 extension NetfilterDatapath {
   /// The cgroup that the pinned programs police; nil if it is gone or nothing is attached.
   static func policedCgroup(_ pins: PinnedState) throws(DatapathError) -> CgroupID? {
-    guard pins.hasLink(tracepoint.program) else { return nil }
+    guard try isAttached(pins) else { return nil }
     return try policedDirectory(pins)?.id
+  }
+
+  /// Whether enforcement has begun: by the tracepoint's link, which the told view does not have, else by a generation.
+  private static func isAttached(_ pins: PinnedState) throws(DatapathError) -> Bool {
+    guard pins.object == .netfilterTold else { return pins.hasLink(tracepoint.program) }
+    do throws(BPFError) {
+      return try BPFMap<UInt32, UInt32>.pinned(pins.map("sp_active")).value(for: 0) ?? 0 != 0
+    } catch {
+      throw DatapathError("read generation", pins.published, underlying: error, remedy: error.remedy)
+    }
   }
 
   private static func policedDirectory(_ pins: PinnedState) throws(DatapathError) -> CgroupDirectory? {
@@ -202,8 +284,9 @@ extension NetfilterDatapath {
   /// The programs that are not called: the tracepoint's without a link, the others if any namespace of a policed process
   /// lacks their rules.
   static func missingAttachments(_ pins: PinnedState) throws(DatapathError) -> [String] {
-    let missing = pins.hasLink(tracepoint.program) ? [] : [tracepoint.program]
-    guard let directory = try policedDirectory(pins) else { return pins.kind.programs }
+    let isTold = pins.object == .netfilterTold
+    let missing = isTold || pins.hasLink(tracepoint.program) ? [] : [tracepoint.program]
+    guard let directory = try policedDirectory(pins) else { return pins.object.programs }
     let rules = NetfilterRules(try ruleset(pins))
     let namespaces: [NetworkNamespace]
     do throws(KernelError) {
@@ -211,8 +294,13 @@ extension NetfilterDatapath {
     } catch {
       throw DatapathError("inspect", pins.published, underlying: error, remedy: error.remedy)
     }
-    for namespace in namespaces where try rules.state(in: namespace) != .intact {
-      return missing + [output, input]
+    for namespace in namespaces {
+      // What the agent tells in its rules of the told view is known to it alone.
+      let isInForce =
+        if isTold { try rules.versionInForce(in: namespace) == rules.ruleset.version } else {
+          try rules.state(in: namespace) == .intact
+        }
+      if !isInForce { return missing + [output, input] }
     }
     return missing
   }

@@ -53,7 +53,7 @@ final class NetfilterRules: Sendable {
       throw DatapathError("write rule for", path, reason: reason, remedy: "give the workload another cgroup")
     }
     let tables = try editor.tables(of: namespace)
-    if case .told(_, let mask) = ruleset.source { try requireFreeMarks(mask, in: namespace, tables) }
+    if case .told(_, let mask, _) = ruleset.source { try requireFreeMarks(mask, in: namespace, tables) }
     var failure: DatapathError?
     for backend in try backends {
       do throws(DatapathError) {
@@ -143,6 +143,22 @@ final class NetfilterRules: Sendable {
       if backend == .nft, !tables.isFilterRunning(family) { return .missing(Self.notRunning(family)) }
     }
     return .intact
+  }
+
+  /// The version of the rules that are called in a namespace; nil unless each family's jumps are there.
+  ///
+  /// For who does not know what the agent tells in its rules.
+  func versionInForce(in namespace: NetworkNamespace) throws(DatapathError) -> String? {
+    let tables = try editor.tables(of: namespace)
+    let backend = try backend(in: namespace, tables)
+    var versions: Set<String> = []
+    for family in families {
+      let own = try editor.own(family, backend, in: namespace, tables)
+      guard Set(own.jumps.map(\.chain)).isSuperset(of: NetfilterChains.builtIn) else { return nil }
+      if backend == .nft, !tables.isFilterRunning(family) { return nil }
+      versions.formUnion(own.jumps.compactMap { NetfilterRuleset.version(of: $0) })
+    }
+    return versions.count == 1 ? versions.first : nil
   }
 
   /// That what is there is not run: nft(8) can switch a table off, or have chains of these names that no hook calls.

@@ -42,12 +42,20 @@ struct ToldSource: Equatable, Sendable {
   let mark: UInt32
 }
 
+/// What tells a network namespace's packets from those of others, in the told view.
+struct ToldNamespace: Equatable, Sendable {
+  /// The value in `mask`.
+  let mark: UInt32
+  /// A part of our mask; sources have the rest.
+  let mask: UInt32
+}
+
 /// How the programs learn whose packet it is.
 enum SourceView: Equatable, Sendable {
   /// They read the socket themselves: exact, and the number of rules is constant.
   case kernel
   /// Rules mark the packet first; the later of two matching sources wins, so the nearest ancestors come last.
-  case told([ToldSource], mask: UInt32)
+  case told([ToldSource], mask: UInt32, namespace: ToldNamespace? = nil)
 }
 
 /// The rules of an instance.
@@ -64,18 +72,26 @@ struct NetfilterRuleset: Equatable, Sendable {
 
   var chains: NetfilterChains { NetfilterChains(instance: instance) }
 
+  /// The same with another source of who sends.
+  func seeing(by source: SourceView) -> NetfilterRuleset {
+    NetfilterRuleset(
+      instance: instance, version: version, outputProgram: outputProgram, inputProgram: inputProgram, source: source)
+  }
+
   /// What the instance has in a family's filter table.
   func rules(_ family: IPFamily) -> OwnRules {
     let chains = chains
     var output: [String] = []
     var input: [String] = []
     var own: [(name: String, rules: [String])] = []
-    if case .told(let sources, let mask) = source {
+    if case .told(let sources, let mask, let namespace) = source {
       output += replies(family)
       input += replies(family)
+      if let namespace { input.append(mark(namespace.mark, namespace.mask)) }
       // An application may have set a mark itself (SO_MARK): our bits are cleared before they are set.
-      output += [mark(0, mask), "-j \(chains.sources)"]
-      own.append((chains.sources, sources.map { "\(match($0.cgroup)) \(mark($0.mark, mask))" }))
+      output += [mark(namespace?.mark ?? 0, mask), "-j \(chains.sources)"]
+      let part = mask & ~(namespace?.mask ?? 0)
+      own.append((chains.sources, sources.map { "\(match($0.cgroup)) \(mark($0.mark, part))" }))
     }
     let judged = "-m bpf --object-pinned \(outputProgram) -j"
     output += ["-p tcp \(judged) REJECT --reject-with tcp-reset", "! -p tcp \(judged) DROP"]
@@ -157,7 +173,7 @@ struct NetfilterRuleset: Equatable, Sendable {
 
   /// Why a source cannot be written as a rule: what its path holds would end the word, or the kernel has no room for it.
   var unwritableSource: (path: String, reason: String)? {
-    guard case .told(let sources, let mask) = source else { return nil }
+    guard case .told(let sources, let mask, _) = source else { return nil }
     for source in sources {
       if source.mark & ~mask != 0 || source.mark == 0 {
         return ("mark 0x\(String(source.mark, radix: 16))", "it is not in the mask 0x\(String(mask, radix: 16))")

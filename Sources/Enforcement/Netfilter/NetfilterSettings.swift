@@ -1,5 +1,7 @@
 // What people may choose about the rules of the netfilter datapath.
 
+public import Kernel
+
 /// Which of the two programs called iptables keeps the rules.
 public enum IptablesVariant: String, Sendable, CaseIterable {
   /// nf_tables where program and kernel have it, else ip_tables.
@@ -10,15 +12,28 @@ public enum IptablesVariant: String, Sendable, CaseIterable {
   case nft
 }
 
+/// How the programs of the netfilter datapath learn whose packet it is.
+public enum NetfilterView: String, Sendable, CaseIterable {
+  /// They read the kernel's sockets, which needs its BTF.
+  case exact
+  /// Rules mark what a cgroup sends, and the agent tells who listens.
+  case told
+}
+
 /// The settings of the rules.
 public struct NetfilterSettings: Sendable, Equatable {
   /// Which iptables.
   public var variant: IptablesVariant
   /// The bits of the packet mark that are ours, in the told view; no other rule may use them.
   public var markMask: UInt32
+  /// How the programs learn whose packet it is; nil = as exactly as this kernel can.
+  package var view: NetfilterView?
 
   /// Sixteen high bits that Docker, Kubernetes (0x4000, 0x8000) and Cilium's defaults leave alone.
   public static let standardMarkMask: UInt32 = 0x3fff_0000
+
+  /// Namespaces in which nothing is written, although policed processes live there: what they do there is not judged.
+  public var spared: Set<NetworkNamespace.Identity> = []
 
   /// Settings.
   public init(variant: IptablesVariant = .automatic, markMask: UInt32 = NetfilterSettings.standardMarkMask) {

@@ -21,6 +21,7 @@ struct AgentProcess {
     let root = try Preflight.check(configuration)
     try makeDirectory(configuration.stateDirectory)
     let state = StateDirectory(configuration.state)
+    let options = try options
     let chosen = try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
     let datapath = chosen.datapath
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
@@ -44,6 +45,7 @@ struct AgentProcess {
     defer { feed.stop() }
     try feed.follow(processes: true)
     logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
+    for note in datapath.notes { logger.notice("datapath: \(note)") }
     let retags = try datapath.retags()
     // What asked for a large file's digest is looked at again once it is known.
     let digests = ExecutableDigests { changes.announce([.unknown]) }
@@ -52,7 +54,8 @@ struct AgentProcess {
     let tracker = WorkloadTracker(root: root, sources: sources, processes: ProcessReader(digests: digests))
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
-      revocation: RevocationPass(pipeline: pipeline, root: root, retags: retags, logger: logger),
+      revocation: RevocationPass(
+        pipeline: pipeline, root: root, retags: retags, rules: datapath as? NetfilterDatapath, logger: logger),
       pipeline: pipeline, tracker: tracker, feed: feed, desk: desk,
       guardian: guardian, retags: retags, rules: datapath as? NetfilterDatapath, report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
@@ -129,9 +132,12 @@ struct AgentProcess {
   private var cgroup: String { configuration.cgroup ?? "" }
 
   private var options: DatapathOptions {
-    var options = DatapathOptions(cgroup: cgroup)
-    if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
-    return options
+    get throws {
+      var options = DatapathOptions(cgroup: cgroup)
+      if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
+      if configuration.sparesOwnNamespace { options.netfilter.spared = [try NetworkNamespace.current().identity] }
+      return options
+    }
   }
 
   private func makeDirectory(_ path: FilePath) throws {

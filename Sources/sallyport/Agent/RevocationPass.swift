@@ -11,6 +11,8 @@ struct RevocationPass: Sendable {
   let pipeline: FlowPipeline
   let root: CgroupDirectory
   let retags: RetagTable?
+  /// Whose rules let replies pass, so that what is tracked must end too; nil on the cgroup datapath.
+  let rules: NetfilterDatapath?
   let logger: Logger
 
   /// Re-evaluates live connections and destroys the losers; returns how many were destroyed.
@@ -34,7 +36,7 @@ struct RevocationPass: Sendable {
         addresses[address] = addresses[address] == nil ? subject : PolicedSubject(workload: nil, identity: .unknown)
       }
     }
-    let rules = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
+    let judged = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
       subjects[$0]
     }
     let revoker = Revoker(flows: pipeline.live, retags: retags)
@@ -44,11 +46,12 @@ struct RevocationPass: Sendable {
     }
     let result =
       if let changed {
-        revoker.revoke(by: rules, in: namespaces, affecting: tracker.below(changed), report: report)
+        revoker.revoke(by: judged, in: namespaces, affecting: tracker.below(changed), report: report)
       } else {
-        revoker.revoke(by: rules, in: namespaces, report: report)
+        revoker.revoke(by: judged, in: namespaces, report: report)
       }
-    for failure in result.failures { logger.error("revocation: \(failure)") }
+    let tracked = rules?.endTracked(by: judged, after: result.revoked, in: namespaces)
+    for failure in result.failures + (tracked?.failures ?? []) { logger.error("revocation: \(failure)") }
     if !result.revoked.isEmpty {
       logger.notice(
         "revocation",

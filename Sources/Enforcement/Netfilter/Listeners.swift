@@ -1,0 +1,40 @@
+// Who receives in a network namespace: listening TCP sockets and bound UDP sockets, by sock_diag.
+internal import Glibc
+internal import Kernel
+
+enum Listeners {
+  /// Adds the receivers of a namespace.
+  ///
+  /// Where two workloads receive at the same address and port nobody can say which gets a packet: there is none, and the
+  /// receiver is unknown to the programs.
+  static func list(
+    in namespace: NetworkNamespace, number: UInt32, _ cgroups: inout ToldCgroups,
+    into wanted: inout [ListenerKey: ToldParty]
+  ) throws(KernelError) {
+    var own: [ListenerKey: ToldParty?] = [:]
+    var shared: [ListenerKey: ToldParty?] = [:]
+    for socket in try SocketDiagnostics.open(in: namespace).list(states: .waiting) where isReceiving(socket) {
+      let party: ToldParty? = if let cgroup = socket.cgroup { try cgroups.party(of: cgroup) } else { nil }
+      note(party, at: ListenerKey(namespace: number, protocol: socket.protocol, address: socket.local), &own)
+      if socket.family == UInt8(AF_INET6), socket.local.high == 0, socket.local.low == 0 {
+        // IPV6_V6ONLY is not told: if it is set nobody gets what comes for IPv4, or a socket of IPv4 does.
+        let any = SocketAddress(high: 0, low: 0xffff << 32, port: socket.local.port)
+        note(party, at: ListenerKey(namespace: number, protocol: socket.protocol, address: any), &shared)
+      }
+    }
+    own.merge(shared) { own, _ in own }
+    for (key, party) in own { if let party { wanted[key] = party } }
+  }
+
+  private static func note(_ party: ToldParty?, at key: ListenerKey, _ found: inout [ListenerKey: ToldParty?]) {
+    if let known = found[key], known != party {
+      found.updateValue(nil, forKey: key)
+    } else {
+      found.updateValue(party, forKey: key)
+    }
+  }
+
+  private static func isReceiving(_ socket: SocketEntry) -> Bool {
+    socket.local.port != 0 && (socket.protocol == UInt8(IPPROTO_UDP) || socket.state == 10)
+  }
+}

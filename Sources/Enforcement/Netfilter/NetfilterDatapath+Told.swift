@@ -1,0 +1,39 @@
+// What the netfilter datapath does by itself in the told view: it looks again who listens when it is asked to.
+internal import Kernel
+internal import Policy
+internal import Synchronization
+
+extension NetfilterDatapath {
+  /// Starts to look whenever a program refuses something for a receiver that it was not told of.
+  func watchListeners(_ told: ToldState) throws(DatapathError) {
+    guard listenerWatch.withLock({ $0 == nil }) else { return }
+    do throws(KernelError) {
+      let watch = try ListenerWatch.start {
+        // It is asked again by the next refusal, and by the agent from time to time.
+        try? told.tellListeners()
+      }
+      listenerWatch.withLock { $0 = watch }
+      kernel.observer.set { events in
+        if events.contains(where: \.isForUnknownReceiver) { watch.ask() }
+      }
+    } catch {
+      throw DatapathError("watch", "listeners", underlying: error, remedy: error.remedy)
+    }
+  }
+
+  /// Ends it; no look is under way when it returns.
+  func endListenerWatch() {
+    kernel.observer.set(nil)
+    listenerWatch.withLock { $0.take() }?.stop()
+  }
+
+  /// Looks soon who listens, where that must be told.
+  func askForListeners() { listenerWatch.withLock { $0 }?.ask() }
+}
+
+extension FlowEvent {
+  /// Whether it was judged by what policy gives to nobody, because nobody was told to listen there.
+  fileprivate var isForUnknownReceiver: Bool {
+    direction == .incoming && workload == 0 && subject == .unknown
+  }
+}

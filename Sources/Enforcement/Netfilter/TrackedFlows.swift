@@ -1,0 +1,125 @@
+// Ends what connection tracking still lets through in the told view, although policy no longer allows it.
+
+internal import Glibc
+public import Kernel
+internal import Policy
+
+/// What became of the tracked connections of a pass.
+public struct TrackedRevocation: Sendable {
+  /// Entries that were ended.
+  public var ended = 0
+  /// Namespaces whose entries could not be read or ended: each a line for people.
+  public var failures: [String] = []
+}
+
+extension NetfilterDatapath {
+  /// Ends the tracked connections that lose by `rules`, and those of sockets that lost already; nothing in the exact view.
+  ///
+  /// The rules of the told view let replies and what follows them pass unjudged, so the next packet must be a new one
+  /// again. Connections that are translated (NAT), and those of no socket here, are others' and stay. What is neither TCP
+  /// nor UDP has no socket that could be found: all of it is judged once more.
+  public func endTracked(
+    by rules: RevocationRules, after revoked: [RevokedFlow], in namespaces: [NetworkNamespace]
+  ) -> TrackedRevocation {
+    var result = TrackedRevocation()
+    guard view == .told else { return result }
+    let lost = Set(revoked.flatMap { TrackedEnds($0.socket).bothWays })
+    for namespace in namespaces {
+      do throws(KernelError) {
+        let conntrack = try Conntrack.open(in: namespace)
+        let entries = try conntrack.list().filter(\.isPlain)
+        guard !entries.isEmpty else { continue }
+        let losing = TrackedJudge.losers(
+          entries, sockets: try SocketDiagnostics.open(in: namespace).list(), by: rules, lost: lost)
+        for entry in losing where try conntrack.delete(entry) { result.ended += 1 }
+      } catch {
+        result.failures.append("\(error)")
+      }
+    }
+    return result
+  }
+}
+
+/// Both ends of a connection, as the first packet came.
+struct TrackedEnds: Hashable {
+  var `protocol`: UInt8
+  var source: SocketAddress
+  var destination: SocketAddress
+
+  init(protocol: UInt8, source: SocketAddress, destination: SocketAddress) {
+    self.protocol = `protocol`
+    self.source = source
+    self.destination = destination
+  }
+
+  init(_ socket: SocketEntry) {
+    self.init(protocol: socket.protocol, source: socket.local, destination: socket.remote)
+  }
+
+  init(_ tuple: ConntrackTuple) {
+    self.init(protocol: tuple.protocol, source: tuple.source, destination: tuple.destination)
+  }
+
+  /// As either end sees it.
+  var bothWays: [TrackedEnds] {
+    [self, TrackedEnds(protocol: `protocol`, source: destination, destination: source)]
+  }
+}
+
+extension ConntrackEntry {
+  /// Whether replies come from where the first packet went: no translation.
+  var isPlain: Bool { original.source == reply.destination && original.destination == reply.source }
+}
+
+/// Decides which tracked connections of one namespace must end; pure.
+enum TrackedJudge {
+  /// The entries that lose: those in `lost`, UDP whose owner at either end may not go on, and what has no ports.
+  static func losers(
+    _ entries: [ConntrackEntry], sockets: [SocketEntry], by rules: RevocationRules, lost: Set<TrackedEnds>
+  ) -> [ConntrackEntry] {
+    let receivers = Dictionary(
+      sockets.lazy.filter { $0.protocol == UInt8(IPPROTO_UDP) }.map { ($0.local, $0) }, uniquingKeysWith: { $1 })
+    var losing: [ConntrackEntry] = []
+    var judged: [(entry: ConntrackEntry, socket: SocketEntry, flow: LiveFlows.Flow?)] = []
+    for entry in entries {
+      switch Int(entry.original.protocol) {
+      case IPPROTO_TCP: if lost.contains(TrackedEnds(entry.original)) { losing.append(entry) }
+      case IPPROTO_UDP:
+        for (own, other, direction) in [
+          (entry.original.source, entry.original.destination, Direction.outgoing),
+          (entry.original.destination, entry.original.source, .incoming),
+        ] {
+          guard let socket = receivers[own] ?? receivers[own.anyAddress] ?? receivers[own.anyIPv6] else { continue }
+          let connected = socket.connected(local: own, remote: other, cookie: UInt64(judged.count))
+          judged.append((entry, connected, LiveFlows.Flow(connected, direction)))
+        }
+      default: losing.append(entry)
+      }
+    }
+    // Who listens is not needed: each entry says who began.
+    var judge = RevocationJudge(judged.map { .init(namespace: 0, entry: $0.socket) }, rules)
+    _ = judge.losers(judged.map(\.flow))
+    losing += Set(judge.losing.map { judged[$0].entry })
+    return losing
+  }
+}
+
+extension SocketAddress {
+  /// Any address of its family.
+  fileprivate var anyAddress: SocketAddress { SocketAddress(high: 0, low: isIPv4 ? 0xffff << 32 : 0, port: port) }
+  /// `::`, where a socket may speak IPv4 too.
+  fileprivate var anyIPv6: SocketAddress { SocketAddress(high: 0, low: 0, port: port) }
+}
+
+extension LiveFlows.Flow {
+  /// What a tracked connection says: who began, not who is at the other end.
+  fileprivate init(_ socket: SocketEntry, _ direction: Direction) {
+    var event = FlowEvent(kind: .open, time: 0, socket: socket.cookie)
+    event.protocol = IPProtocol(rawValue: socket.protocol)
+    event.direction = direction
+    event.remote = IPAddress(socket.remote)
+    event.localPort = socket.local.port
+    event.remotePort = socket.remote.port
+    self.init(event)
+  }
+}
