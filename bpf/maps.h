@@ -179,6 +179,28 @@ struct {
 
 static const __u32 sp_zero = 0;
 
+#ifdef SP_TOLD
+/* What goes through here the verifier knows nothing of any more (SP_JOIN). Programs write and read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64[32]);
+} sp_join SEC(".maps");
+
+static __always_inline void sp_join_by_map(void *object, __u32 size)
+{
+	__u32 key = 0;
+	void *through = bpf_map_lookup_elem(&sp_join, &key);
+
+	if (!through)
+		return;
+	__builtin_memcpy(through, object, size);
+	asm volatile("" ::: "memory");
+	__builtin_memcpy(object, through, size);
+}
+#endif
+
 /* The generation in force. */
 static __always_inline __u32 sp_generation(void)
 {

@@ -137,6 +137,22 @@ static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_p
 	return bpf_map_lookup_elem(&sp_senders, &key) != 0;
 }
 
+/* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long lets
+ * nothing pass.
+ */
+static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	flow->direction = SP_INCOMING;
+	flow->generation = sp_generation();
+	flow->action = SP_REJECT;
+	flow->decided_by = SP_BY_ERROR;
+	sp_party_host(&flow->subject, SP_ASSURED_NOT);
+	sp_party_unknown(&flow->peer);
+	sp_count(flow);
+	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
+	return SP_REFUSE;
+}
+
 SEC("socket")
 int sp_nf_input(struct __sk_buff *skb)
 {
@@ -164,6 +180,8 @@ int sp_nf_input(struct __sk_buff *skb)
 	}
 	if (!socket)
 		socket = sp_find_socket(skb, &packet, 0);
+	if (socket == SP_CANNOT_TELL)
+		return sp_refuse_untold(skb, &packet, &flow);
 	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
 		return !sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))

@@ -42,12 +42,8 @@ final class Arena: Sendable {
   /// A network namespace of its own, with its loopback interface up.
   func makeNamespace() throws -> NetworkNamespace {
     let namespace = try NetworkNamespace.anonymous()
-    for path in ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"] where unsafe access(path, X_OK) == 0 {
-      let child = try ChildProcess.start(FilePath(path), ["link", "set", "lo", "up"], namespace: namespace)
-      guard try child.wait() == 0 else { throw KernelError("bring up", "loopback", .canceled) }
-      return namespace
-    }
-    throw KernelError("find", "ip", .noSuchFileOrDirectory, remedy: "install iproute2")
+    try SystemProgram("ip", package: "iproute2").run(["link", "set", "lo", "up"], in: namespace)
+    return namespace
   }
 
   /// Removes everything; the enforcers must have detached.
@@ -68,7 +64,7 @@ final class Arena: Sendable {
   }
 
   /// All names of enforcers that runs use.
-  static let instances = ["small", "large", "publish", "workloads", "memory"]
+  static let instances = ["small", "large", "publish", "workloads", "memory", "netfilter-nft", "netfilter-legacy"]
 
   private static func complain(_ error: any Error) { writeError("sallyport-bench: clean up: \(error)\n") }
 

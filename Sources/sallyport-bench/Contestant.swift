@@ -1,9 +1,12 @@
-// What is compared: nothing, empty programs, Sallyport with some policy; attached to the same cgroup in turn.
+// What is compared: something that is put in force for the time of a batch, and taken away again.
 
 internal import BPF
+internal import Enforcement
 internal import Kernel
 
-/// Something that can be attached to a cgroup for the time of a batch.
+/// Something that can be in force for the time of a batch.
+///
+/// Programs are attached for the batch. Rules stay where they are: in a namespace in which nobody else is measured.
 final class Contestant: Sendable {
   /// Every hook that the datapath uses, with its program.
   static let hooks: [(program: String, type: AttachType, kind: ProgramType)] = [
@@ -14,13 +17,19 @@ final class Contestant: Sendable {
     ("sp_ingress", .cgroupIngress, .cgroupSKB),
   ]
 
-  /// A program with its hook.
+  /// Where a program is attached.
+  private enum Place {
+    case cgroup(AttachType)
+    case tracepoint(String)
+  }
+
+  /// A program with its place.
   private final class Attachable: Sendable {
     let program: BPFProgram
-    let type: AttachType
-    init(_ program: consuming BPFProgram, _ type: AttachType) {
+    let place: Place
+    init(_ program: consuming BPFProgram, _ place: Place) {
       self.program = program
-      self.type = type
+      self.place = place
     }
   }
 
@@ -31,34 +40,61 @@ final class Contestant: Sendable {
   }
 
   let name: String
+  /// Whether the forbidden port is refused while it is in force; nil if that is not to be told.
+  let refuses: Bool?
+  /// Writes its rules into a namespace that it has to itself; nil if it needs none.
+  let rules: (@Sendable (NetworkNamespace) throws -> Void)?
   private let programs: [Attachable]
 
-  private init(_ name: String, _ programs: [Attachable]) {
+  private init(
+    _ name: String, refuses: Bool?, _ programs: [Attachable] = [],
+    rules: (@Sendable (NetworkNamespace) throws -> Void)? = nil
+  ) {
     self.name = name
+    self.refuses = refuses
     self.programs = programs
+    self.rules = rules
   }
 
   /// Nothing at all: the limit.
-  static let nothing = Contestant("nothing", [])
+  static let nothing = Contestant("nothing", refuses: false)
+
+  /// Nothing in a namespace of its own: how much of a difference is the namespace's and the process's.
+  static let nothingElsewhere = Contestant("nothing, another namespace", refuses: false) { _ in }
 
   /// Programs that only return, at every hook: the floor of any check.
   static func empty() throws -> Contestant {
     try Contestant(
-      "empty programs", hooks.map { Attachable(try emptyProgram($0.kind, $0.type), $0.type) })
+      "empty programs", refuses: false,
+      hooks.map { Attachable(try emptyProgram($0.kind, $0.type), .cgroup($0.type)) })
   }
 
   /// Sallyport's programs over the tables of an instance.
   ///
   /// `only` puts empty programs at the other hooks, to see what each one costs.
   static func sallyport(
-    _ name: String, _ instance: Instance, only: (String) -> Bool = { _ in true }
+    _ name: String, _ instance: Instance, only: ((String) -> Bool)? = nil
   ) throws -> Contestant {
     try Contestant(
-      name,
+      name, refuses: only == nil ? true : nil,
       hooks.map { hook in
-        let program = only(hook.program) ? try instance.program(hook.program) : try emptyProgram(hook.kind, hook.type)
-        return Attachable(program, hook.type)
+        let isOurs = only?(hook.program) ?? true
+        let program = isOurs ? try instance.program(hook.program) : try emptyProgram(hook.kind, hook.type)
+        return Attachable(program, .cgroup(hook.type))
       })
+  }
+
+  /// Sallyport's rules, and its tracepoint for the time of a batch: that one would see everybody's sockets.
+  static func netfilter(_ name: String, _ instance: Instance) throws -> Contestant {
+    let tracepoint = Attachable(try instance.program("sp_nf_state"), .tracepoint("inet_sock_set_state"))
+    return Contestant(name, refuses: true, [tracepoint]) { try instance.datapath.police([$0]) }
+  }
+
+  /// Somebody else's rules.
+  static func rules(
+    _ name: String, _ write: @escaping @Sendable (NetworkNamespace) throws -> Void
+  ) -> Contestant {
+    Contestant(name, refuses: true, rules: write)
   }
 
   /// `return 1`.
@@ -68,6 +104,12 @@ final class Contestant: Sendable {
 
   /// Attaches all programs; they go with the result.
   func attach(to cgroup: CgroupDirectory) throws -> [Attachment] {
-    try programs.map { Attachment(try BPFLink.attach($0.program, cgroup: cgroup.descriptor, type: $0.type)) }
+    try programs.map { item in
+      switch item.place {
+      case .cgroup(let type):
+        Attachment(try BPFLink.attach(item.program, cgroup: cgroup.descriptor, type: type))
+      case .tracepoint(let name): Attachment(try BPFLink.attach(item.program, rawTracepoint: name))
+      }
+    }
   }
 }

@@ -8,7 +8,7 @@ internal import Policy
 
 /// An enforcer on the arena's cgroup; its own attachments are ended at once, so that a run attaches the programs itself.
 final class Instance: Sendable {
-  let datapath: CgroupDatapath
+  let datapath: any KernelDatapath
   let timed: TimedDatapath
   let enforcer: Enforcer
   private let snapshots: Bool
@@ -16,13 +16,14 @@ final class Instance: Sendable {
   /// Loads the programs; `cells` is how many entries must fit in one slot.
   init(
     _ name: String, in arena: Arena, cells: Int, allocator: IdentityAllocator = IdentityAllocator(),
-    snapshots: Bool = false
+    snapshots: Bool = false, kind: DatapathKind = .cgroup, variant: IptablesVariant = .automatic
   ) throws {
     let state = arena.state(name)
     // Both slots together.
     let entries = UInt32(max(262_144, (2 * cells + 65_536).roundedUpToPowerOfTwo))
-    let options = DatapathOptions(cgroup: arena.cgroupLocation, maxEntries: entries)
-    datapath = try CgroupDatapath.open(options, state: state)
+    var options = DatapathOptions(cgroup: arena.cgroupLocation, maxEntries: entries)
+    options.netfilter.variant = variant
+    datapath = try kind.open(options, state: state)
     timed = TimedDatapath(datapath)
     var logger = Logger(label: "sallyport-bench")
     logger.logLevel = .error
@@ -33,7 +34,10 @@ final class Instance: Sendable {
   }
 
   /// Ends the enforcer's own attachments; tables and programs stay.
+  ///
+  /// Rules are in force only where a contestant writes them.
   func endAttachments() throws {
+    if datapath.kind == .netfilter { return try removePin(at: "\(datapath.pins)/links/sp_nf_state") }
     for hook in Contestant.hooks { try PinnedLink.open("\(datapath.pins)/links/\(hook.program)").detach() }
   }
 

@@ -16,11 +16,16 @@ enum Load: String, ExpressibleByArgument, CaseIterable, Sendable {
   case stream
   /// A connect() that does not come through: without a policy because nobody listens.
   case refused
+  /// A connect() to this host that policy refuses; without a policy one to a port where nobody listens.
+  case refusedLocally = "refused-locally"
+
+  /// Whether it waits for a refusal.
+  var isRefused: Bool { self == .refused || self == .refusedLocally }
 
   /// How many units make a batch of some milliseconds.
   var batch: Int {
     switch self {
-    case .connect, .refused: 150
+    case .connect, .refused, .refusedLocally: 150
     case .tcpPingPong: 600
     case .udpPingPong, .udpSendTo: 1000
     case .stream: 200
@@ -34,7 +39,7 @@ enum Load: String, ExpressibleByArgument, CaseIterable, Sendable {
     case .tcpPingPong: "P1: added ≤ 1.3"
     case .stream: "P1: added ≤ 1.3, ≥ 0.99 of nothing"
     case .udpPingPong, .udpSendTo: "P2: added ≤ 1.6"
-    case .refused: "P6: ≤ 5 µs with socket() and close()"
+    case .refused, .refusedLocally: "P6: ≤ 5 µs with socket() and close()"
     }
   }
 }

@@ -44,8 +44,9 @@ extension Loopback {
     }
   }
 
-  static func bind(_ socket: Int32) throws(KernelError) {
-    try require(unsafe withAddress(0) { unsafe Int(Glibc.bind(socket, $0, $1)) }, "bind")
+  /// Port 0: one that is free.
+  static func bind(_ socket: Int32, _ port: UInt16 = 0) throws(KernelError) {
+    try require(unsafe withAddress(port) { unsafe Int(Glibc.bind(socket, $0, $1)) }, "bind")
   }
 
   static func connect(_ socket: Int32, _ port: UInt16) throws(KernelError) {
@@ -99,6 +100,19 @@ extension Loopback {
       let rc = unsafe withAddress(port) { unsafe sendto(socket, bytes.baseAddress, count, 0, $0, $1) }
       try require(rc, "send")
     }
+  }
+
+  /// Whether a connection to a forbidden port is made; it must be refused at once if it is not.
+  static func comesThrough(_ socket: Int32, _ port: UInt16) throws(KernelError) -> Bool {
+    let rc = unsafe withAddress(port) { unsafe Int(Glibc.connect(socket, $0, $1)) }
+    guard rc < 0, errno != EPERM, errno != ECONNREFUSED else { return rc == 0 }
+    throw KernelError("expect an answer of", "127.0.0.1:\(port)", Errno(rawValue: errno))
+  }
+
+  /// Whether a datagram waits at a socket; it is taken.
+  static func takeWaiting(_ socket: Int32) -> Bool {
+    var byte: UInt8 = 0
+    return unsafe recv(socket, &byte, 1, Int32(MSG_DONTWAIT)) == 1
   }
 
   /// A connection that is refused whoever refuses it: by policy at once, else because the namespace has no route to an

@@ -10,6 +10,14 @@ final class Loopback {
   private let datagrams: OwnedDescriptor
   private let port: UInt16
   private let datagramPort: UInt16
+  /// On the port that policy refuses.
+  private let forbiddenListener: OwnedDescriptor
+  private let forbiddenDatagrams: OwnedDescriptor
+
+  /// A port that policy refuses, with sockets.
+  static let forbiddenPort: UInt16 = 9
+  /// One where nobody listens, and which no policy names.
+  static let deafPort: UInt16 = 8
 
   /// Makes the server's sockets in the cgroup in which the process is now.
   init() throws(KernelError) {
@@ -21,6 +29,28 @@ final class Loopback {
     try Self.bind(datagrams.raw)
     port = try Self.localPort(listener.raw)
     datagramPort = try Self.localPort(datagrams.raw)
+    forbiddenListener = try Self.socket(SOCK_STREAM)
+    try Self.bind(forbiddenListener.raw, Self.forbiddenPort)
+    try check(listen(forbiddenListener.raw, 16) < 0 ? -errno : 0, "listen", "loopback")
+    forbiddenDatagrams = try Self.socket(SOCK_DGRAM)
+    try Self.bind(forbiddenDatagrams.raw, Self.forbiddenPort)
+  }
+
+  /// Whether a connection to the forbidden port, and a datagram to it, come through.
+  func tryForbidden() throws(KernelError) -> (connection: Bool, datagram: Bool) {
+    let client = try Self.socket(SOCK_STREAM)
+    let connected = try Self.comesThrough(client.raw, Self.forbiddenPort)
+    if connected { drop(OwnedDescriptor(adopting: try forbiddenListener.accept())) }
+    let sender = try Self.socket(SOCK_DGRAM)
+    try Self.bind(sender.raw)
+    try Self.connect(datagrams.raw, try Self.localPort(sender.raw))
+    do throws(KernelError) { try Self.sendTo(sender.raw, Self.forbiddenPort, 1) } catch {
+      guard error.errno == .notPermitted else { throw error }
+    }
+    // What is sent after it has arrived: so has it, or it was dropped.
+    try Self.sendTo(sender.raw, datagramPort, 64)
+    try Self.receive(datagrams.raw, 64)
+    return (connected, Self.takeWaiting(forbiddenDatagrams.raw))
   }
 
   /// Does `count` units of work and says what they took together.
@@ -62,6 +92,14 @@ final class Loopback {
       return try timed(count) { () throws(KernelError) in
         let client = try Self.socket(SOCK_STREAM)
         try Self.expectRefusal(client.raw)
+      }
+    case .refusedLocally:
+      let port = try tryForbidden().connection ? Self.deafPort : Self.forbiddenPort
+      return try timed(count) { () throws(KernelError) in
+        let client = try Self.socket(SOCK_STREAM)
+        guard try !Self.comesThrough(client.raw, port) else {
+          throw KernelError("expect refusal of", "127.0.0.1:\(port)", .canceled)
+        }
       }
     }
   }

@@ -10,7 +10,7 @@ enum Rivals {
   /// Labels of the two cgroups under test.
   static func labels(_ role: String) throws -> LabelSet { try LabelSet([Label("bench", role)]) }
 
-  /// The client may reach every TCP and UDP port of the server, and nobody's port 9.
+  /// The client may reach every TCP and UDP port of the server, and nobody's TCP port 9.
   static func ruleSets() throws -> [RuleSet] {
     let (client, server) = (try Selector(parsing: "bench=client"), try Selector(parsing: "bench=server"))
     let allow = Rule(
@@ -36,14 +36,18 @@ enum Rivals {
   }
 
   /// The same rule beside those of a large policy; returns how many cells it has.
-  static func large(in arena: Arena, _ synthetic: SyntheticPolicy) async throws -> (Instance, cells: Int) {
+  static func large(
+    in arena: Arena, _ synthetic: SyntheticPolicy, named name: String = "large", kind: DatapathKind = .cgroup,
+    variant: IptablesVariant = .automatic
+  ) async throws -> (Instance, cells: Int) {
     var synthetic = synthetic
     synthetic.extra = try ruleSets()
     let generated = try synthetic.policy()
     let policy = try PolicySet(ruleSets: generated.ruleSets, networks: generated.networks, defaults: defaults)
     var allocator = IdentityAllocator()
     for labels in try synthetic.identities() { _ = try allocator.retain(labels, generation: 0) }
-    let instance = try Instance("large", in: arena, cells: synthetic.cells * 3 / 2, allocator: allocator)
+    let instance = try Instance(
+      name, in: arena, cells: synthetic.cells * 3 / 2, allocator: allocator, kind: kind, variant: variant)
     try await start(instance, policy, arena)
     return (instance, try await instance.enforcer.tables?.cells.count ?? 0)
   }

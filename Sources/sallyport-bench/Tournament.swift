@@ -1,15 +1,15 @@
-// Contestants in turn, many short batches, and what may be concluded from them.
+// Contestants in turn, many short batches: who is measured where, and that each does what it is there for.
 
 internal import Kernel
 
 /// Runs every kind of work with every contestant, round by round.
 final class Tournament {
-  private let contestants: [Contestant]
-  private let loads: [Load]
+  let contestants: [Contestant]
+  let loads: [Load]
   private let rounds: Int
   /// Nanoseconds per unit: by load, contestant, round.
-  private var wall: [[[Double]]]
-  private var cpu: [[[Double]]]
+  private(set) var wall: [[[Double]]]
+  private(set) var cpu: [[[Double]]]
 
   /// The first contestant must be nothing, the second the empty programs.
   init(contestants: [Contestant], loads: [Load], rounds: Int) {
@@ -22,16 +22,15 @@ final class Tournament {
 
   /// Measures; the order of contestants turns by one each round, so that none is always first after a pause.
   func run(in arena: Arena, cpu number: Int) throws {
-    let worker = try WorkerProcess(in: arena.server, namespace: try arena.makeNamespace(), cpu: number)
-    _ = try worker.ask("listen")
-    try worker.move(to: arena.client)
+    let workers = try makeWorkers(in: arena, cpu: number)
+    try verify(workers, arena)
     for round in 0..<rounds {
       for turn in contestants.indices {
         try Interruption.check()
         let index = (turn + round) % contestants.count
         let attached = try contestants[index].attach(to: arena.cgroup)
         for (position, load) in loads.enumerated() {
-          let words = try worker.ask("run \(load.rawValue) \(load.batch)").compactMap { Double($0) }
+          let words = try workers[index].ask("run \(load.rawValue) \(load.batch)").compactMap { Double($0) }
           guard words.count == 2 else { throw WorkerError(order: "run \(load)", text: "no figures") }
           wall[position][index].append(words[0] / Double(load.batch))
           cpu[position][index].append(words[1] / Double(load.batch))
@@ -39,43 +38,37 @@ final class Tournament {
         withExtendedLifetime(attached) {}
       }
     }
+    try verify(workers, arena)
   }
 
-  /// One table for each kind of work.
-  var tables: [ReportTable] {
-    loads.enumerated().map { position, load in
-      var table = ReportTable(
-        "\(load.rawValue) (\(load.target)), ns per unit; ratios are of CPU time, round by round",
-        columns: [
-          "contestant", "wall min", "wall median", "cpu min", "cpu median", "added (min)", "added (median)",
-          "added ÷ empty's (min)", "(median)", "÷ empty", "quartiles", "÷ nothing",
-        ])
-      for index in contestants.indices { table.rows.append(row(position, index)) }
-      return table
+  /// One for each contestant: all who have no rules share one, so that they differ in nothing else.
+  private func makeWorkers(in arena: Arena, cpu number: Int) throws -> [WorkerProcess] {
+    func make(_ namespace: NetworkNamespace) throws -> WorkerProcess {
+      let worker = try WorkerProcess(in: arena.server, namespace: namespace, cpu: number)
+      _ = try worker.ask("listen")
+      try worker.move(to: arena.client)
+      return worker
+    }
+    let shared = try make(try arena.makeNamespace())
+    return try contestants.map { contestant in
+      guard let rules = contestant.rules else { return shared }
+      let namespace = try arena.makeNamespace()
+      try rules(namespace)
+      return try make(namespace)
     }
   }
 
-  private func row(_ load: Int, _ index: Int) -> [Field] {
-    let samples = Samples(wall[load][index])
-    let processor = Samples(cpu[load][index])
-    // Neighbours in time are compared with each other: what disturbs one batch disturbs the next as well. CPU time
-    // leaves out what other processes took from this one.
-    let overEmpty = paired(load, index, 1, /)
-    let minimums = cpu[load].map { Samples($0).minimum ?? 0 }
-    let (added, floor) = (minimums[index] - minimums[0], minimums[1] - minimums[0])
-    let addedMedian = paired(load, index, 0, -).median ?? 0
-    let floorMedian = paired(load, 1, 0, -).median ?? 0
-    let spread = "\(overEmpty.lowerQuartile?.fixed(3) ?? "-")…\(overEmpty.upperQuartile?.fixed(3) ?? "-")"
-    return [
-      .text(contestants[index].name), .number(samples.minimum, digits: 0), .number(samples.median, digits: 0),
-      .number(processor.minimum, digits: 0), .number(processor.median, digits: 0), .number(added, 0),
-      .number(addedMedian, 0), index > 1 && floor > 0 ? .number(added / floor, 2) : .none,
-      index > 1 && floorMedian > 0 ? .number(addedMedian / floorMedian, 2) : .none,
-      .number(overEmpty.median, digits: 3), .text(spread), .number(paired(load, index, 0, /).median, digits: 3),
-    ]
-  }
-
-  private func paired(_ load: Int, _ index: Int, _ other: Int, _ compare: (Double, Double) -> Double) -> Samples {
-    Samples(zip(cpu[load][index], cpu[load][other]).map { compare($0, $1) })
+  /// Who enforces refuses the forbidden port, and nobody else does.
+  private func verify(_ workers: [WorkerProcess], _ arena: Arena) throws {
+    for (contestant, worker) in zip(contestants, workers) {
+      guard let refuses = contestant.refuses else { continue }
+      let attached = try contestant.attach(to: arena.cgroup)
+      let passed = try worker.ask("forbidden")
+      withExtendedLifetime(attached) {}
+      guard passed == ["\(!refuses)", "\(!refuses)"] else {
+        let text = "connection and datagram to the forbidden port come through: \(passed.joined(separator: ", "))"
+        throw WorkerError(order: "try \(contestant.name)", text: text)
+      }
+    }
   }
 }

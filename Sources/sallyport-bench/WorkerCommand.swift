@@ -28,6 +28,9 @@ struct WorkerCommand: ParsableCommand {
     case ("listen", 1):
       loopback = try Loopback()
       return "ok"
+    case ("forbidden", 1):
+      guard let passed = try loopback?.tryForbidden() else { break }
+      return "\(passed.connection) \(passed.datagram)"
     case ("run", 3):
       guard let load = Load(rawValue: words[1]), let count = Int(words[2]), let loopback else { break }
       let elapsed = try loopback.run(load, count)

@@ -6,10 +6,15 @@ import Testing
 
 @Suite("Objects of the netfilter datapath", .requires(.bpf))
 struct NetfilterObjectTests {
+  /// No feature that a kernel may lack.
+  private static let oldest = sp_config(
+    abi_version: SP_ABI_VERSION, features: 0, udp_idle: 60_000_000_000, icmp_idle: 30_000_000_000)
+
   @Test("The exact view loads, with two programs for rules and one for a tracepoint")
   func exactView() throws {
     let bytes = unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
     let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_netfilter")
+    try open.setReadOnlyData(".rodata.config", Self.oldest)
     try open.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
     let loaded = try open.load()
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output", "sp_nf_state"])
@@ -20,6 +25,7 @@ struct NetfilterObjectTests {
     let bytes = unsafe UnsafeRawBufferPointer(
       start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
     let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_told")
+    try open.setReadOnlyData(".rodata.config", Self.oldest)
     try open.setReadOnlyData(".rodata.told", sp_told_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
     let loaded = try open.load()
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output"])

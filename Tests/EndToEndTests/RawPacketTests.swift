@@ -161,9 +161,11 @@ struct RawPacketTests {
           frame: [2, 0x77, 0, 0, 0, 2, 2, 0x77, 0, 0, 0, 1, 8, 0] + packet, through: "sp0")
       }
     }
-    let refused = policed.events.first(after: mark) { $0.kind == .refused && $0.remotePort == 30001 }
-    let told = try policed.told(after: mark)
-    #expect(refused?.workload == db.cgroup.id.rawValue, "\(told)")
+    // Of two refusals of the same in one second one is told: where the live one waits for its end, a SYN is judged too.
+    let refused = policed.events.first(after: mark) {
+      $0.kind == .refused && [live, 30001].contains($0.remotePort)
+    }
+    #expect(refused?.workload == db.cgroup.id.rawValue)
     #expect(refused?.peer == .unknown)
     #expect(!listener.isReadable)
   }

@@ -25,7 +25,26 @@ SP_FUNCTION int sp_party_of_task(struct sp_party *party)
 	return 0;
 }
 
-/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). */
+/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). Where the pointer to the
+ * cgroup shares a word with other things (SP_STATIC is for such kernels), it is read as a number.
+ */
+#ifdef SP_STATIC
+static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
+						      const struct sock *kernel)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of((__u64)kernel);
+
+	if (sp_party_of_retag(party, control, sk))
+		return;
+	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
+}
+
+static __always_inline __u64 sp_creator_of(const struct sock *kernel)
+{
+	return sp_cgroup_id(sp_cgroup_of((__u64)kernel));
+}
+#else
 static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
 						      const struct sock *kernel)
 {
@@ -55,6 +74,12 @@ static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, st
 		cgroup = parent->cgroup;
 	}
 }
+
+static __always_inline __u64 sp_creator_of(const struct sock *kernel)
+{
+	return kernel->sk_cgrp_data.cgroup->kn->id;
+}
+#endif
 
 /* The unspecified address means the loopback one (ip_route_connect, tcp_v6_connect). */
 static __always_inline void sp_normalize(__u8 remote[16])
@@ -223,7 +248,7 @@ static __always_inline const struct sock *sp_foreign_socket(struct bpf_sock_addr
 	if (!sk)
 		return 0;
 	mine = sp_kernel_socket(sk, is_tcp);
-	if (!mine || mine->sk_cgrp_data.cgroup->kn->id == bpf_get_current_cgroup_id())
+	if (!mine || sp_creator_of(mine) == bpf_get_current_cgroup_id())
 		return 0;
 	return mine;
 }

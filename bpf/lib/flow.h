@@ -13,10 +13,12 @@
 #endif
 
 /* A static function is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
- * on one of them is made unknown, by copying the value over itself, so that it goes on once and not once per path. (The
- * told view is small enough without it, and runs where this helper is forbidden.)
+ * on one of them is made unknown, by copying the value over itself, so that it goes on once and not once per path. The
+ * told view runs where the helper that does it is forbidden: there the value goes through a map.
  */
-#if defined(SP_STATIC) && !defined(SP_TOLD)
+#if defined(SP_TOLD)
+#define SP_JOIN(object) sp_join_by_map(object, sizeof(*(object)))
+#elif defined(SP_STATIC)
 #define SP_JOIN(object) bpf_probe_read_kernel(object, sizeof(*(object)), object)
 #else
 #define SP_JOIN(object) ((void)0)

@@ -15,43 +15,6 @@
 /* Written by the loader between open and load. */
 const volatile struct sp_nf_config nf_config SEC(".rodata.netfilter") = {};
 
-/* The cgroup (v2) that made a socket, as an address. Before 5.15 the kernel forgot it when net_cls or net_prio had been
- * used: 0, and such a socket is nobody's.
- */
-static __always_inline __u64 sp_cgroup_of(__u64 socket)
-{
-	__u64 value;
-
-	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
-		return (__u64)SP_READ(sock, socket, sk_cgrp_data.cgroup);
-	value = SP_READ(sock___before_5_15, socket, sk_cgrp_data.val);
-	return value & 1 ? 0 : value & ~3ull;
-}
-
-static __always_inline __u64 sp_cgroup_id(__u64 cgroup)
-{
-	return SP_READ(cgroup, cgroup, kn, id);
-}
-
-/* The id of a cgroup's ancestor at a level; 0 above its own. */
-static __always_inline __u64 sp_ancestor_id(__u64 cgroup, __u32 level)
-{
-	__u64 ancestor = 0;
-
-	if (!cgroup || (__u32)SP_READ(cgroup, cgroup, level) < level)
-		return 0;
-	if (bpf_core_field_exists(struct cgroup, ancestors)) {
-		bpf_probe_read_kernel(
-			&ancestor, sizeof(ancestor),
-			(void *)(cgroup + bpf_core_field_offset(struct cgroup, ancestors) + level * sizeof(ancestor)));
-		return sp_cgroup_id(ancestor);
-	}
-	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
-			      (void *)(cgroup + bpf_core_field_offset(struct cgroup___before_6_1, ancestor_ids) +
-				       level * sizeof(ancestor)));
-	return ancestor;
-}
-
 /* True if the socket is policed: made in the configured cgroup or below it. */
 static __always_inline int sp_is_policed(__u64 socket)
 {
@@ -134,6 +97,9 @@ static __always_inline __u64 sp_listener_tag(struct __sk_buff *skb, const struct
 	return SP_TAG_LISTENER | sp_namespace(skb);
 }
 
+/* In the place of a socket: a list was too long to be walked to its end, and who receives is not known. */
+#define SP_CANNOT_TELL 1ull
+
 /* The socket that listens at one end of a packet: its destination, or with `turned` its source. 0 = none. */
 static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *packet, int turned)
 {
@@ -155,14 +121,14 @@ static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *
 		search.remote_port = packet->source_port;
 	}
 	sp_find(&search);
-	return search.best.socket;
+	return search.cut ? SP_CANNOT_TELL : search.best.socket;
 }
 
 static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	__u64 socket = sp_find_socket(skb, packet, 1);
 
-	if (socket)
+	if (socket && socket != SP_CANNOT_TELL)
 		sp_party_of_socket(party, socket);
 	return 0;
 }
@@ -174,7 +140,7 @@ static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_pac
 	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
 		return 0;
 	socket = sp_find_socket(skb, packet, 0);
-	if (socket)
+	if (socket && socket != SP_CANNOT_TELL)
 		sp_party_of_socket(party, socket);
 	return 0;
 }

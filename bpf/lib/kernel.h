@@ -183,3 +183,40 @@ enum sp_socket_state {
 		asm volatile("" : "+r"(sp_object));                \
 		BPF_CORE_READ(sp_object, __VA_ARGS__);             \
 	})
+
+/* The cgroup (v2) that made a socket, as an address. Before 5.15 the kernel forgot it when net_cls or net_prio had been
+ * used: 0, and such a socket is nobody's.
+ */
+static __always_inline __u64 sp_cgroup_of(__u64 socket)
+{
+	__u64 value;
+
+	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
+		return (__u64)SP_READ(sock, socket, sk_cgrp_data.cgroup);
+	value = SP_READ(sock___before_5_15, socket, sk_cgrp_data.val);
+	return value & 1 ? 0 : value & ~3ull;
+}
+
+static __always_inline __u64 sp_cgroup_id(__u64 cgroup)
+{
+	return SP_READ(cgroup, cgroup, kn, id);
+}
+
+/* The id of a cgroup's ancestor at a level; 0 above its own. */
+static __always_inline __u64 sp_ancestor_id(__u64 cgroup, __u32 level)
+{
+	__u64 ancestor = 0;
+
+	if (!cgroup || (__u32)SP_READ(cgroup, cgroup, level) < level)
+		return 0;
+	if (bpf_core_field_exists(struct cgroup, ancestors)) {
+		bpf_probe_read_kernel(
+			&ancestor, sizeof(ancestor),
+			(void *)(cgroup + bpf_core_field_offset(struct cgroup, ancestors) + level * sizeof(ancestor)));
+		return sp_cgroup_id(ancestor);
+	}
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+			      (void *)(cgroup + bpf_core_field_offset(struct cgroup___before_6_1, ancestor_ids) +
+				       level * sizeof(ancestor)));
+	return ancestor;
+}

@@ -103,9 +103,16 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 		}
 	}
 	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation)) {
-		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket */
-		if (!SP_SEES_CONNECT && sp_is_looped(skb))
+		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket, and it may
+		 * be asked as a subject (sp_other_side)
+		 */
+		if (!SP_SEES_CONNECT && sp_is_looped(skb)) {
+			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &flow->peer.workload);
+
 			flow->peer.assurance = SP_ASSURED_SOCKET;
+			if (row)
+				flow->peer.flags |= row->flags & SP_WORKLOAD_OBSERVE;
+		}
 		return 0;
 	}
 	if (sp_is_looped(skb))

@@ -17,6 +17,11 @@ _Alignas(8) const unsigned char sp_netfilter_told_object[] = {
 };
 const size_t sp_netfilter_told_object_size = sizeof(sp_netfilter_told_object);
 
+_Alignas(8) const unsigned char sp_cgroup_static_object[] = {
+#embed "cgroup-static.bpf.o"
+};
+const size_t sp_cgroup_static_object_size = sizeof(sp_cgroup_static_object);
+
 _Alignas(8) const unsigned char sp_workload_object[] = {
 #embed "workload.bpf.o"
 };

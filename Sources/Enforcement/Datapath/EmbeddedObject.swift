@@ -5,13 +5,15 @@ internal import CDatapath
 /// The ELF object of a datapath.
 enum EmbeddedObject {
   case cgroup
+  /// The same for kernels before 5.15.
+  case cgroupStatic
   case netfilter
   case netfilterTold
 
   /// Those that a datapath may use, the best first.
   static func of(_ kind: DatapathKind, view: NetfilterView? = nil) -> [EmbeddedObject] {
     switch (kind, view) {
-    case (.cgroup, _): [.cgroup]
+    case (.cgroup, _): [.cgroup, .cgroupStatic]
     case (.netfilter, .exact): [.netfilter]
     case (.netfilter, .told): [.netfilterTold]
     case (.netfilter, nil): [.netfilter, .netfilterTold]
@@ -21,16 +23,25 @@ enum EmbeddedObject {
   /// What people call it.
   var name: String {
     switch self {
-    case .cgroup: "cgroup"
+    case .cgroup, .cgroupStatic: "cgroup"
     case .netfilter: "netfilter"
     case .netfilterTold: "netfilter-told"
+    }
+  }
+
+  /// What is to be said when it is used because better ones did not load.
+  var meaning: String {
+    switch self {
+    case .cgroup, .netfilter: name
+    case .cgroupStatic: "programs for kernels before 5.15"
+    case .netfilterTold: "told view"
     }
   }
 
   /// The programs that are pinned.
   var programs: [String] {
     switch self {
-    case .cgroup: Hook.all.map(\.program)
+    case .cgroup, .cgroupStatic: Hook.all.map(\.program)
     case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
     case .netfilterTold: [NetfilterDatapath.output, NetfilterDatapath.input]
     }
@@ -39,7 +50,7 @@ enum EmbeddedObject {
   /// The sections of read-only data that the loader fills.
   var configurations: [String] {
     switch self {
-    case .cgroup: [".rodata.config"]
+    case .cgroup, .cgroupStatic: [".rodata.config"]
     case .netfilter: [".rodata.config", ".rodata.netfilter"]
     case .netfilterTold: [".rodata.config", ".rodata.told"]
     }
@@ -53,6 +64,8 @@ enum EmbeddedObject {
     let bytes =
       switch self {
       case .cgroup: unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)
+      case .cgroupStatic:
+        unsafe UnsafeRawBufferPointer(start: sp_cgroup_static_object_start(), count: sp_cgroup_static_object_size)
       case .netfilter:
         unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
       case .netfilterTold:

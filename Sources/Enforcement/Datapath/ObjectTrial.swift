@@ -66,6 +66,8 @@ extension DatapathKind {
   public static func trials(all: Bool = false) throws(BPFError) -> [ObjectTrial] {
     var trials: [ObjectTrial] = []
     for object in allCases.flatMap({ EmbeddedObject.of($0) }) {
+      let isLoaded = trials.contains { $0.object == object.name && $0.isLoaded }
+      if isLoaded && !all { continue }
       for features in KernelFeatures.choices {
         let trial = try object.trial(features)
         trials.append(trial)
@@ -78,7 +80,8 @@ extension DatapathKind {
 
 extension EmbeddedObject {
   fileprivate func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
-    try ObjectTrial(object: name, features: KernelFeatures.names(features)) { () throws(BPFError) in
+    let own = self == .cgroupStatic ? ["before 5.15"] : []
+    return try ObjectTrial(object: name, features: own + KernelFeatures.names(features)) { () throws(BPFError) in
       let object = try withBytes { bytes throws(BPFError) in
         try BPFObject.open(bytes: bytes, name: "sp")
       }

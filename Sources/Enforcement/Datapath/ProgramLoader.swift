@@ -68,7 +68,7 @@ struct ProgramLoader {
     try pins.prepareStaging()
     let room = options.maxEntries
     do throws(BPFError) {
-      let loaded = try loadBest { object throws(BPFError) in
+      let loaded = try loadBest(of: EmbeddedObject.of(kind, view: options.netfilter.view)) { object throws(BPFError) in
         try object.setMaxEntries(map: "sp_policy", room)
       }
       try loaded.object.pinMaps(at: "\(pins.staging)/maps")
@@ -100,7 +100,7 @@ struct ProgramLoader {
     }
     try opened.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
     switch object {
-    case .cgroup: break
+    case .cgroup, .cgroupStatic: break
     case .netfilter: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup))
     case .netfilterTold: try opened.setReadOnlyData(".rodata.told", Rows.told(try markLayout()))
     }
@@ -120,14 +120,14 @@ struct ProgramLoader {
 
   /// Loads the best object that the kernel takes, and notes why it is not the first.
   private mutating func loadBest(
-    _ configure: (borrowing OpenObject) throws(BPFError) -> Void
+    of candidates: [EmbeddedObject], _ configure: (borrowing OpenObject) throws(BPFError) -> Void
   ) throws(BPFError) -> Loaded {
     var first: BPFError?
-    for candidate in EmbeddedObject.of(kind, view: options.netfilter.view) {
+    for candidate in candidates {
       object = candidate
       do throws(BPFError) {
         let loaded = try load(configure)
-        if let first { notes.append("told view, because the exact one does not load here: \(first)") }
+        if let first { notes.append("\(candidate.meaning), because better ones do not load here: \(first)") }
         return loaded
       } catch {
         if first == nil { first = error }
@@ -176,7 +176,9 @@ struct ProgramLoader {
           .invalidArgument, remedy: "run the former version, or detach and start anew")
       }
       let pins = pins
-      let loaded = try load { object throws(BPFError) in
+      // What has the same maps may take over.
+      let candidates = kind == .cgroup ? EmbeddedObject.of(kind) : [pins.object]
+      let loaded = try loadBest(of: candidates) { object throws(BPFError) in
         for name in object.mapNames where !name.contains(".") { try object.reusePinnedMap(name, path: pins.map(name)) }
       }
       let wanted = Rows.config(options, features: loaded.features)

@@ -120,7 +120,9 @@ public final class NetfilterDatapath: KernelDatapath {
     var isAttached = false
     let added = policed.withLock { policed in
       isAttached = policed.isAttached
-      return namespaces.filter { policed.namespaces.updateValue($0, forKey: $0.identity) == nil }
+      return namespaces.filter {
+        !settings.spared.contains($0.identity) && policed.namespaces.updateValue($0, forKey: $0.identity) == nil
+      }
     }
     defer { followNamespaces() }
     if added.isEmpty { askForListeners() }

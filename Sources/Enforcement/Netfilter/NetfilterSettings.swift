@@ -1,5 +1,7 @@
 // What people may choose about the rules of the netfilter datapath.
 
+public import Kernel
+
 /// Which of the two programs called iptables keeps the rules.
 public enum IptablesVariant: String, Sendable, CaseIterable {
   /// nf_tables where program and kernel have it, else ip_tables.
@@ -29,6 +31,9 @@ public struct NetfilterSettings: Sendable, Equatable {
 
   /// Sixteen high bits that Docker, Kubernetes (0x4000, 0x8000) and Cilium's defaults leave alone.
   public static let standardMarkMask: UInt32 = 0x3fff_0000
+
+  /// Namespaces in which nothing is written, although policed processes live there: what they do there is not judged.
+  public var spared: Set<NetworkNamespace.Identity> = []
 
   /// Settings.
   public init(variant: IptablesVariant = .automatic, markMask: UInt32 = NetfilterSettings.standardMarkMask) {

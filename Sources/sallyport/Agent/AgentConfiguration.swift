@@ -18,6 +18,8 @@ struct AgentConfiguration: Sendable, Equatable {
   var maxEntries: Int?
   /// Which datapath is to enforce; nil = the best that works here.
   var datapath: DatapathKind?
+  /// Whether the netfilter datapath writes no rules in the agent's own network namespace.
+  var sparesOwnNamespace = false
   /// Whether to mount bpffs when it is missing.
   var mountBPFFS = false
   /// The file of flow records; nil = `flows.jsonl` in the state directory.
@@ -66,6 +68,9 @@ struct AgentConfiguration: Sendable, Equatable {
       case "max-entries": configuration.maxEntries = try number(value, place, 2...(1 << 26))
       case "flows-size": configuration.flowsSize = try number(value, place, 65536...(1 << 40))
       case "datapath": configuration.datapath = try DatapathChoice(string(value, place), place).kind
+      case "spare-own-namespace":
+        guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
+        configuration.sparesOwnNamespace = flag
       case "mount-bpffs":
         guard let flag = value.bool else { throw Failure("\(place): not a truth value", remedy: "write true or false") }
         configuration.mountBPFFS = flag
@@ -91,7 +96,8 @@ struct AgentConfiguration: Sendable, Equatable {
 
   private static let keys =
     [
-      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "mount-bpffs", "inotify",
+      "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "spare-own-namespace",
+      "mount-bpffs", "inotify",
       "coverage", "sources", "labels", "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)

@@ -21,6 +21,7 @@ struct AgentProcess {
     let root = try Preflight.check(configuration)
     try makeDirectory(configuration.stateDirectory)
     let state = StateDirectory(configuration.state)
+    let options = try options
     let chosen = try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
     let datapath = chosen.datapath
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
@@ -131,9 +132,12 @@ struct AgentProcess {
   private var cgroup: String { configuration.cgroup ?? "" }
 
   private var options: DatapathOptions {
-    var options = DatapathOptions(cgroup: cgroup)
-    if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
-    return options
+    get throws {
+      var options = DatapathOptions(cgroup: cgroup)
+      if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
+      if configuration.sparesOwnNamespace { options.netfilter.spared = [try NetworkNamespace.current().identity] }
+      return options
+    }
   }
 
   private func makeDirectory(_ path: FilePath) throws {

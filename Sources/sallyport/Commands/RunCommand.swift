@@ -27,6 +27,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(
     help: "How packets are judged: by programs on the cgroup, by iptables rules, or auto: the best that works here.")
   var datapath: DatapathChoice?
+  @Flag(help: "With --datapath netfilter, write no rules in the network namespace that the agent runs in.")
+  var spareOwnNamespace = false
   @Flag(help: "Mount a BPF file system at /sys/fs/bpf if there is none.") var mountBpffs = false
   @Option(help: "The file of flow records (default: flows.jsonl in the state directory).") var flows: String?
   @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
@@ -57,6 +59,7 @@ struct RunCommand: AsyncParsableCommand {
     if let datapath { configuration.datapath = datapath.kind }
     configuration.flows = flows ?? configuration.flows
     configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
+    configuration.sparesOwnNamespace = spareOwnNamespace || configuration.sparesOwnNamespace
     configuration.inotify = inotify || configuration.inotify
     configuration.triesCoverage = !noCoverage && configuration.triesCoverage
     try sources.apply(to: &configuration.sources)

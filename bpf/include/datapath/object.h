@@ -31,6 +31,15 @@ static inline const unsigned char *sp_netfilter_told_object_start(void)
 	return sp_netfilter_told_object;
 }
 
+/* The ELF object built from cgroup-static.bpf.c: the same for kernels before 5.15. */
+extern const unsigned char sp_cgroup_static_object[];
+extern const size_t sp_cgroup_static_object_size;
+
+static inline const unsigned char *sp_cgroup_static_object_start(void)
+{
+	return sp_cgroup_static_object;
+}
+
 /* The ELF object built from workload.bpf.c. */
 extern const unsigned char sp_workload_object[];
 extern const size_t sp_workload_object_size;

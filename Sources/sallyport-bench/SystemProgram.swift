@@ -1,0 +1,29 @@
+// Programs of the system that a run needs, in the run's own namespaces.
+
+internal import Glibc
+internal import Kernel
+internal import SystemPackage
+
+/// A program by its name.
+struct SystemProgram: Sendable {
+  private let path: FilePath
+
+  /// Looks where such programs are; `package` is what to install if it is not there.
+  init(_ name: String, package: String) throws(KernelError) {
+    for directory in ["/usr/sbin", "/sbin", "/usr/bin", "/bin"] {
+      let path = "\(directory)/\(name)"
+      guard unsafe access(path, X_OK) == 0 else { continue }
+      self.path = FilePath(path)
+      return
+    }
+    throw KernelError("find", name, .noSuchFileOrDirectory, remedy: "install \(package)")
+  }
+
+  /// Runs it to its end; what it complains about is in the error.
+  func run(_ arguments: [String], in namespace: NetworkNamespace, input: String = "") throws(KernelError) {
+    let said = try CapturedProcess.run(path, arguments, namespace: namespace, input: input)
+    guard said.status == 0 else {
+      throw KernelError("run", ([path.string] + arguments).joined(separator: " "), .canceled, remedy: said.errors)
+    }
+  }
+}
