@@ -89,6 +89,7 @@ int sp_nf_input(struct __sk_buff *skb)
 	struct sp_told_party *listener;
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
+	__u32 assurance;
 
 	if (sp_read(skb, &packet) != SP_READABLE)
 		return SP_PASS;
@@ -106,8 +107,13 @@ int sp_nf_input(struct __sk_buff *skb)
 	flow.port_index = sp_told_port(&packet, SP_INCOMING);
 	sp_party_told(&flow.subject, listener);
 	sp_find_caller(skb, &packet, &flow);
+	assurance = flow.peer.assurance;
+	/* nobody has the host's number, 0, and is not the host: a caller that is does not talk to itself */
+	if (!listener && assurance >= SP_ASSURED_SOCKET)
+		flow.peer.assurance = SP_ASSURED_ADDRESS;
 	if (!sp_told_judge(skb, &packet, &flow))
 		return SP_REFUSE;
+	flow.peer.assurance = assurance;
 	/* the way out may not have known the receiver */
 	return sp_other_side(skb, &packet, &flow) ? SP_PASS : SP_REFUSE;
 }

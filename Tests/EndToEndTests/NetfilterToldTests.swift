@@ -83,6 +83,48 @@ struct NetfilterToldTests {
     #expect(try host.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .connectionRefused)
   }
 
+  @Test("the host is refused by a listener that was not told of, also over UDP")
+  func hostAndUnknownListener() async throws {
+    let (_, db, host) = try await webAndStore()
+    let (listener, receiver) = try db.run {
+      (try TestSocket.listening("127.0.0.1", 9000), try TestSocket.bound("127.0.0.1", 9001))
+    }
+    let caller = try host.run {
+      try TestSocket.udp().send("x", to: "127.0.0.1", 9001)
+      let caller = try TestSocket.tcp()
+      try caller.startConnect("127.0.0.1", 9000)
+      return caller
+    }
+    // Lost until the agent has told who listens, then reset.
+    #expect(throws: Errno.connectionRefused) { try caller.finishConnect() }
+    #expect(!listener.isReadable && !receiver.isReadable)
+  }
+
+  @Test("a connection whose listener is gone lives on while policy allows it")
+  func withoutListener() async throws {
+    let (web, db, _) = try await webAndStore()
+    let (client, server) = try connection(from: web, to: db)
+    #expect(try await policed.revoke().destroyed == 0)
+    try client.send("alive")
+    #expect(try server.receive() == "alive")
+    try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/1"))
+    let cut = try await policed.revoke()
+    // The reset of the first end may end the second.
+    #expect(cut.destroyed + cut.gone == 2)
+  }
+
+  /// An established connection; nobody listens any more.
+  private func connection(from web: PolicedThread, to db: PolicedThread) throws -> (TestSocket, TestSocket) {
+    let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
+    try told.tellListeners()
+    let client = try web.run {
+      let client = try TestSocket.tcp()
+      try client.connect("127.0.0.1", 9000)
+      return client
+    }
+    return (client, try listener.accept())
+  }
+
   @Test("[6] a labelled cgroup below a workload is itself; one without labels is its parent")
   func nested() async throws {
     try await policed.apply(

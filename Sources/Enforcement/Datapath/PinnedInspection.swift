@@ -7,6 +7,8 @@ public import Kernel
 public struct PinnedInspection: Sendable, Equatable {
   /// How packets come to the programs.
   public var kind: DatapathKind
+  /// How the programs of the netfilter datapath learn whose packet it is; nil on the other one.
+  public var view: NetfilterView?
   /// The generation in force.
   public var generation: UInt32
   /// The programs that are attached.
@@ -47,9 +49,10 @@ public struct PinnedInspection: Sendable, Equatable {
       let tables = try KernelTables(pins)
       let held = try tables.holdings(isNew: false)
       return PinnedInspection(
-        kind: pins.kind, generation: held.generation, attached: pins.object.programs.filter { !missing.contains($0) },
-        missing: missing, cgroup: cgroup, workloads: held.workloads, cells: try tables.cellCount(),
-        limits: tables.limits, counters: try tables.counters())
+        kind: pins.kind, view: pins.view, generation: held.generation,
+        attached: pins.object.programs.filter { !missing.contains($0) }, missing: missing, cgroup: cgroup,
+        workloads: held.workloads, cells: try tables.cellCount(), limits: tables.limits,
+        counters: try tables.counters())
     } catch {
       throw DatapathError("inspect", pins.published, underlying: error, remedy: error.remedy)
     }

@@ -62,6 +62,9 @@ struct PinnedState: Sendable, Equatable {
     }
   }
 
+  /// How the programs of the netfilter datapath learn whose packet it is.
+  var view: NetfilterView? { kind == .cgroup ? nil : object == .netfilterTold ? .told : .exact }
+
   var exists: Bool { isThere(published) }
 
   func hasLink(_ name: String) -> Bool { isThere(link(name)) }

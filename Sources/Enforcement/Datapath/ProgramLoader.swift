@@ -38,6 +38,7 @@ struct ProgramLoader {
   mutating func open() throws(DatapathError) -> Bool {
     if pins.exists, try isEnforcing() {
       try adopt()
+      if object == .netfilterTold { notes.append("told view, as before") }
       return false
     }
     if pins.exists { try pins.end() }

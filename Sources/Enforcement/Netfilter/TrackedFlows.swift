@@ -40,6 +40,22 @@ extension NetfilterDatapath {
   }
 }
 
+extension NetfilterDatapath {
+  /// Notes who began the TCP connections of servers that no longer listen; nothing in the exact view.
+  ///
+  /// To be asked before a `Revoker` is: no program tells of connections that were accepted, and without a listener at the
+  /// port they would be judged as begun by the server. What cannot be read is judged that way.
+  public func rememberTracked(in namespaces: [NetworkNamespace], flows: LiveFlows) {
+    guard view == .told else { return }
+    for namespace in namespaces {
+      guard let entries = try? Conntrack.open(in: namespace).list(),
+        let sockets = try? SocketDiagnostics.open(in: namespace).list()
+      else { continue }
+      flows.note(TrackedJudge.accepted(entries, sockets: sockets, at: Clock.monotonicNanoseconds()))
+    }
+  }
+}
+
 /// Both ends of a connection, as the first packet came.
 struct TrackedEnds: Hashable {
   var `protocol`: UInt8
@@ -73,6 +89,24 @@ extension ConntrackEntry {
 
 /// Decides which tracked connections of one namespace must end; pure.
 enum TrackedJudge {
+  /// The TCP sockets that were accepted at a port where nobody listens now, as events.
+  static func accepted(_ entries: [ConntrackEntry], sockets: [SocketEntry], at time: UInt64) -> [FlowEvent] {
+    let began = Set(entries.lazy.filter(\.isPlain).map { TrackedEnds($0.original) })
+    let listening = Set(sockets.lazy.filter { $0.state == 10 }.map(\.local.port))
+    return sockets.compactMap { socket in
+      guard socket.protocol == UInt8(IPPROTO_TCP), socket.state == 1, !listening.contains(socket.local.port),
+        began.contains(TrackedEnds(socket).bothWays[1])
+      else { return nil }
+      var event = FlowEvent(kind: .open, time: time, socket: socket.cookie)
+      event.protocol = .tcp
+      event.direction = .incoming
+      event.remote = IPAddress(socket.remote)
+      event.localPort = socket.local.port
+      event.remotePort = socket.remote.port
+      return event
+    }
+  }
+
   /// The entries that lose: those in `lost`, UDP whose owner at either end may not go on, and what has no ports.
   static func losers(
     _ entries: [ConntrackEntry], sockets: [SocketEntry], by rules: RevocationRules, lost: Set<TrackedEnds>

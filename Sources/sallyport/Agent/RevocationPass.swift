@@ -39,6 +39,7 @@ struct RevocationPass: Sendable {
     let judged = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
       subjects[$0]
     }
+    rules?.rememberTracked(in: namespaces, flows: pipeline.live)
     let revoker = Revoker(flows: pipeline.live, retags: retags)
     let report: ([RevokedFlow]) -> Void = { [pipeline] losers in
       let now = Clock.monotonicNanoseconds()

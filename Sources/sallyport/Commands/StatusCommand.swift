@@ -20,6 +20,8 @@ struct StatusCommand: ParsableCommand {
     var agent: String
     var agentPid: Int32?
     var datapath: String?
+    /// Of the netfilter datapath: exact or told.
+    var view: String?
     var unpoliced: [String]?
     var repairs: Int?
     var generation: UInt32
@@ -59,7 +61,8 @@ struct StatusCommand: ParsableCommand {
     let status = Status(
       enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
       agent: living == nil ? "gone" : "running", agentPid: living?.pid,
-      datapath: living?.datapath ?? kernel?.kind.rawValue, unpoliced: living?.unpoliced, repairs: living?.repairs,
+      datapath: living?.datapath ?? kernel?.kind.rawValue, view: kernel?.view?.rawValue,
+      unpoliced: living?.unpoliced, repairs: living?.repairs,
       generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
       workloads: kernel?.workloads.count ?? snapshot.workloads.count, identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
@@ -88,7 +91,7 @@ struct StatusCommand: ParsableCommand {
     var lines = [
       ("enforcing", status.enforcing ? "yes" : "no"),
       ("agent", status.agentPid.map { "running, pid \($0)" } ?? gone),
-      ("datapath", status.datapath ?? "unknown: run as root"),
+      ("datapath", (status.datapath ?? "unknown: run as root") + (status.view == "told" ? ", told view" : "")),
       ("cgroup", status.cgroup), ("generation", String(status.generation)),
       ("policy", status.policy ?? "applied by hand"),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),
