@@ -47,5 +47,3 @@ struct sp_told_party {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct sp_told_party) == 16, "sp_told_party");
-
-
