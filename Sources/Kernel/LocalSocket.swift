@@ -28,11 +28,12 @@ public struct LocalSocket: ~Copyable, Sendable {
   public static func listen(at path: FilePath) throws(KernelError) -> LocalSocket {
     let made = try LocalSocket.make(path)
     unsafe path.withPlatformString { _ = unsafe unlink($0) }
-    // The permission bits of a socket are those of its creation: nobody may connect in between.
-    let before = umask(0o177)
     let bound = unsafe try made.address(path) { fd, address, length in unsafe bind(fd, address, length) }
-    umask(before)
     try check(bound, "bind", path.description)
+    // Nobody can connect before it listens. Not by umask(2): that is the whole process's, and two threads that set and
+    // restore it at once may leave it so for good.
+    let mode = unsafe path.withPlatformString { unsafe chmod($0, 0o600) }
+    try check(mode < 0 ? -errno : 0, "restrict", path.description)
     try check(LocalSocket.result(Glibc.listen(made.raw, 16)), "listen at", path.description)
     return made
   }

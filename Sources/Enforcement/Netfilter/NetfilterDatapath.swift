@@ -164,20 +164,27 @@ public final class NetfilterDatapath: KernelDatapath {
     _ = watch.watch(policed.withLock { Array($0.namespaces.values) })
   }
 
-  /// Writes again what others have taken out or moved; what was done, in words.
-  public func repair() throws(DatapathError) -> [String] {
-    var repaired: [String] = []
+  /// Writes again what others have taken out or moved: what was done, in words, and where it could not be done.
+  public func repair() -> (done: [String], failures: [DatapathError]) {
+    var done: [String] = []
+    var failures: [DatapathError] = []
     let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
     askForListeners()
     for namespace in namespaces {
-      switch try rules(in: namespace).state(in: namespace) {
-      case .intact: continue
-      case .missing(let what): repaired.append("in \(namespace.description) \(what)")
-      case .foreign(let version): repaired.append("in \(namespace.description) rules were of version \(version)")
+      do throws(DatapathError) {
+        let what: String
+        switch try rules(in: namespace).state(in: namespace) {
+        case .intact: continue
+        case .missing(let difference): what = difference
+        case .foreign(let version): what = "rules were of version \(version)"
+        }
+        try install(in: namespace)
+        done.append("in \(namespace.description) \(what)")
+      } catch {
+        failures.append(error)
       }
-      try install(in: namespace)
     }
-    return repaired
+    return (done, failures)
   }
 
   // MARK: Attaching

@@ -9,25 +9,27 @@ extension Agent {
   /// Writes rules into the namespaces of all policed processes; what cannot be written is an error that `status` shows.
   func policeNamespaces() {
     guard let rules else { return }
-    do {
-      let living = try NetworkNamespace.ofProcesses(below: tracker.root)
-      rules.forget(except: living)
-      police(living, by: rules)
-    } catch {
-      noteUnpoliced(["namespaces: \(error)"])
-    }
+    noteUnpoliced(police(by: rules))
   }
 
-  private func police(_ namespaces: [NetworkNamespace], by rules: NetfilterDatapath) {
+  /// Returns what could not be written.
+  private func police(by rules: NetfilterDatapath) -> [String] {
+    let living: [NetworkNamespace]
+    do throws(KernelError) {
+      living = try NetworkNamespace.ofProcesses(below: tracker.root)
+    } catch {
+      return ["namespaces: \(error)"]
+    }
+    rules.forget(except: living)
     var failures: [String] = []
-    for namespace in namespaces {
+    for namespace in living {
       do throws(DatapathError) {
         try rules.police([namespace])
       } catch {
         failures.append("\(error)")
       }
     }
-    noteUnpoliced(failures)
+    return failures
   }
 
   private func noteUnpoliced(_ failures: [String]) {
@@ -38,17 +40,16 @@ extension Agent {
     report.unpoliced = failures
   }
 
-  /// Writes again what others have taken out or moved.
+  /// Writes again what others have taken out or moved, and what could not be written before.
   func repairRules() async {
     guard let rules else { return }
-    do throws(DatapathError) {
-      for repaired in try rules.repair() {
-        report.repairs += 1
-        logger.warning("rules were changed by others and are in place again: \(repaired)")
-      }
-    } catch {
-      noteUnpoliced(["\(error)"])
+    let unwritten = police(by: rules)
+    let repair = rules.repair()
+    for repaired in repair.done {
+      report.repairs += 1
+      logger.warning("rules were changed by others and are in place again: \(repaired)")
     }
+    noteUnpoliced(unwritten + repair.failures.map { "\($0)" })
     await publishReport()
   }
 }
