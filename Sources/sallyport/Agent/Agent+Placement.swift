@@ -167,6 +167,8 @@ extension Agent {
         _ = await revoke()
       }
     } catch {
+      // A process that ended meanwhile has taken its sockets with it.
+      guard !process.hasExited else { return }
       fail("sockets of process \(process.id): \(error)")
     }
   }
