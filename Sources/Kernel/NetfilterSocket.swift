@@ -79,7 +79,7 @@ struct NetfilterSocket: ~Copyable, Sendable {
     var isInterrupted = false
     while true {
       let count = try receive(into: &buffer, flags: 0)
-      unsafe Self.forEachMessage(buffer.span.bytes, count) { head, message in
+      unsafe NetlinkMessages.forEach(in: buffer.span.bytes, count) { head, message in
         if Int32(head.nlmsg_flags) & NLM_F_DUMP_INTR != 0 { isInterrupted = true }
         switch Int32(head.nlmsg_type) {
         case Int32(NLMSG_DONE): result = result ?? 0
@@ -96,24 +96,6 @@ struct NetfilterSocket: ~Copyable, Sendable {
 
   /// One datagram of messages; ENOBUFS = notifications were lost.
   borrowing func receive(into buffer: inout [UInt8], flags: Int32) throws(KernelError) -> Int {
-    while true {
-      let count = unsafe buffer.withUnsafeMutableBytes { unsafe recv(descriptor.raw, $0.baseAddress, $0.count, flags) }
-      let error = errno
-      if count < 0, error == EINTR { continue }
-      try check(count < 0 ? -error : 0, "read answer of", "netfilter")
-      return count
-    }
-  }
-
-  static func forEachMessage(_ bytes: RawSpan, _ count: Int, _ body: (nlmsghdr, RawSpan) -> Void) {
-    let headSize = MemoryLayout<nlmsghdr>.size
-    var offset = 0
-    while offset + headSize <= count {
-      let head = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: nlmsghdr.self)
-      let length = Int(head.nlmsg_len)
-      guard length >= headSize, offset + length <= count else { return }
-      body(head, bytes.extracting(offset + headSize..<offset + length))
-      offset += (length + 3) & ~3
-    }
+    try NetlinkMessages.receive(from: descriptor, into: &buffer, flags: flags, "netfilter")
   }
 }

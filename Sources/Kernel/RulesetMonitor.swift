@@ -28,7 +28,7 @@ public final class RulesetMonitor: Sendable {
     while true {
       do throws(KernelError) {
         let count = try netlink.receive(into: &buffer, flags: Int32(MSG_DONTWAIT))
-        unsafe NetfilterSocket.forEachMessage(buffer.span.bytes, count) { head, message in
+        unsafe NetlinkMessages.forEach(in: buffer.span.bytes, count) { head, message in
           if Self.concernsFilter(head.nlmsg_type, message) { isChanged = true }
         }
       } catch {

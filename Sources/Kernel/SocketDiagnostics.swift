@@ -93,8 +93,8 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
     var isDone = false
     var failure: Int32 = 0
     while !isDone {
-      let count = try receive(into: &buffer, flags: 0)
-      unsafe Self.forEachMessage(buffer.span.bytes, count) { head, body in
+      let count = try NetlinkMessages.receive(from: netlink, into: &buffer, "sock_diag")
+      unsafe NetlinkMessages.forEach(in: buffer.span.bytes, count) { head, body in
         switch Int32(head.nlmsg_type) {
         case Int32(NLMSG_DONE): isDone = true
         case Int32(NLMSG_ERROR):
@@ -164,12 +164,13 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
     while true {
       let count: Int
       do throws(KernelError) {
-        count = try receive(into: &buffer, flags: Int32(MSG_DONTWAIT))
+        count = try NetlinkMessages.receive(
+          from: netlink, into: &buffer, flags: Int32(MSG_DONTWAIT), "sock_diag")
       } catch {
         if error.errno == .resourceTemporarilyUnavailable { return failures }
         throw error
       }
-      unsafe Self.forEachMessage(buffer.span.bytes, count) { head, body in
+      unsafe NetlinkMessages.forEach(in: buffer.span.bytes, count) { head, body in
         guard Int32(head.nlmsg_type) == Int32(NLMSG_ERROR), body.byteCount >= 4 else { return }
         let error = unsafe body.unsafeLoadUnaligned(as: Int32.self)
         if error != 0 { failures.append((Int(head.nlmsg_seq), -error)) }
@@ -192,27 +193,5 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   private borrowing func send(_ bytes: [UInt8]) throws(KernelError) {
     let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.send(netlink.raw, $0.baseAddress, $0.count, 0) }
     try check(count < 0 ? -errno : 0, "ask", "sock_diag")
-  }
-
-  private borrowing func receive(into buffer: inout [UInt8], flags: Int32) throws(KernelError) -> Int {
-    while true {
-      let count = unsafe buffer.withUnsafeMutableBytes { unsafe recv(netlink.raw, $0.baseAddress, $0.count, flags) }
-      let error = errno
-      if count < 0, error == EINTR { continue }
-      try check(count < 0 ? -error : 0, "read answer of", "sock_diag")
-      return count
-    }
-  }
-
-  private static func forEachMessage(_ bytes: RawSpan, _ count: Int, _ body: (nlmsghdr, RawSpan) -> Void) {
-    let headSize = MemoryLayout<nlmsghdr>.size
-    var offset = 0
-    while offset + headSize <= count {
-      let head = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: nlmsghdr.self)
-      let length = Int(head.nlmsg_len)
-      guard length >= headSize, offset + length <= count else { return }
-      body(head, bytes.extracting(offset + headSize..<offset + length))
-      offset += (length + 3) & ~3
-    }
   }
 }

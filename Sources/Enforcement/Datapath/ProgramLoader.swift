@@ -16,8 +16,6 @@ struct ProgramLoader {
   let cgroup: CgroupDirectory
   /// What was done that people may want to know.
   private(set) var notes: [String] = []
-  /// Whether programs were replaced that something else than a link calls.
-  private(set) var hasReplaced = false
 
   /// Checks what must be there before anything is loaded.
   init(_ kind: DatapathKind, _ options: DatapathOptions, state: StateDirectory) throws(DatapathError) {
@@ -195,7 +193,6 @@ struct ProgramLoader {
           try removePin(at: pins.map(PinnedState.pin(of: name)))
           try Self.configMap(loaded.object, name).pin(at: pins.map(PinnedState.pin(of: name)))
         }
-        hasReplaced = true
         notes.append("replaced \(replaced) programs in place")
       }
     } catch {

@@ -24,6 +24,10 @@ public final class NetfilterDatapath: KernelDatapath {
     var namespaces: [NetworkNamespace.Identity: NetworkNamespace] = [:]
     /// Whether the rules are to be there.
     var isAttached = false
+    /// Where they may have been changed by others since they were looked at.
+    var suspects: Set<NetworkNamespace.Identity> = []
+    /// Where nobody tells when they are changed: ip_tables, and what cannot be watched.
+    var silent: Set<NetworkNamespace.Identity> = []
   }
 
   static let output = "sp_nf_output"
@@ -82,7 +86,7 @@ public final class NetfilterDatapath: KernelDatapath {
     var rules = try rules(in: namespace)
     for _ in 1..<4 {
       do throws(DatapathError) {
-        try rules.install(in: namespace)
+        note(try rules.install(in: namespace), in: namespace)
         return
       } catch {
         let now = try self.rules(in: namespace)
@@ -90,7 +94,12 @@ public final class NetfilterDatapath: KernelDatapath {
         rules = now
       }
     }
-    try rules.install(in: namespace)
+    note(try rules.install(in: namespace), in: namespace)
+  }
+
+  private func note(_ placement: NetfilterPlacement, in namespace: NetworkNamespace) {
+    guard placement.backend == .legacy else { return }
+    policed.withLock { _ = $0.silent.insert(namespace.identity) }
   }
 
   /// Writes what differs in every namespace, after workloads came or went; throws the first failure after all were tried.
@@ -141,34 +150,62 @@ public final class NetfilterDatapath: KernelDatapath {
   /// Ends the attention to namespaces that no policed process lives in; their rules stay until they are gone.
   public func forget(except living: [NetworkNamespace]) {
     let identities = Set(living.map(\.identity))
-    policed.withLock { policed in policed.namespaces = policed.namespaces.filter { identities.contains($0.key) } }
+    policed.withLock { policed in
+      policed.namespaces = policed.namespaces.filter { identities.contains($0.key) }
+      policed.suspects.formIntersection(identities)
+      policed.silent.formIntersection(identities)
+    }
     told?.leave(except: identities)
     followNamespaces()
   }
 
   /// Calls `changed`, on a thread of its own, whenever the rules of a policed namespace may have been changed.
   ///
-  /// Legacy tables announce nothing: who changes them without iptables' lock goes unnoticed.
+  /// Legacy tables announce nothing: who changes them without iptables' lock goes unnoticed (`suspectTheSilent`).
   public func watch(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {
-    let started = try NetfilterWatch.start { _ in changed() }
+    let started = try NetfilterWatch.start { [weak self] change in
+      self?.policed.withLock { policed in
+        switch change {
+        case .nftables(let namespace): policed.suspects.insert(namespace.identity)
+        case .legacy: policed.suspects.formUnion(policed.namespaces.keys)
+        }
+      }
+      changed()
+    }
     watching.withLock { $0 = started }
     followNamespaces()
+    // What happened before it watched was told to nobody.
+    policed.withLock { $0.suspects.formUnion($0.namespaces.keys) }
+    changed()
   }
 
   /// Ends the calls; none is under way when it returns.
   public func endWatch() { watching.withLock { $0.take() }?.stop() }
 
-  /// What cannot be watched is still looked at from time to time.
+  /// Has `repair()` look where nobody tells of changes; to be called from time to time.
+  public func suspectTheSilent() {
+    policed.withLock { $0.suspects.formUnion($0.silent) }
+  }
+
   private func followNamespaces() {
     guard let watch = watching.withLock({ $0 }) else { return }
-    _ = watch.watch(policed.withLock { Array($0.namespaces.values) })
+    let namespaces = policed.withLock { Array($0.namespaces.values) }
+    guard !watch.watch(namespaces).isEmpty else { return }
+    // Which of them failed is of no use: all are looked at from time to time.
+    policed.withLock { $0.silent.formUnion($0.namespaces.keys) }
   }
 
   /// Writes again what others have taken out or moved: what was done, in words, and where it could not be done.
+  ///
+  /// Looks only where something was announced, or is silent: reading the rules of a namespace takes four programs.
   public func repair() -> (done: [String], failures: [DatapathError]) {
     var done: [String] = []
     var failures: [DatapathError] = []
-    let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
+    let namespaces: [NetworkNamespace] = policed.withLock { policed in
+      guard policed.isAttached else { return [] }
+      defer { policed.suspects = [] }
+      return policed.suspects.compactMap { policed.namespaces[$0] }
+    }
     askForListeners()
     for namespace in namespaces {
       do throws(DatapathError) {
@@ -182,6 +219,7 @@ public final class NetfilterDatapath: KernelDatapath {
         done.append("in \(namespace.description) \(what)")
       } catch {
         failures.append(error)
+        policed.withLock { _ = $0.silent.insert(namespace.identity) }
       }
     }
     return (done, failures)

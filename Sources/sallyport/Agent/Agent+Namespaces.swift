@@ -54,11 +54,15 @@ extension Agent {
   }
 }
 
-/// Has the rules looked at from time to time: legacy tables tell nobody when they change.
+/// Has rules looked at from time to time where nobody tells when they change, and namespaces that no event led to.
 struct RulesTicker: Service {
+  let rules: NetfilterDatapath
   let changes: Changes
 
   func run() async throws {
-    for await _ in Ticker.every(.seconds(10)).cancelOnGracefulShutdown() { changes.announceRules() }
+    for await _ in Ticker.every(.seconds(10)).cancelOnGracefulShutdown() {
+      rules.suspectTheSilent()
+      changes.announceRules()
+    }
   }
 }

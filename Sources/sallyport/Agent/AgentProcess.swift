@@ -105,7 +105,7 @@ struct AgentProcess {
           return await agent.tracker.classifier.needsProcesses
         })
     }
-    if agent.rules != nil { services.append(RulesTicker(changes: changes)) }
+    if let rules = agent.rules { services.append(RulesTicker(rules: rules, changes: changes)) }
     if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))

@@ -58,7 +58,14 @@ extension DatapathKind {
   ) throws(DatapathError) -> any KernelDatapath {
     let datapath = try open(options, state: state)
     // What was attached before has shown that it can be.
-    if datapath.holdings.isNew { try datapath.tryToAttach() }
+    guard datapath.holdings.isNew else { return datapath }
+    do throws(DatapathError) {
+      try datapath.tryToAttach()
+    } catch {
+      // It enforced nothing; the error that matters is why. What the other kind enforces is not touched.
+      try? datapath.detach()
+      throw error
+    }
     return datapath
   }
 }
