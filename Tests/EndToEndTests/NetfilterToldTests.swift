@@ -262,7 +262,8 @@ struct NetfilterToldTests {
       let programs = try ["iptables-nft-save", "iptables-legacy-save"].map { try #require(Sandbox.find($0)) }
       let home = policed.home
       func saved() throws -> String {
-        try programs.map { try CapturedProcess.run($0, [], environment: [], namespace: home, input: "").output }.joined()
+        try programs.map { try CapturedProcess.run($0, [], environment: [], namespace: home, input: "").output }
+          .joined()
       }
       let before = try saved()
       #expect(before.contains("SP-") && before.contains("-m cgroup"))

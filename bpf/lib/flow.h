@@ -16,6 +16,9 @@
 #define SP_FUNCTION __noinline
 #endif
 
+/* An argument that only some builds use: else the compiler leaves it out of the calls, and the verifier asks for it. */
+#define SP_USED(argument) asm volatile("" : : "r"(argument))
+
 /* What is not global is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
  * on one of them is made unknown, so that it goes on once and not once per path: by copying the value over itself, or, where
  * the helper that does it is forbidden, by mixing it with a zero of which the verifier does not know that it is one.
