@@ -27,7 +27,7 @@ static __always_inline __u32 sp_told_port(const struct sp_packet *packet, __u32 
 }
 
 /* Judges the flow, counts and records it. Returns 1 for allow, 0 for reject. */
-static __always_inline int sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __noinline int sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	sp_judge(flow);
 	sp_count(flow);

@@ -4,13 +4,9 @@
 #include <linux/types.h>
 
 /* A function that branches a lot: verified once, whoever calls it, because it is global. That needs 5.12 (pointers to
- * memory as arguments of global functions); an object for older kernels makes them static. The told view has none at all:
- * before 6.2 the verifier tells states apart by every number in them as soon as a program has functions (kernel commit
- * be2ef8161572), and its programs are small enough for one stack.
+ * memory as arguments of global functions); an object for older kernels makes them static.
  */
-#if defined(SP_TOLD)
-#define SP_FUNCTION static __always_inline
-#elif defined(SP_STATIC)
+#ifdef SP_STATIC
 #define SP_FUNCTION static __noinline
 #else
 #define SP_FUNCTION __noinline
@@ -19,9 +15,10 @@
 /* An argument that only some builds use: else the compiler leaves it out of the calls, and the verifier asks for it. */
 #define SP_USED(argument) asm volatile("" : : "r"(argument))
 
-/* What is not global is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
- * on one of them is made unknown, so that it goes on once and not once per path: by copying the value over itself, or, where
- * the helper that does it is forbidden, by mixing it with a zero of which the verifier does not know that it is one.
+/* A static function is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
+ * on one of them is made unknown, so that it goes on once and not once per path: by copying the value over itself, or in
+ * the told view, which runs where the helper that does it is forbidden, by mixing it with a zero that the verifier does not
+ * know to be one.
  */
 #if defined(SP_TOLD)
 #define SP_JOIN(object)                                                             \
