@@ -12,6 +12,7 @@ extension Agent {
     defer { pending.allow() }
     // What it is in may be newer than what is known: its event is in the box.
     await followWorkloads()
+    await mirrorNow(pending.withProcess { $0.id })
     let placed = pending.withProcess { process in place(process, as: pending.traits).map { ($0, process.id) } }
     guard let (cgroup, process) = placed else { return }
     await settle(cgroup, isNew: true)
@@ -122,7 +123,7 @@ extension Agent {
   }
 
   /// Enforces the labels of a cgroup that a process was just placed in.
-  private func settle(_ cgroup: CgroupID, isNew: Bool) async {
+  func settle(_ cgroup: CgroupID, isNew: Bool) async {
     do {
       let update = tracker.look(at: cgroup)
       attend(to: update)
@@ -173,7 +174,7 @@ extension Agent {
     }
   }
 
-  private func fail(_ problem: String) {
+  func fail(_ problem: String) {
     report.failures += 1
     logger.error("\(problem)")
   }

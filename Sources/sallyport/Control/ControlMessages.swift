@@ -69,6 +69,8 @@ struct AgentReport: Codable, Sendable, Equatable {
   var warnings: [String] = []
   /// How packets are judged, and why not in a better way.
   var datapath = ""
+  /// Where the processes of a host that mounts version 1 alone are mirrored; nil on all others.
+  var mirror: String?
   /// Network namespaces where rules are missing, and why.
   var unpoliced: [String] = []
   /// How often rules were in place again after others had changed them.
