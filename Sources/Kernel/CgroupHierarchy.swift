@@ -47,7 +47,7 @@ public struct CgroupHierarchy: Equatable, Sendable {
     guard let best else {
       throw KernelError(
         "find", "cgroup v2 hierarchy", .missingDevice,
-        remedy: "on a host that mounts version 1 alone `sallyport run` mounts it; else mount -t cgroup2 none /sys/fs/cgroup")
+        remedy: "mount -t cgroup2 none /sys/fs/cgroup; where version 1 alone is mounted `sallyport run` does its own")
     }
     return CgroupHierarchy(mount: best)
   }

@@ -65,7 +65,8 @@ actor Agent: Service {
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
     tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?,
-    rules: NetfilterDatapath?, mirror: CgroupMirror?, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    rules: NetfilterDatapath?, mirror: CgroupMirror?, report: AgentReport, reportFile: ReportFile, changes: Changes,
+    logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
