@@ -44,7 +44,7 @@ final class V1Host {
   /// The path of the test's own cgroup in version 1; the agent enforces on its mirror.
   let top: FilePath
   let directory: String
-  /// Where everything runs; its loopback interface is up.
+  /// Where everything but the agent runs; its loopback interface is up.
   let network: NetworkNamespace
   /// Whether all of this host is the test's: nothing has to be hidden from the agent.
   let isWhole: Bool
@@ -111,11 +111,14 @@ final class V1Host {
   // MARK: Commands
 
   /// Starts a command where the test's host is.
-  func start(_ words: [String], output: Int32? = nil, errors: Int32? = nil) throws -> ChildProcess {
+  func start(
+    _ words: [String], isAgent: Bool = false, output: Int32? = nil, errors: Int32? = nil
+  ) throws -> ChildProcess {
     let words = try inside(words)
     let path = try #require(Sandbox.find(words[0]))
+    // The agent spares its own network namespace: it is not in that of the workloads.
     return try ChildProcess.start(
-      path, Array(words.dropFirst()), namespace: network, output: output, errors: errors)
+      path, Array(words.dropFirst()), namespace: isAgent ? nil : network, output: output, errors: errors)
   }
 
   /// Starts a shell script as a process of a directory of version 1, which it enters itself, as services are started.
@@ -162,7 +165,7 @@ final class V1Host {
         AgentBench.executable, "run", "--cgroup", enforced ?? location(""), "--policy", "\(directory)/policy.yaml",
         "--state", state, "--mirror", mirror, "--sources", "systemd", "--no-coverage", "--ready-fd", "1",
         "--datapath", DatapathKind.underTest.rawValue, "--spare-own-namespace",
-      ] + options, output: ready.other.raw, errors: log.raw)
+      ] + options, isAgent: true, output: ready.other.raw, errors: log.raw)
     try #require(ready.handOver().read() == "\n", "the agent did not start: \(self.log)")
     return child
   }

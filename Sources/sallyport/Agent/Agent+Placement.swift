@@ -10,9 +10,9 @@ extension Agent {
   /// Decides about a program that waits to begin; it goes on when this returns, whatever came of it.
   func place(_ pending: PendingExecution) async {
     defer { pending.allow() }
+    await mirrorNow(pending.withProcess { $0.id })
     // What it is in may be newer than what is known: its event is in the box.
     await followWorkloads()
-    await mirrorNow(pending.withProcess { $0.id })
     let placed = pending.withProcess { process in place(process, as: pending.traits).map { ($0, process.id) } }
     guard let (cgroup, process) = placed else { return }
     await settle(cgroup, isNew: true)
