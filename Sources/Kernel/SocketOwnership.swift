@@ -5,6 +5,16 @@ internal import SystemPackage
 
 /// A trial with a socket of its own.
 public enum SocketOwnership {
+  /// Whether what `check` says can change while this host runs.
+  ///
+  /// Only to know whether it is worth trying again: the version alone says nothing for sure.
+  public static var mayChange: Bool {
+    let release = (try? readKernelFile("/proc/sys/kernel/osrelease")) ?? ""
+    let version = release.split(separator: ".").prefix(2).compactMap { Int($0) }
+    let controllers = (try? readKernelFile("/proc/cgroups")) ?? ""
+    return version.lexicographicallyPrecedes([5, 15]) && controllers.contains("net_")
+  }
+
   /// Throws unless a socket that is made now, in a cgroup made for this below `parent`, belongs to that cgroup.
   ///
   /// Before kernel 5.15 one word of a socket held either its cgroup or the numbers of net_cls and net_prio: the first use

@@ -2,6 +2,7 @@
 internal import Enforcement
 internal import Kernel
 internal import Logging
+internal import ServiceLifecycle
 internal import SystemPackage
 internal import Workloads
 
@@ -63,8 +64,30 @@ extension Agent {
     await publishReport()
   }
 
+  /// Tries again whether sockets belong to their cgroups: the first use of net_cls on an older kernel ends that for good.
+  func tryOwnership() async {
+    do {
+      try SocketOwnership.check(below: tracker.root)
+      report.socketsUnowned = nil
+    } catch {
+      let problem = "\(error)"
+      if report.socketsUnowned != problem { fail("not enforced on sockets made from now on: \(problem)") }
+      report.socketsUnowned = problem
+    }
+    await publishReport()
+  }
+
   private func cgroup(of process: ProcessID) -> CgroupID? {
     guard let path = try? CgroupHierarchy.membership(of: process).path else { return nil }
     return try? tracker.root.hierarchy.directory(at: path).id
+  }
+}
+
+/// Has it tried from time to time whether sockets belong to their cgroups: nothing tells when that ends.
+struct OwnershipTicker: Service {
+  let agent: Agent
+
+  func run() async throws {
+    for await _ in Ticker.every(.seconds(60)).cancelOnGracefulShutdown() { await agent.tryOwnership() }
   }
 }

@@ -133,6 +133,7 @@ struct AgentProcess {
         })
     }
     if let rules = agent.rules { services.append(RulesTicker(rules: rules, changes: changes)) }
+    if SocketOwnership.mayChange { services.append(OwnershipTicker(agent: agent)) }
     if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))

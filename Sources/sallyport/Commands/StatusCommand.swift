@@ -64,7 +64,7 @@ struct StatusCommand: ParsableCommand {
       enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
       agent: living == nil ? "gone" : "running", agentPid: living?.pid,
       datapath: living?.datapath ?? kernel?.kind.rawValue, view: kernel?.view?.rawValue,
-      unpoliced: living?.unpoliced, repairs: living?.repairs,
+      unpoliced: living.map { $0.unpoliced + ($0.socketsUnowned.map { [$0] } ?? []) }, repairs: living?.repairs,
       generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
       mirror: report?.mirror, workloads: kernel?.workloads.count ?? snapshot.workloads.count,
       identities: snapshot.identities.count,
