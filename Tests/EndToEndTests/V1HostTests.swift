@@ -105,10 +105,13 @@ struct V1HostTests {
           + AgentBench.workload(
             "own", "app: own", match: "cgroups: [\"**/a.service\"], executables: [\"\(program)\"]",
             "placement: own-cgroup"))
+      func released() -> Int { host.log.split(separator: "\n").count { $0.contains("was let go before") } }
       for _ in 0..<5 {
+        let before = released()
         let result = try host.run(
           in: "system.slice/a.service", "exec \(program) probe --timeout 500 127.0.0.1 7001")
-        #expect(result.status == 1, "\(result.text) \(host.log)")
+        // Nobody is held longer than a second, and an emulated machine may need more; the agent says so.
+        #expect(result.status == 1 || released() > before, "\(result.text) \(host.log)")
       }
       _ = listener
       try host.ask("detach")

@@ -13,12 +13,16 @@ extension Agent {
     changes.announce(mirror.settle(process))
     guard let path = try? CgroupHierarchy.membership(of: id).path, path.starts(with: tracker.root.path) else { return }
     // The events of cgroups that were made just now may still be on their way.
+    var update = tracker.look(at: tracker.root.id)
     var directory = tracker.root
     for component in path.components.dropFirst(directory.path.components.count) {
-      guard let child = try? directory.child(component) else { return }
+      guard let child = try? directory.child(component) else { break }
       directory = child
-      if tracker.cgroups[child.id] == nil { await settle(child.id, isNew: true) }
+      if tracker.cgroups[child.id] == nil { update.append(tracker.look(at: child.id)) }
     }
+    guard !update.toAsk.isEmpty || !update.changes.isEmpty else { return }
+    attend(to: update)
+    do { try await enforce(update) } catch { fail("labels of a mirrored process: \(error); it has its parent's") }
   }
 
   /// Does with the sockets that mirrored processes had before they were moved what can be done: they speak for the

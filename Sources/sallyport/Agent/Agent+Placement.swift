@@ -123,7 +123,7 @@ extension Agent {
   }
 
   /// Enforces the labels of a cgroup that a process was just placed in.
-  func settle(_ cgroup: CgroupID, isNew: Bool) async {
+  private func settle(_ cgroup: CgroupID, isNew: Bool) async {
     do {
       let update = tracker.look(at: cgroup)
       attend(to: update)
