@@ -12,6 +12,9 @@
 #define SP_FUNCTION __noinline
 #endif
 
+/* An argument that only some builds use: else the compiler leaves it out of the calls, and the verifier asks for it. */
+#define SP_USED(argument) asm volatile("" : : "r"(argument))
+
 /* A static function is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
  * on one of them is made unknown, by copying the value over itself, so that it goes on once and not once per path. The
  * told view runs where the helper that does it is forbidden: there the value goes through a map.
