@@ -15,6 +15,18 @@ struct SocketOwnershipTests {
     }
   }
 
+  @Test("A socket that belongs to another cgroup than its maker's is why the agent refuses, with the remedy")
+  func refusal() throws {
+    try withSandbox { sandbox in
+      let other = try sandbox.makeCgroup("other")
+      let error = #expect(throws: KernelError.self) {
+        try SocketOwnership.check(below: sandbox.cgroup, madeIn: other)
+      }
+      #expect(error?.remedy?.contains("net_cls or net_prio is in use") == true)
+      #expect(try sandbox.cgroup.childNames() == ["other"])
+    }
+  }
+
   /// Using net_cls cannot be undone: only where the machine is the test's own.
   private static var mayUseClasses: Bool { unsafe getenv("SALLYPORT_MAY_USE_NET_CLS") != nil }
 
@@ -23,7 +35,8 @@ struct SocketOwnershipTests {
     try withSandbox { sandbox in
       let bench = try AgentBench(sandbox)
       let agent = try bench.startAgent(AgentBench.defaults)
-      let isTaken = try Self.mayUseClasses && Self.useClasses() && SocketOwnership.mayChange
+      if Self.mayUseClasses { try Self.useClasses() }
+      let isTaken = (try? SocketOwnership.check(below: sandbox.cgroup)) == nil
       if isTaken {
         // The one that runs comes to know within a minute; another one does not start.
         try eventually("status says so: \(bench.log)", seconds: 300) {
@@ -43,14 +56,13 @@ struct SocketOwnershipTests {
     }
   }
 
-  /// Gives a cgroup a class, as who shapes traffic does; true if there are classes.
-  private static func useClasses() throws -> Bool {
+  /// Gives a cgroup a class, as who shapes traffic does.
+  private static func useClasses() throws {
     guard case .v1(let older, _) = try CgroupLayout.current(),
       let place = older.first(where: { $0.names.contains("net_cls") })?.location(of: "/sallyport-test-class")
-    else { return false }
+    else { return }
     try makeDirectory(place.string, mayExist: true)
     defer { try? removeDirectory(place.string) }
     try writeKernelFile(place.appending("net_cls.classid"), "0x100001")
-    return true
   }
 }

@@ -93,18 +93,22 @@ struct V1HostTests {
     }
   }
 
-  @Test("Whatever a service does first is its own, when a rule names its executable: the exec waits for the mirror")
-  func held() throws {
+  @Test(
+    "Whatever a service does first is its own, when a rule names its executable: the exec waits for the mirror",
+    arguments: [true, false])
+  func held(isPlaced: Bool) throws {
     try withV1Host { host in
       let listener = try Self.listen(host)
       try host.make("system.slice/a.service")
       let program = "\(host.directory)/sallyport"
       _ = try host.run(["cp", AgentBench.executable, program])
-      let agent = try host.startAgent(
-        AgentBench.defaults
-          + AgentBench.workload(
-            "own", "app: own", match: "cgroups: [\"**/a.service\"], executables: [\"\(program)\"]",
-            "placement: own-cgroup"))
+      let named =
+        isPlaced
+        ? AgentBench.workload(
+          "own", "app: own", match: "cgroups: [\"**/a.service\"], executables: [\"\(program)\"]",
+          "placement: own-cgroup")
+        : AgentBench.workload("named", "app: b", match: "cgroups: [\"**/none\"], executables: [\"\(program)\"]")
+      let agent = try host.startAgent((isPlaced ? AgentBench.defaults : Self.policy) + named)
       func released() -> Int { host.log.split(separator: "\n").count { $0.contains("was let go before") } }
       for _ in 0..<5 {
         let before = released()

@@ -20,11 +20,13 @@ extension Agent {
     beginning[process] = cgroup
   }
 
-  /// Holds the executables of the rules in force from now on.
+  /// Holds the executables of the rules in force from now on; all that rules name where processes must be mirrored first.
   func guardPlacements() {
     guard let guardian else { return }
+    let classifier = tracker.classifier
     do {
-      try guardian.guardOnly(tracker.classifier.placedExecutables)
+      try guardian.guardOnly(
+        mirror == nil ? classifier.placedExecutables : classifier.rules.flatMap(\.match.executables))
     } catch {
       fail("holding programs until they are placed: \(error); they are placed after they began")
     }
