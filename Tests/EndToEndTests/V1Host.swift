@@ -200,7 +200,7 @@ final class V1Host {
         find \((try? location("")) ?? "/none") -depth -type d -exec rmdir {} + 2>/dev/null && break
         sleep 0.1
       done
-      rm -rf /sys/fs/bpf/sallyport/\(state.replacing("/", with: "-"))*
+      rm -rf /sys/fs/bpf/sallyport/-tmp-\(top.string.dropFirst().replacing("-", with: "%2D"))-state*
       umount -l \(mirror) 2>/dev/null
       for left in /sys/fs/cgroup/unified\(top); do find $left -depth -type d -exec rmdir {} + 2>/dev/null; done
       rm -rf --one-file-system \(directory)
