@@ -17,6 +17,6 @@ struct SallyportBench: AsyncParsableCommand {
     abstract: "Measures what enforcement costs, as ratios of mechanisms run in turn on this machine.",
     subcommands: [
       RunCommand.self, CompareCommand.self, ReportCommand.self, PublishCommand.self, WorkloadsCommand.self,
-      MemoryCommand.self, WorkerCommand.self,
+      MemoryCommand.self, RevokeCommand.self, RecordsCommand.self, WorkerCommand.self,
     ], defaultSubcommand: RunCommand.self)
 }

@@ -13,6 +13,11 @@ struct WorkerCommand: ParsableCommand {
 
   func run() throws {
     var loopback: Loopback?
+    // Thousands of connections may be asked for.
+    var limit = rlimit()
+    unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    limit.rlim_cur = limit.rlim_max
+    unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     while let line = readLine() {
       let words = line.split(separator: " ").map(String.init)
       do {
@@ -32,6 +37,16 @@ struct WorkerCommand: ParsableCommand {
       guard let loopback else { break }
       let (allowed, forbidden) = (loopback.tryAllowed(), try loopback.tryForbidden())
       return "\(allowed.connection) \(allowed.datagram) \(forbidden.connection) \(forbidden.datagram)"
+    case ("hold", 2):
+      guard let count = Int(words[1]), let loopback else { break }
+      try loopback.hold(count)
+      return "ok"
+    case ("alive", 1):
+      guard let loopback else { break }
+      return "\(loopback.alive)"
+    case ("release", 1):
+      loopback?.release()
+      return "ok"
     case ("await", 2):
       guard let port = UInt16(words[1]) else { break }
       try Loopback.awaitServer(port)

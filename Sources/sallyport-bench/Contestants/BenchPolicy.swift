@@ -25,6 +25,19 @@ enum BenchPolicy {
 
   private static let defaults = Defaults(workloads: Defaults.Actions(incoming: .reject, outgoing: .allow))
 
+  /// The bench's rules alone; `allowing: false` refuses what they allow.
+  static func small(allowing: Bool = true) throws -> PolicySet {
+    try PolicySet(ruleSets: ruleSets().filter { allowing || $0.name != "bench-server" }, defaults: defaults)
+  }
+
+  /// The two cgroups under test, with their labels.
+  static func workloads(in arena: Arena) throws -> [WorkloadInstance] {
+    try [("client", arena.client), ("server", arena.server)].map { role, cgroup in
+      WorkloadInstance(
+        cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level, labels: try labels(role), source: "bench")
+    }
+  }
+
   /// The bench's two rules beside those of a policy; its programs are loaded, and attached nowhere.
   static func instance(
     named name: String, in arena: Arena, _ synthetic: SyntheticPolicy, kind: DatapathKind = .cgroup,
@@ -40,11 +53,7 @@ enum BenchPolicy {
       name, in: arena, cells: synthetic.cells * 3 / 2, allocator: allocator, kind: kind, variant: variant)
     do {
       _ = try await instance.enforcer.apply(policy: policy, sources: [])
-      let workloads = try [("client", arena.client), ("server", arena.server)].map { role, cgroup in
-        WorkloadInstance(
-          cgroup: cgroup.id, path: cgroup.path.string, level: cgroup.level, labels: try labels(role), source: "bench")
-      }
-      _ = try await instance.enforcer.update(workloads: workloads)
+      _ = try await instance.enforcer.update(workloads: try workloads(in: arena))
       try instance.endAttachments()
       return instance
     } catch {

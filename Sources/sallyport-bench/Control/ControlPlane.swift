@@ -30,6 +30,7 @@ struct ControlPlane {
       (PublishCommand.self, ["--rounds", isQuick ? "3" : "10"]),
       (WorkloadsCommand.self, ["--cgroups", isQuick ? "1000" : "10000", "--rounds", isQuick ? "2" : "10"]),
       (MemoryCommand.self, ["--starts", isQuick ? "2" : "5"] + agentArguments),
+      (RevokeCommand.self, ["--rounds", isQuick ? "3" : "10"]), (RecordsCommand.self, []),
     ]
   }
 

@@ -14,7 +14,7 @@ enum Load: String, CaseIterable, Sendable {
   case stream
   /// A connect() that does not come through: without a policy because nobody listens.
   case refused
-  /// A connect() to this host that policy refuses; without a policy one to a port where nobody listens.
+  /// A connect() alone, to this host, that policy refuses; without a policy one to a port where nobody listens.
   case refusedLocally = "refused-locally"
 
   /// How many units make a batch of some milliseconds.

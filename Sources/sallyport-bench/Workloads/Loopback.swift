@@ -117,14 +117,31 @@ final class Loopback {
       // Which of the two this is depends on the contestant; a second worker asks for the port of the first.
       let isOpen = try forbidden == nil ? false : tryForbidden().connection
       let port = isOpen ? Self.deafPort : Self.forbiddenPort
+      // A socket whose connect() was refused may try again: the call alone is measured.
+      let client = try Self.socket(SOCK_STREAM)
       return try timed(count) { () throws(KernelError) in
-        let client = try Self.socket(SOCK_STREAM)
         guard try !Self.comesThrough(client.raw, port) else {
           throw KernelError("expect refusal of", "127.0.0.1:\(port)", .canceled)
         }
       }
     }
   }
+
+  // MARK: Connections that stay
+
+  /// Connections that are kept until they are released.
+  private var held: [HeldConnection] = []
+
+  /// Makes so many more.
+  func hold(_ count: Int) throws(KernelError) {
+    for _ in 0..<count { held.append(HeldConnection(try connection())) }
+  }
+
+  /// How many of them nobody has ended.
+  var alive: Int { held.count { $0.isAlive } }
+
+  /// Closes them.
+  func release() { held = [] }
 
   /// Ten units unmeasured, so that conversations and caches are warm, then the rest.
   private func timed(_ count: Int, _ unit: () throws(KernelError) -> Void) throws(KernelError) -> Elapsed {
@@ -195,6 +212,19 @@ private struct Connection: ~Copyable {
   consuming func close() {
     drop(server)
     drop(client)
+  }
+}
+
+/// A connection among many.
+private final class HeldConnection {
+  private let connection: Connection
+
+  init(_ connection: consuming Connection) { self.connection = connection }
+
+  /// Nothing was sent on it: whatever can be read is its end.
+  var isAlive: Bool {
+    var byte: UInt8 = 0
+    return unsafe recv(connection.client.raw, &byte, 1, Int32(MSG_DONTWAIT)) < 0 && errno == EAGAIN
   }
 }
 
