@@ -125,7 +125,8 @@ let package = Package(
       dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "Workloads", "Coverage", "CLinux", system, logging],
       path: "Tests/Support", swiftSettings: house),
     .testTarget(
-      name: "BenchmarkTests", dependencies: ["Benchmark", "Kernel", system], swiftSettings: house),
+      name: "BenchmarkTests", dependencies: ["Benchmark", "Kernel", "TestSupport", system], exclude: ["Fixtures"],
+      swiftSettings: house),
     .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "KernelTests", dependencies: ["Kernel", "TestSupport", system],

@@ -82,15 +82,23 @@ struct RunCommand: AsyncParsableCommand {
     let contests = sections.filter { $0 != .control }
     let before = MachineFacts.processorTimes(nil)
     var after = before
-    if !contests.isEmpty {
-      let arena = try Arena()
-      defer { arena.remove() }
-      try await measure(contests, in: arena, &results)
-      after = MachineFacts.processorTimes(arena.cgroup)
+    var interrupted: Interrupted?
+    do {
+      if !contests.isEmpty {
+        let arena = try Arena()
+        defer { arena.remove() }
+        // Also what an interrupted run has found.
+        defer { after = MachineFacts.processorTimes(arena.cgroup) }
+        try await measure(contests, in: arena, &results)
+      }
+      if sections.contains(.control) { try await ControlPlane(isQuick: quick, agent: agent).measure(into: &results) }
+    } catch let error as Interrupted {
+      interrupted = error
+      results.notes.append("the run was interrupted: the rest is missing")
     }
     if let before, let after { results.disturbance = Disturbance(from: before, to: after, loadBefore: load) }
-    if sections.contains(.control) { await ControlPlane(isQuick: quick, agent: agent).measure(into: &results) }
     try publish(results)
+    if let interrupted { throw interrupted }
   }
 
   private var effort: Effort {
@@ -132,12 +140,17 @@ struct RunCommand: AsyncParsableCommand {
             quick
             ? [WebWorkload(closes: true), RedisWorkload()]
             : [WebWorkload(closes: false), WebWorkload(closes: true), RedisWorkload()]
-          add("applications", quick ? few.filter { $0.entrant.role != .floor } : few, loads, effort, arena, &contests)
+          let contestants = quick ? few.filter { $0.entrant.role != .floor } : few
+          add("applications", contestants, available(loads, &results), effort, arena, &contests)
         case .testRuns, .control: break
         }
       }
       let progress = Progress(total: contests.reduce(0) { $0 + $1.steps })
-      for contest in contests { try contest.run(&results, progress) }
+      for contest in contests {
+        do { try contest.run(&results, progress) } catch let error as Interrupted { throw error } catch {
+          results.notes.append("not finished: \(error)")
+        }
+      }
       if sections.contains(.testRuns) {
         results.programs += try catalogue.testRuns(rounds: effort.rounds, cpu: cpu)
       }
@@ -147,6 +160,19 @@ struct RunCommand: AsyncParsableCommand {
     } catch {
       await catalogue.close()
       throw error
+    }
+  }
+
+  /// Those that can run here; the others are named with the reason.
+  private func available(_ workloads: [any Workload], _ results: inout Results) -> [any Workload] {
+    workloads.filter { workload in
+      do {
+        try workload.require()
+        return true
+      } catch {
+        results.notes.append("\(workload.name) is not measured: \(error)")
+        return false
+      }
     }
   }
 

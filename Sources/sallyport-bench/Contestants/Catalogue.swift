@@ -1,5 +1,6 @@
 // Who takes part in which part of a run, and what must be made for it first.
 
+internal import BPF
 internal import Benchmark
 internal import Enforcement
 internal import Kernel
@@ -32,7 +33,14 @@ final class Catalogue {
   init(in arena: Arena, _ wishes: Wishes) throws {
     self.arena = arena
     self.wishes = wishes
-    object = try wishes.object.map { try readKernelBytes(FilePath($0)) }
+    object = try wishes.object.map { file in
+      let bytes = try readKernelBytes(FilePath(file))
+      // Now, and not when half of the run is over.
+      do throws(BPFError) { _ = try BPFObject.open(bytes: bytes, name: "sp") } catch {
+        throw KernelError("read programs from", file, error.errno, remedy: "name an object built from bpf/cgroup.bpf.c")
+      }
+      return bytes
+    }
   }
 
   /// Ends everything that was made.

@@ -35,14 +35,16 @@ struct ControlPlane {
   }
 
   /// Adds what they found; what could not be measured is a note.
-  func measure(into results: inout Results) async {
+  func measure(into results: inout Results) async throws(Interrupted) {
     for (type, arguments) in measurements {
       let name = type.configuration.commandName ?? "\(type)"
       writeError("Control plane: \(name) …\n")
+      try Interruption.check()
       do {
-        try Interruption.check()
         results.quantities += try await type.measurement(arguments).report().quantities
-      } catch { results.notes.append("\(name) was not measured: \(error)") }
+      } catch let error as Interrupted { throw error } catch {
+        results.notes.append("\(name) was not measured: \(error)")
+      }
     }
   }
 }

@@ -47,16 +47,21 @@ final class Contest {
     batches = contestants.map { _ in workloads.map(\.batch) }
   }
 
-  /// The share of the work that `run` reports as one step is a turn of one contestant.
-  var steps: Int { contestants.count * (effort.rounds + effort.sittings * (1 + effort.statistics)) }
+  /// How many steps `run` reports; a step takes about as long as one of another contest.
+  var steps: Int { contestants.count * (effort.rounds + effort.sittings * (1 + effort.statistics)) * weight }
+  private var weight: Int { workloads.reduce(0) { $0 + $1.weight } }
 
-  /// Measures, and adds what it found; throws if the baseline cannot be measured.
+  /// Measures, and adds what it found, also if it is interrupted; throws if the baseline cannot be measured.
   func run(_ results: inout Results, _ progress: Progress) throws {
+    defer { collect(&results) }
     let sittings = max(min(effort.sittings, effort.rounds), 1)
     for sitting in 0..<sittings {
       let rounds = effort.rounds * (sitting + 1) / sittings - effort.rounds * sitting / sittings
       try sit(rounds, progress)
     }
+  }
+
+  private func collect(_ results: inout Results) {
     for (index, contestant) in contestants.enumerated() {
       var entrant = contestant.entrant
       entrant.leftOut = leftOut[entrant.name]
@@ -137,7 +142,7 @@ final class Contest {
           withExtendedLifetime(engaged) {}
         } catch let error as Interrupted { throw error } catch { try exclude(name, "\(error)") }
       }
-      progress.step(section)
+      progress.step(section, weight)
     }
   }
 

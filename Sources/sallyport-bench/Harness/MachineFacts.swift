@@ -25,6 +25,7 @@ enum MachineFacts {
       Fact("clock", optional("/sys/devices/system/clocksource/clocksource0/current_clocksource") ?? "unknown"),
       Fact("mitigations", mitigations), Fact("JIT", optional("/proc/sys/net/core/bpf_jit_enable") ?? "unknown"),
       Fact("JIT hardening", optional("/proc/sys/net/core/bpf_jit_harden") ?? "unknown"),
+      Fact("instructions", countsInstructions ? "counted" : "not counted: no counters here (perf_event_open)"),
       Fact("memory", memory.map { "\($0 / 1024) MiB" } ?? "unknown"),
       Fact("load average", text("/proc/loadavg").split(separator: " ").prefix(3).joined(separator: " ")),
       Fact("runnable", text("/proc/loadavg").split(separator: " ").dropFirst(3).first.map(String.init) ?? "unknown"),
@@ -46,6 +47,11 @@ enum MachineFacts {
 
   /// The load average of the last minute.
   static var load: Double { text("/proc/loadavg").split(separator: " ").first.flatMap { Double($0) } ?? 0 }
+
+  private static var countsInstructions: Bool {
+    guard let counter = InstructionCounter.ofThisThread() else { return false }
+    return counter.count != nil
+  }
 
   private static var isRelease: Bool {
     #if DEBUG

@@ -14,6 +14,12 @@ struct WebWorkload: Workload {
 
   var name: String { closes ? "http, a connection each" : "http, kept alive" }
   let unit = "request"
+  let weight = 130
+
+  func require() throws {
+    _ = try (SystemProgram("nginx", package: "nginx-light"), SystemProgram("wrk", package: "wrk"))
+  }
+
   /// Not counted: wrk works for a time.
   let batch = 1
 
@@ -39,6 +45,13 @@ struct RedisWorkload: Workload {
   let name = "redis, get"
   let unit = "request"
   let batch = 20_000
+  let weight = 60
+
+  func require() throws {
+    _ = try (
+      SystemProgram("redis-server", package: "redis-server"), SystemProgram("redis-benchmark", package: "redis-tools")
+    )
+  }
 
   func units(after batch: Batch) -> Int { self.batch }
 

@@ -25,6 +25,10 @@ protocol Workload: Sendable {
   var batch: Int { get }
   /// Whether it means the same with this contestant.
   func suits(_ contestant: any Contestant) -> Bool
+  /// How many times as long as a batch of 8 ms its batches take.
+  var weight: Int { get }
+  /// Throws if this machine lacks what it needs.
+  func require() throws
   /// Does so many units of work.
   func run(_ units: Int, in lane: Lane) throws -> Batch
   /// How many units the next batches have, after one to warm up.
@@ -32,6 +36,9 @@ protocol Workload: Sendable {
 }
 
 extension Workload {
+  var weight: Int { 1 }
+  func require() throws {}
+
   func suits(_ contestant: any Contestant) -> Bool { true }
 
   /// As many as take 8 ms, so that a dear contestant does not take the time of all others.
@@ -75,6 +82,7 @@ struct PacedDatagrams: Workload {
 
   var name: String { RateWorkload.name(rate) }
   let unit = "packet"
+  let weight = 6
   /// A twentieth of a second.
   var batch: Int { max(rate / 20, 20) }
 
