@@ -31,11 +31,14 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 {
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
+	enum sp_readable readable;
 
 	flow.direction = direction;
 	flow.generation = sp_generation();
 	flow.cookie = bpf_get_socket_cookie(skb);
-	switch (sp_read(skb, &packet)) {
+	readable = sp_read(skb, &packet);
+	SP_JOIN(&packet);
+	switch (readable) {
 	case SP_READABLE:
 		break;
 	case SP_ALWAYS:

@@ -41,6 +41,8 @@ int sp_nf_output(struct __sk_buff *skb)
 	struct sp_told_party *source = sp_told_source(skb);
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
+	enum sp_readable readable;
+	__u64 stays;
 
 	if (!source || (source->flags & SP_TOLD_OUTSIDE))
 		return SP_PASS;
@@ -50,7 +52,9 @@ int sp_nf_output(struct __sk_buff *skb)
 	flow.direction = SP_OUTGOING;
 	flow.generation = sp_generation();
 	sp_party_told(&flow.subject, source);
-	switch (sp_read(skb, &packet)) {
+	readable = sp_read(skb, &packet);
+	SP_JOIN(&packet); /* here and below: many paths meet */
+	switch (readable) {
 	case SP_READABLE:
 		break;
 	case SP_ALWAYS:
@@ -61,7 +65,11 @@ int sp_nf_output(struct __sk_buff *skb)
 	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 		return SP_PASS;
 	flow.port_index = sp_told_port(&packet, SP_OUTGOING);
-	if (!sp_is_looped_by_address(&packet) || sp_is_multicast(packet.destination)) {
+	stays = sp_is_looped_by_address(&packet) && !sp_is_multicast(packet.destination);
+	SP_JOIN(&stays);
+	SP_JOIN(&packet);
+	SP_JOIN(&flow);
+	if (!stays) {
 		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.destination);
 	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
 		sp_find_receiver(skb, &packet, &flow.peer);
@@ -74,6 +82,7 @@ int sp_nf_output(struct __sk_buff *skb)
 		flow.peer = flow.subject; /* answered by the namespace's own kernel */
 		flow.peer.assurance = SP_ASSURED_SOCKET;
 	}
+	SP_JOIN(&flow);
 	if (!sp_told_judge(skb, &packet, &flow) || !sp_other_side(skb, &packet, &flow))
 		return SP_REFUSE;
 	sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
@@ -93,6 +102,7 @@ int sp_nf_input(struct __sk_buff *skb)
 
 	if (sp_read(skb, &packet) != SP_READABLE)
 		return SP_PASS;
+	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
 		if ((packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 			return SP_PASS;
@@ -111,6 +121,7 @@ int sp_nf_input(struct __sk_buff *skb)
 	/* nobody has the host's number, 0, and is not the host: a caller that is does not talk to itself */
 	if (!listener && assurance >= SP_ASSURED_SOCKET)
 		flow.peer.assurance = SP_ASSURED_ADDRESS;
+	SP_JOIN(&flow);
 	if (!sp_told_judge(skb, &packet, &flow))
 		return SP_REFUSE;
 	flow.peer.assurance = assurance;

@@ -3,7 +3,6 @@
  * (-m bpf --object-pinned) in OUTPUT and INPUT. 1 = refuse, the rule's target acts; 0 = pass.
  */
 #define SP_NETFILTER
-#define SP_STATIC
 #include "maps.h"
 #include "lib/account.h"
 #include "lib/crossing.h"
@@ -137,8 +136,8 @@ static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_p
 	return bpf_map_lookup_elem(&sp_senders, &key) != 0;
 }
 
-/* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long lets
- * nothing pass.
+/* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long, or a
+ * socket that somebody put beside another's, lets nothing pass.
  */
 static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {

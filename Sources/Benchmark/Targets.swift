@@ -186,12 +186,12 @@ private struct TargetReader {
     return row(id, measure, estimate, limit: limit, digits: 2)
   }
 
-  /// One of the control plane; few repetitions are enough where all of them keep the promise.
+  /// One of the control plane: three repetitions that agree are enough, because each is a whole run of its own.
   func quantity(
     _ id: String, _ measure: String, _ name: String, limit: Double, digits: Int, isLeast: Bool = false
   ) -> TargetRow {
     let estimate = results.quantity(name).flatMap { Estimate(of: [$0.values]) }
-      .map { Estimate(value: $0.value, spread: $0.spread, count: $0.count, isBounded: true) }
+      .map { Estimate(value: $0.value, spread: $0.spread, count: $0.count, isBounded: $0.count >= 3) }
     return row(id, measure, estimate, limit: limit, digits: digits, isLeast: isLeast)
   }
 }

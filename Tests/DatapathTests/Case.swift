@@ -17,6 +17,8 @@ struct Case: Sendable, CustomStringConvertible {
   /// Who it says; the number of workloads stands for the host.
   let vouched: Int?
   let description: String
+  /// Packets of one socket that have this in common may be one conversation, of which only the first is judged and counted.
+  let conversation: [UInt8]
 
   /// Draws a packet of a subject; what must be known of its sender is written where its egress hook would have.
   init(
@@ -51,6 +53,9 @@ struct Case: Sendable, CustomStringConvertible {
     let own = ProgramBench.address(of: subject, isIPv4: address.isIPv4)
     let (source, destination) = direction == .outgoing ? (own, address) : (address, own)
     packet = RandomPacket(from: source, to: destination, number: number, using: &random)
+    // Of ICMP the type; an echo's identifier would tell more of them apart.
+    let port = [UInt8(packet.destinationPort >> 8), UInt8(packet.destinationPort & 255)]
+    conversation = [packet.proto.rawValue] + port + (0..<16).map { address.bytes[$0] }
     voucher = direction == .incoming ? Self.key(packet, source, destination) : nil
     self.vouched = vouched
     isLocal = vouched == subject

@@ -166,9 +166,7 @@ struct DatagramTests {
     #expect(try web.refusal { try TestSocket.udp().send("x", to: "127.9.9.9", 9002) } == .notPermitted)
   }
 
-  @Test(
-    "[24] in an SO_REUSEPORT group of two workloads each member is policed as who it is",
-    .only(on: .cgroup, because: "a group of two workloads is refused unless all of it is allowed"))
+  @Test("[24] a member of another workload gets nothing of an SO_REUSEPORT group's packets")
   func reusePort() async throws {
     let (web, db) = try await webAndStore()
     let intruder = try await policed.workload("stranger", "app=stranger")
@@ -180,14 +178,18 @@ struct DatagramTests {
       try stream.startListening()
       return (datagrams, stream)
     }
-    let (own, foreign) = (try db.run(open), try intruder.run(open))
+    // The last to come is the first that a search finds.
+    let (foreign, own) = (try intruder.run(open), try db.run(open))
     let passed = try web.run { () throws -> Int in
       var passed = 0
       for _ in 0..<40 where (try? TestSocket.udp().send("x", to: "127.0.0.1", 9001)) != nil { passed += 1 }
       return passed
     }
-    #expect(passed > 0 && passed < 40)
-    for _ in 0..<passed { #expect(try own.0.receive() == "x") }
+    if policed.datapath.kind == .cgroup {
+      #expect(passed > 0 && passed < 40)
+      for _ in 0..<passed { #expect(try own.0.receive() == "x") }
+    }
+    // Rules see no socket of a packet that comes in: where the kernel may choose, nobody gets it.
     #expect(!own.0.isReadable)
     #expect(!foreign.0.isReadable)
     let callers = try web.run {
@@ -203,6 +205,32 @@ struct DatagramTests {
     while (try? own.1.accept(within: 100)) != nil { accepted += 1 }
     #expect(accepted <= callers.count)
     #expect(!foreign.1.isReadable)
+    _ = callers
+  }
+
+  @Test("a server with a socket for each CPU of a large host is reached", arguments: Family.allCases)
+  func manyMembers(family: Family) async throws {
+    let (web, db) = try await webAndStore()
+    let members = try db.run {
+      try (0..<64).map { _ in
+        let (datagrams, stream) = (try TestSocket.udp(family), try TestSocket.tcp(family))
+        for socket in [datagrams, stream] { try socket.setOption(1, 15, 1) }
+        try datagrams.bind(family.loopback, 9001)
+        try stream.bind(family.loopback, 9000)
+        try stream.startListening()
+        return (datagrams: datagrams, stream: stream)
+      }
+    }
+    let callers = try web.run {
+      try (0..<32).map { _ in
+        try TestSocket.udp(family).send("x", to: family.loopback, 9001)
+        let caller = try TestSocket.tcp(family)
+        try caller.connect(family.loopback, 9000)
+        return caller
+      }
+    }
+    #expect(members.count { $0.datagrams.isReadable } > 1)
+    #expect(members.count { $0.stream.isReadable } > 1)
     _ = callers
   }
 }

@@ -49,6 +49,19 @@ public struct MachineRequirement: Sendable {
     }
   }
 
+  /// Ending sockets of others (SOCK_DESTROY, CONFIG_INET_DIAG_DESTROY), tried on one in a namespace of its own.
+  public static let socketDestruction = MachineRequirement("destroying sockets") {
+    do {
+      let namespace = try NetworkNamespace.anonymous()
+      let listener = try namespace.run { try TestSocket.listening("0.0.0.0", 9) }
+      defer { withExtendedLifetime(listener) {} }
+      let diagnostics = try SocketDiagnostics.open(in: namespace)
+      return try diagnostics.destroy(diagnostics.list()).destroyed == 1 ? nil : "the kernel destroyed nothing"
+    } catch {
+      return "\(error)"
+    }
+  }
+
   /// A feature of the kernel, tried.
   public static func feature(_ feature: Feature) -> MachineRequirement {
     MachineRequirement(feature.name) { feature.probe().reason }

@@ -22,6 +22,7 @@ public final class Policed: Sendable {
   /// What lives, for revocation.
   public let flows = LiveFlows()
   private let stateDirectory: String
+  let tellsAtOnce: Bool
   private let state = Mutex(State())
 
   private struct State {
@@ -40,8 +41,10 @@ public final class Policed: Sendable {
   }
 
   private init(
-    _ sandbox: Sandbox, _ stateDirectory: String, _ kind: DatapathKind, _ view: NetfilterView?, maxEntries: UInt32
+    _ sandbox: Sandbox, _ stateDirectory: String, _ kind: DatapathKind, _ view: NetfilterView?, tellsAtOnce: Bool,
+    maxEntries: UInt32
   ) throws {
+    self.tellsAtOnce = tellsAtOnce
     self.sandbox = sandbox
     self.stateDirectory = stateDirectory
     try sandbox.cgroup.makeThreaded()
@@ -78,14 +81,16 @@ public final class Policed: Sendable {
   }
 
   /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
+  ///
+  /// With `tellsAtOnce` the told view hears of listeners after each piece of work of a thread, and not when it looks.
   public static func with<T>(
-    _ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest, maxEntries: UInt32 = 16384,
-    _ body: (Policed) async throws -> T
+    _ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest, tellsAtOnce: Bool = true,
+    maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
   ) async throws -> T {
     try await withSandbox { sandbox in
       let directory = try temporaryDirectory()
       defer { removeStateDirectory(directory) }
-      let policed = try Policed(sandbox, directory, kind, view, maxEntries: maxEntries)
+      let policed = try Policed(sandbox, directory, kind, view, tellsAtOnce: tellsAtOnce, maxEntries: maxEntries)
       let result: Result<T, any Error>
       do {
         try await policed.start()
@@ -143,7 +148,7 @@ public final class Policed: Sendable {
   /// The thread of a cgroup, made on first use; `name` may be a path such as `web/child`.
   public func thread(_ name: String) throws -> PolicedThread {
     if let known = state.withLock({ $0.threads[name] }) { return known }
-    let thread = try PolicedThread(in: try threadedCgroup(name), home: home)
+    let thread = try PolicedThread(in: try threadedCgroup(name), home: home, afterwards: tellListeners)
     state.withLock { $0.threads[name] = thread }
     return thread
   }

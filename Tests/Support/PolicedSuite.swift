@@ -11,17 +11,19 @@ public struct PolicedSuite: SuiteTrait, TestScoping {
   public var isRecursive: Bool { false }
   private let kind: DatapathKind
   private let view: NetfilterView?
+  private let tellsAtOnce: Bool
 
-  init(_ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest) {
+  init(_ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest, tellsAtOnce: Bool = true) {
     self.kind = kind
     self.view = view
+    self.tellsAtOnce = tellsAtOnce
   }
 
   /// Makes the sandbox, runs the suite, removes the sandbox.
   public func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
   ) async throws {
-    try await Policed.with(kind, view: view) { policed in
+    try await Policed.with(kind, view: view, tellsAtOnce: tellsAtOnce) { policed in
       try await Policed.$current.withValue(policed) { try await function() }
     }
   }
@@ -31,8 +33,8 @@ extension Trait where Self == PolicedSuite {
   /// The suite shares one policed sandbox.
   public static var policed: PolicedSuite { PolicedSuite() }
 
-  /// The same on the netfilter datapath in its told view.
-  public static var policedAsTold: PolicedSuite { PolicedSuite(.netfilter, view: .told) }
+  /// The same on the netfilter datapath in its told view, whose tests say themselves when it looks who listens.
+  public static var policedAsTold: PolicedSuite { PolicedSuite(.netfilter, view: .told, tellsAtOnce: false) }
 }
 
 extension Policed {

@@ -17,15 +17,21 @@ public final class PolicedThread: Sendable {
   /// The namespace in which it works when no other is named.
   public let home: NetworkNamespace
 
+  /// What is done after each piece of work, before whoever waits for it goes on.
+  private let afterwards: @Sendable () -> Void
+
   private let jobs = Mutex<[@Sendable () -> Void]>([])
   private let isOver = Mutex(false)
   private let arrived = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
 
   /// Starts the thread; `cgroup` must be threaded.
-  public init(in cgroup: CgroupDirectory, home: NetworkNamespace) throws {
+  public init(
+    in cgroup: CgroupDirectory, home: NetworkNamespace, afterwards: @escaping @Sendable () -> Void = {}
+  ) throws {
     self.cgroup = cgroup
     self.home = home
+    self.afterwards = afterwards
     let root = try cgroup.hierarchy.root()
     _ = try DedicatedThread.start("policed") { [self] in
       while true {
@@ -67,6 +73,7 @@ public final class PolicedThread: Sendable {
     }
     arrived.signal()
     done.wait()
+    afterwards()
     guard let result = outcome.value.withLock({ $0 }) else { throw Errno.canceled }
     return try result.get()
   }

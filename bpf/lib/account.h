@@ -164,6 +164,7 @@ SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet
 	struct sp_record *record;
 	int refused;
 
+	SP_USED(skb);
 	if (!packet || !flow)
 		return 0;
 	refused = flow->action == SP_REJECT;

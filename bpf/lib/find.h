@@ -6,12 +6,24 @@
 #include "kernel.h"
 #include "packet.h"
 
-/* Sockets looked at in one hash bucket. */
+/* Sockets looked at in one hash bucket. Where the verifier walks through each of them, few; else as many as a server has
+ * that opens one for each CPU of a large host.
+ */
+#ifdef SP_STATIC
 #define SP_FIND_LIMIT 16
+#else
+#define SP_FIND_LIMIT 4096
+#endif
+
+#define SP_SEVERAL 1ull
 
 struct sp_best {
 	__u64 score; /* 0 = none yet */
 	__u64 socket;
+	__u64 cgroup;
+	/* One that suits as well, which the kernel may choose as it likes, but is of another cgroup: SO_REUSEPORT. */
+	__u64 rival; /* or SP_SEVERAL, of several cgroups */
+	__u64 rival_cgroup;
 };
 
 struct sp_search {
@@ -216,29 +228,66 @@ static __always_inline __u64 sp_find_score(const struct sp_search *search, struc
 	return suits * (score + (same | sp_is_zero(device)) * 128 + same * 4);
 }
 
+/* Looks at one socket and goes on to the next; 1 = there is none. */
+static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, int any)
+{
+	__u64 socket = search->node - offset, score, better, cgroup, differs, rival;
+	struct sp_best *best = &search->best;
+
+	if (!search->node || search->node & 1)
+		return 1;
+	if (SP_READ(sock, socket, __sk_common.skc_num) == search->local_port) {
+		score = sp_find_score(search, (struct sock *)socket, any);
+		cgroup = sp_cgroup_of(socket);
+		differs = sp_is_same(score, best->score) & (1 - sp_is_zero(score)) &
+			  (1 - sp_is_same(cgroup, best->cgroup)) & (1 - sp_is_same(cgroup, best->rival_cgroup));
+		rival = SP_SEVERAL ^ ((SP_SEVERAL ^ socket) & (0 - sp_is_zero(best->rival)));
+		best->rival ^= (best->rival ^ rival) & (0 - differs);
+		best->rival_cgroup ^= (best->rival_cgroup ^ cgroup) & (0 - differs);
+		better = best->score - score;
+		asm volatile("" : "+r"(better));
+		better = 0 - (better >> 63);
+		best->score ^= (best->score ^ score) & better;
+		best->socket ^= (best->socket ^ socket) & better;
+		best->cgroup ^= (best->cgroup ^ cgroup) & better;
+		best->rival &= ~better;
+		best->rival_cgroup &= ~better;
+		SP_JOIN(&search->best);
+	}
+	search->node = (__u64)SP_READ(hlist_node, search->node, next);
+	return 0;
+}
+
+static int sp_find_exact(__u32 step, struct sp_search *search)
+{
+	(void)step;
+	return sp_find_look(search, sp_find_offset(search->is_tcp), 0);
+}
+
+static int sp_find_any(__u32 step, struct sp_search *search)
+{
+	(void)step;
+	return sp_find_look(search, sp_find_offset(search->is_tcp), 1);
+}
+
 /* Walks one bucket. Returns 0. */
 static __always_inline int sp_find_in(struct sp_search *search, int any)
 {
-	__u64 offset = sp_find_offset(search->is_tcp), socket;
-	__u64 score, better;
+#ifdef SP_STATIC
+	__u64 offset = sp_find_offset(search->is_tcp);
 	int i;
 
-	for (i = 0; i < SP_FIND_LIMIT; i++) {
-		if (!search->node || search->node & 1)
+	for (i = 0; i < SP_FIND_LIMIT; i++)
+		if (sp_find_look(search, offset, any))
 			return 0;
-		socket = search->node - offset;
-		if (SP_READ(sock, socket, __sk_common.skc_num) == search->local_port) {
-			score = sp_find_score(search, (struct sock *)socket, any);
-			better = search->best.score - score;
-			asm volatile("" : "+r"(better));
-			better = 0 - (better >> 63);
-			search->best.score ^= (search->best.score ^ score) & better;
-			search->best.socket ^= (search->best.socket ^ socket) & better;
-			SP_JOIN(&search->best);
-		}
-		search->node = (__u64)SP_READ(hlist_node, search->node, next);
-	}
 	search->cut = 1;
+#else
+	if (any)
+		bpf_loop(SP_FIND_LIMIT, sp_find_any, search, 0);
+	else
+		bpf_loop(SP_FIND_LIMIT, sp_find_exact, search, 0);
+	search->cut |= search->node && !(search->node & 1);
+#endif
 	return 0;
 }
 

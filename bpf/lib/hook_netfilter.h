@@ -24,11 +24,13 @@ static __always_inline int sp_is_policed(__u64 socket)
 }
 
 /* Whom a socket speaks for. Returns 0. */
-static __noinline int sp_party_of_socket(struct sp_party *party, __u64 socket)
+SP_FUNCTION int sp_party_of_socket(struct sp_party *party, __u64 socket)
 {
 	struct sp_control *control = sp_controls();
 	__u64 cgroup = sp_cgroup_of(socket);
 
+	if (!party)
+		return 0;
 	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
 	SP_JOIN(party);
 	return 0;
@@ -97,14 +99,33 @@ static __always_inline __u64 sp_listener_tag(struct __sk_buff *skb, const struct
 	return SP_TAG_LISTENER | sp_namespace(skb);
 }
 
-/* In the place of a socket: a list was too long to be walked to its end, and who receives is not known. */
+/* In the place of a socket: who receives is not known, because a list was too long to be walked to its end, or because the
+ * kernel will choose among sockets of several workloads.
+ */
 #define SP_CANNOT_TELL 1ull
 
-/* The socket that listens at one end of a packet: its destination, or with `turned` its source. 0 = none. */
-static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *packet, int turned)
+/* True if two sockets that the kernel may choose between speak for the same workload. */
+static __noinline int sp_speak_alike(__u64 one, __u64 other)
+{
+	struct sp_party party = {};
+	__u64 workload;
+
+	if (other == SP_SEVERAL)
+		return 0;
+	sp_party_of_socket(&party, one);
+	workload = party.workload;
+	__builtin_memset(&party, 0, sizeof(party));
+	sp_party_of_socket(&party, other);
+	return party.workload == workload;
+}
+
+/* The socket that suits one end of a packet best, and in `rival` another that the kernel may choose as well, or SP_SEVERAL. */
+SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *packet, int turned, __u64 *rival)
 {
 	struct sp_search search = {};
 
+	if (!packet || !rival)
+		return 0;
 	search.net = sp_namespace(skb);
 	search.device = sp_device(skb);
 	search.is_tcp = packet->protocol == SP_TCP;
@@ -121,7 +142,25 @@ static __noinline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *
 		search.remote_port = packet->source_port;
 	}
 	sp_find(&search);
+	/* What is for many receivers reaches all of them, and is judged as for one. */
+	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, SP_PACKET_HOST));
+#ifdef SP_STATIC
+	/* Old verifiers have no patience for more: two cgroups are two workloads. */
+	search.cut |= *rival;
+#endif
 	return search.cut ? SP_CANNOT_TELL : search.best.socket;
+}
+
+/* The socket at one end of a packet: its destination, or with `turned` its source. 0 = none. */
+static __always_inline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_packet *packet, int turned)
+{
+	__u64 rival = 0, socket = sp_find_candidates(skb, packet, turned, &rival);
+
+#ifndef SP_STATIC
+	if (rival && !sp_speak_alike(socket, rival))
+		socket = SP_CANNOT_TELL;
+#endif
+	return socket;
 }
 
 static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)

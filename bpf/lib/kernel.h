@@ -168,6 +168,7 @@ enum sp_socket_state {
 	SP_STATE_NEW_SYN_RECEIVED = 12, /* a request socket */
 };
 
+#define SP_PACKET_HOST 0 /* linux/if_packet.h */
 #define SP_SOCK_STREAM 1
 #define SP_SOCK_RAW 3
 #define SP_AF_INET 2

@@ -43,8 +43,8 @@ struct sp_packet {
 	__u8 icmp_code;
 	__be16 icmp_id;
 	__u8 is_ipv4;
-	__u8 pad;
-};
+	__u8 pad[5];
+} __attribute__((aligned(8)));
 
 /* ::ffff:0:0/96 in front of an IPv4 address. */
 static __always_inline void sp_map_ipv4(__u8 out[16], __be32 address)

@@ -107,7 +107,8 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 		 * be asked as a subject (sp_other_side)
 		 */
 		if (!SP_SEES_CONNECT && sp_is_looped(skb)) {
-			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &flow->peer.workload);
+			__u64 workload = flow->peer.workload; /* before 6.4 a key must be on this function's stack */
+			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &workload);
 
 			flow->peer.assurance = SP_ASSURED_SOCKET;
 			if (row)
@@ -124,8 +125,15 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 	return 0;
 }
 
+/* In the netfilter programs there is no stack left for one more frame: kernels before 6.8 round each up to 32 bytes. */
+#ifdef SP_NETFILTER
+#define SP_CALLER_FUNCTION static __always_inline
+#else
+#define SP_CALLER_FUNCTION SP_FUNCTION
+#endif
+
 /* Ingress: fills flow->peer with the party that sent the packet. Returns 0. */
-SP_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if (!packet || !flow)
 		return 0;

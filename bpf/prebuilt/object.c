@@ -22,6 +22,11 @@ _Alignas(8) const unsigned char sp_cgroup_static_object[] = {
 };
 const size_t sp_cgroup_static_object_size = sizeof(sp_cgroup_static_object);
 
+_Alignas(8) const unsigned char sp_netfilter_static_object[] = {
+#embed "netfilter-static.bpf.o"
+};
+const size_t sp_netfilter_static_object_size = sizeof(sp_netfilter_static_object);
+
 _Alignas(8) const unsigned char sp_workload_object[] = {
 #embed "workload.bpf.o"
 };

@@ -8,15 +8,17 @@ enum EmbeddedObject {
   /// The same for kernels before 5.15.
   case cgroupStatic
   case netfilter
+  /// The same for kernels before 5.17.
+  case netfilterStatic
   case netfilterTold
 
   /// Those that a datapath may use, the best first.
   static func of(_ kind: DatapathKind, view: NetfilterView? = nil) -> [EmbeddedObject] {
     switch (kind, view) {
     case (.cgroup, _): [.cgroup, .cgroupStatic]
-    case (.netfilter, .exact): [.netfilter]
+    case (.netfilter, .exact): [.netfilter, .netfilterStatic]
     case (.netfilter, .told): [.netfilterTold]
-    case (.netfilter, nil): [.netfilter, .netfilterTold]
+    case (.netfilter, nil): [.netfilter, .netfilterStatic, .netfilterTold]
     }
   }
 
@@ -24,7 +26,7 @@ enum EmbeddedObject {
   var name: String {
     switch self {
     case .cgroup, .cgroupStatic: "cgroup"
-    case .netfilter: "netfilter"
+    case .netfilter, .netfilterStatic: "netfilter"
     case .netfilterTold: "netfilter-told"
     }
   }
@@ -34,6 +36,7 @@ enum EmbeddedObject {
     switch self {
     case .cgroup, .netfilter: name
     case .cgroupStatic: "programs for kernels before 5.15"
+    case .netfilterStatic: "programs for kernels before 5.17"
     case .netfilterTold: "told view"
     }
   }
@@ -42,7 +45,8 @@ enum EmbeddedObject {
   var programs: [String] {
     switch self {
     case .cgroup, .cgroupStatic: Hook.all.map(\.program)
-    case .netfilter: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
+    case .netfilter, .netfilterStatic:
+      [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
     case .netfilterTold: [NetfilterDatapath.output, NetfilterDatapath.input]
     }
   }
@@ -51,7 +55,7 @@ enum EmbeddedObject {
   var configurations: [String] {
     switch self {
     case .cgroup, .cgroupStatic: [".rodata.config"]
-    case .netfilter: [".rodata.config", ".rodata.netfilter"]
+    case .netfilter, .netfilterStatic: [".rodata.config", ".rodata.netfilter"]
     case .netfilterTold: [".rodata.config", ".rodata.told"]
     }
   }
@@ -68,6 +72,8 @@ enum EmbeddedObject {
         unsafe UnsafeRawBufferPointer(start: sp_cgroup_static_object_start(), count: sp_cgroup_static_object_size)
       case .netfilter:
         unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
+      case .netfilterStatic:
+        unsafe UnsafeRawBufferPointer(start: sp_netfilter_static_object_start(), count: sp_netfilter_static_object_size)
       case .netfilterTold:
         unsafe UnsafeRawBufferPointer(start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
       }

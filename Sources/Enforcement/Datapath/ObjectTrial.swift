@@ -80,13 +80,18 @@ extension DatapathKind {
 
 extension EmbeddedObject {
   fileprivate func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
-    let own = self == .cgroupStatic ? ["before 5.15"] : []
+    let own =
+      switch self {
+      case .cgroupStatic: ["before 5.15"]
+      case .netfilterStatic: ["before 5.17"]
+      case .cgroup, .netfilter, .netfilterTold: [String]()
+      }
     return try ObjectTrial(object: name, features: own + KernelFeatures.names(features)) { () throws(BPFError) in
       let object = try withBytes { bytes throws(BPFError) in
         try BPFObject.open(bytes: bytes, name: "sp")
       }
       try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
-      if self == .netfilter {
+      if self == .netfilter || self == .netfilterStatic {
         try object.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
       }
       if self == .netfilterTold, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {

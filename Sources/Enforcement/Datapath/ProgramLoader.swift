@@ -99,7 +99,7 @@ struct ProgramLoader {
     try opened.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
     switch object {
     case .cgroup, .cgroupStatic: break
-    case .netfilter: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup))
+    case .netfilter, .netfilterStatic: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup))
     case .netfilterTold: try opened.setReadOnlyData(".rodata.told", Rows.told(try markLayout()))
     }
     try configure(opened)
@@ -175,7 +175,7 @@ struct ProgramLoader {
       }
       let pins = pins
       // What has the same maps may take over.
-      let candidates = kind == .cgroup ? EmbeddedObject.of(kind) : [pins.object]
+      let candidates = EmbeddedObject.of(kind, view: pins.view)
       let loaded = try loadBest(of: candidates) { object throws(BPFError) in
         for name in object.mapNames where !name.contains(".") { try object.reusePinnedMap(name, path: pins.map(name)) }
       }

@@ -65,6 +65,13 @@ struct RunCommand: AsyncParsableCommand {
     guard rates.allSatisfy({ (1...10_000_000).contains($0) }) else {
       throw ValidationError("--rates takes numbers from 1 to 10000000")
     }
+    // Now, and not after twenty minutes.
+    for file in [file, csv].compactMap({ $0 }) {
+      let folder = FilePath(file).removingLastComponent().string
+      guard isThere(folder.isEmpty ? "." : folder) else {
+        throw ValidationError("there is no folder \(folder) for \(file)")
+      }
+    }
     guard (1...64).contains(processes) else { throw ValidationError("--processes takes a number from 1 to 64") }
     guard rounds.map({ $0 > 0 }) ?? true, sittings.map({ $0 > 0 }) ?? true else {
       throw ValidationError("--rounds and --sittings take numbers from 1")
@@ -117,7 +124,7 @@ struct RunCommand: AsyncParsableCommand {
     do {
       writeError("Making contestants …\n")
       var contests: [Contest] = []
-      var mechanisms: [any Contestant] = []
+      var (mechanisms, sizes): ([any Contestant], [any Contestant]) = ([], [])
       if sections.contains(where: { $0 != .sizes }) { mechanisms = try await catalogue.mechanisms() }
       let few = catalogue.representatives(of: mechanisms)
       for section in sections {
@@ -126,7 +133,8 @@ struct RunCommand: AsyncParsableCommand {
         case .sizes:
           var effort = effort
           effort.statistics = 0
-          add(Targets.Names.sizes, try await catalogue.sizes(), sizeLoads, effort, arena, &contests)
+          sizes = try await catalogue.sizes()
+          add(Targets.Names.sizes, sizes, sizeLoads, effort, arena, &contests)
         case .rates:
           var effort = effort
           effort.statistics = 0
@@ -146,6 +154,9 @@ struct RunCommand: AsyncParsableCommand {
         }
       }
       let progress = Progress(total: contests.reduce(0) { $0 + $1.steps })
+      for name in self.contestants where !(mechanisms + sizes).contains(where: { $0.entrant.name.contains(name) }) {
+        results.notes.append("there is no contestant \(name) that could be measured")
+      }
       for contest in contests {
         do { try contest.run(&results, progress) } catch let error as Interrupted { throw error } catch {
           results.notes.append("not finished: \(error)")
@@ -201,11 +212,7 @@ struct RunCommand: AsyncParsableCommand {
   // MARK: Results
 
   private func publish(_ results: Results) throws {
-    if let file { try replaceFile(FilePath(file), with: try results.json(), mode: 0o644) }
-    if let csv {
-      try replaceFile(FilePath(csv), with: Array(results.tables.map(\.csv).joined(separator: "\n").utf8), mode: 0o644)
-    }
-    if let report { try ReportCommand.write(results, to: report) }
+    // First, so that it is not lost with a file that cannot be written.
     switch output {
     case .json: writeOutput(try results.json())
     case .csv: writeOutput(Array(results.tables.map(\.csv).joined(separator: "\n").utf8))
@@ -216,5 +223,10 @@ struct RunCommand: AsyncParsableCommand {
       if let disturbance = results.disturbance { text += "machine: \(disturbance.verdict)\n" }
       writeOutput(Array(text.utf8))
     }
+    if let file { try replaceFile(FilePath(file), with: try results.json(), mode: 0o644) }
+    if let csv {
+      try replaceFile(FilePath(csv), with: Array(results.tables.map(\.csv).joined(separator: "\n").utf8), mode: 0o644)
+    }
+    if let report { try ReportCommand.write(results, to: report) }
   }
 }

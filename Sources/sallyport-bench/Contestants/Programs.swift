@@ -37,19 +37,6 @@ struct CgroupPrograms: Contestant {
       programs: try hooks.map { Attachable($0.program, try instance.program($0.program), .cgroup($0.type)) })
   }
 
-  /// The same with each program alone, empty ones at the other hooks: what each one costs.
-  ///
-  /// A part alone sees half of each conversation: only a policy that allows by default lets its packets pass.
-  static func part(_ program: String, _ instance: Instance) throws -> CgroupPrograms {
-    CgroupPrograms(
-      entrant: Entrant(name: "only \(program)", role: .own), refuses: nil,
-      programs: try hooks.map { hook in
-        let own =
-          hook.program == program ? try instance.program(program) : try emptyProgram(hook.kind, hook.type)
-        return Attachable(hook.program == program ? program : "empty \(hook.program)", own, .cgroup(hook.type))
-      })
-  }
-
   func engage(on cgroup: CgroupDirectory) throws -> [Attachment] {
     try programs.compactMap { try $0.attach(to: cgroup) }
   }

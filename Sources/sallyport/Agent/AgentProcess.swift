@@ -111,12 +111,15 @@ struct AgentProcess {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))
     }
     logger.notice("enforcing on \(cgroup)")
-    announceReady()
     var group = ServiceGroupConfiguration(
       services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-    // The one that is done some time.
+    // Those that are done some time.
     if let survey { group.services.append(.init(service: survey, successTerminationBehavior: .ignore)) }
+    if let readyDescriptor {
+      let announcement = ReadyAnnouncement(descriptor: FileDescriptor(rawValue: readyDescriptor))
+      group.services.append(.init(service: announcement, successTerminationBehavior: .ignore))
+    }
     group.maximumGracefulShutdownDuration = .seconds(10)
     try await ServiceGroup(configuration: group).run()
   }
@@ -147,11 +150,15 @@ struct AgentProcess {
       throw Failure("make state directory \(path): \(Errno(rawValue: reason))", remedy: "make its parent directory")
     }
   }
+}
 
-  /// The reader of the descriptor learns that from now on every packet is judged.
-  private func announceReady() {
-    guard let readyDescriptor else { return }
-    let descriptor = FileDescriptor(rawValue: readyDescriptor)
+/// Tells the reader of a descriptor that from now on every packet is judged, and a signal ends the agent in order.
+///
+/// A service, because the group handles signals before it starts the first one.
+private struct ReadyAnnouncement: Service {
+  let descriptor: FileDescriptor
+
+  func run() async throws {
     // Who asked may have gone; that is no reason to stop enforcing.
     _ = try? descriptor.writeAll([UInt8(ascii: "\n")])
     try? descriptor.close()

@@ -40,6 +40,15 @@ static inline const unsigned char *sp_cgroup_static_object_start(void)
 	return sp_cgroup_static_object;
 }
 
+/* The ELF object built from netfilter-static.bpf.c: the same as netfilter.bpf.c for kernels before 5.17. */
+extern const unsigned char sp_netfilter_static_object[];
+extern const size_t sp_netfilter_static_object_size;
+
+static inline const unsigned char *sp_netfilter_static_object_start(void)
+{
+	return sp_netfilter_static_object;
+}
+
 /* The ELF object built from workload.bpf.c. */
 extern const unsigned char sp_workload_object[];
 extern const size_t sp_workload_object_size;
