@@ -109,10 +109,12 @@ let package = Package(
         "Yams",
       ],
       swiftSettings: house),
+    // Pure: the statistics of measurements, results and their comparison, tables and plots.
+    .target(name: "Benchmark", swiftSettings: house),
     .executableTarget(
       name: "sallyport-bench",
       dependencies: [
-        "Policy", "Kernel", "BPF", "Enforcement", "Evidence", "Workloads", system, logging,
+        "Benchmark", "Policy", "Kernel", "BPF", "Enforcement", "Evidence", "Workloads", system, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),
@@ -122,6 +124,9 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "Workloads", "Coverage", "CLinux", system, logging],
       path: "Tests/Support", swiftSettings: house),
+    .testTarget(
+      name: "BenchmarkTests", dependencies: ["Benchmark", "Kernel", "TestSupport", system], exclude: ["Fixtures"],
+      swiftSettings: house),
     .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
     .testTarget(
       name: "KernelTests", dependencies: ["Kernel", "TestSupport", system],

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -210,6 +211,12 @@ int sp_visit_every_cpu(void) {
   }
   sched_setaffinity(0, sizeof old, &old);
   return rc;
+}
+
+int sp_instruction_counter(void) {
+  struct perf_event_attr attributes = {
+      .type = PERF_TYPE_HARDWARE, .size = sizeof attributes, .config = PERF_COUNT_HW_INSTRUCTIONS};
+  return result((int)syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
 }
 
 int sp_open_by_id(int mount_fd, uint64_t id) {

@@ -88,6 +88,9 @@ int sp_spawn(const struct sp_spawn *request, int *pidfd, const char **step);
 char *const *sp_environment(void);
 // Runs the calling thread once on every CPU it may use, then restores its affinity.
 int sp_visit_every_cpu(void);
+// Counts the instructions of the calling thread, in the kernel and outside, from now on: perf_event_open(2).
+// -ENOENT or -EOPNOTSUPP where the processor (or its virtual machine) has no counters.
+int sp_instruction_counter(void);
 // Opens what a file handle id (a cgroup's) stands for, through any descriptor on the same filesystem.
 int sp_open_by_id(int mount_fd, uint64_t id);
 
