@@ -170,8 +170,8 @@ extension Agent {
         _ = await revoke()
       }
     } catch {
-      // A process that ended meanwhile has taken its sockets with it.
-      guard !process.hasExited else { return }
+      // A process that ended meanwhile has taken its sockets with it; one that is about to has given them up: ESRCH.
+      guard !process.hasExited, (error as? KernelError)?.errno != .noSuchProcess else { return }
       fail("sockets of process \(process.id): \(error)")
     }
   }
