@@ -29,6 +29,14 @@ int sp_on_rmdir(struct bpf_raw_tracepoint_args *context)
 	struct cgroup *cgroup = (void *)context->args[0];
 	struct sp_event *event;
 
+	if (sp_is_told_v1(cgroup)) {
+		event = sp_event_begin(SP_EVENT_REMOVED_V1, cgroup);
+		if (event) {
+			sp_event_set_path(event, (void *)context->args[1]);
+			sp_event_end(event);
+		}
+		return 0;
+	}
 	if (!sp_is_watched(cgroup))
 		return 0;
 	event = sp_event_begin(SP_EVENT_REMOVED, cgroup);
@@ -58,11 +66,12 @@ int sp_on_attach(struct bpf_raw_tracepoint_args *context)
 {
 	struct cgroup *cgroup = (void *)context->args[0];
 	struct task_struct *task = (void *)context->args[2];
+	__u8 kind = sp_is_told_v1(cgroup) ? SP_EVENT_ENTERED_V1 : SP_EVENT_ENTERED;
 	struct sp_event *event;
 
-	if (!sp_is_watched(cgroup))
+	if (kind == SP_EVENT_ENTERED && !sp_is_watched(cgroup))
 		return 0;
-	event = sp_event_begin(SP_EVENT_ENTERED, cgroup);
+	event = sp_event_begin(kind, cgroup);
 	if (!event)
 		return 0;
 	event->pid = BPF_CORE_READ(task, tgid);
@@ -96,7 +105,6 @@ int sp_on_exec(struct bpf_raw_tracepoint_args *context)
 	struct linux_binprm *binary = (void *)context->args[2];
 	struct cgroup *cgroup = sp_task_cgroup(task);
 	struct sp_event *event;
-	long length;
 
 	if (!sp_is_watched(cgroup))
 		return 0;
@@ -105,10 +113,7 @@ int sp_on_exec(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	event->pid = BPF_CORE_READ(task, tgid);
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
-	/* The result counts the NUL; one that fills the whole array may have been cut. */
-	length = bpf_probe_read_kernel_str(event->path, sizeof(event->path), BPF_CORE_READ(binary, interp));
-	if (length > 1 && length < (long)sizeof(event->path) && event->path[0] == '/')
-		event->path_length = length - 1;
+	sp_event_set_path(event, BPF_CORE_READ(binary, interp));
 	sp_event_end(event);
 	return 0;
 }

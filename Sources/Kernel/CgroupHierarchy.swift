@@ -18,31 +18,7 @@ public struct CgroupMount: Equatable, Sendable {
 
   /// The cgroup v2 mounts in a mountinfo text (proc_pid_mountinfo(5)), in its order; other lines are ignored.
   public static func parse(mountinfo bytes: [UInt8]) -> [CgroupMount] {
-    bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
-      let fields = line.split(separator: UInt8(ascii: " "))
-      // Optional fields end with a lone hyphen; the type follows it.
-      guard let hyphen = fields.firstIndex(where: { $0.elementsEqual("-".utf8) }), hyphen >= 6,
-        fields.indices.contains(hyphen + 1), fields[hyphen + 1].elementsEqual("cgroup2".utf8)
-      else { return nil }
-      return CgroupMount(
-        mountPoint: FilePath(bytes: unescape(fields[4])), root: FilePath(bytes: unescape(fields[3])))
-    }
-  }
-
-  /// Undoes the kernel's `\ooo` for blank, tab, newline and backslash.
-  private static func unescape(_ field: ArraySlice<UInt8>) -> [UInt8] {
-    var plain: [UInt8] = []
-    var rest = field
-    while let byte = rest.popFirst() {
-      let digits = rest.prefix(3)
-      guard byte == UInt8(ascii: "\\"), digits.count == 3, digits.allSatisfy({ (48...55).contains($0) }) else {
-        plain.append(byte)
-        continue
-      }
-      plain.append(UInt8(truncatingIfNeeded: digits.reduce(0) { $0 << 3 | Int($1 - 48) }))
-      rest = rest.dropFirst(3)
-    }
-    return plain
+    MountLine.parse(bytes).filter { $0.type == "cgroup2" }.map { CgroupMount(mountPoint: $0.mountPoint, root: $0.root) }
   }
 }
 
@@ -71,7 +47,7 @@ public struct CgroupHierarchy: Equatable, Sendable {
     guard let best else {
       throw KernelError(
         "find", "cgroup v2 hierarchy", .missingDevice,
-        remedy: "mount -t cgroup2 none /sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1")
+        remedy: "mount -t cgroup2 none /sys/fs/cgroup; where version 1 alone is mounted `sallyport run` does its own")
     }
     return CgroupHierarchy(mount: best)
   }

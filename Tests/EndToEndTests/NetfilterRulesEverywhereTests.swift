@@ -175,9 +175,8 @@ struct NetfilterRulesEverywhereTests {
       try inner.makeThreaded()
       let (hidden, root) = (inner.path.string.dropFirst(), outer.path.string.dropFirst())
       let sources = [
-        ToldSource(cgroup: .path(String(root)), mark: 0x10000),
-        ToldSource(cgroup: .path(String(hidden)), mark: 0x20000),
-        ToldSource(cgroup: .classID(0x100001), mark: 0x30000),
+        ToldSource(path: String(root), mark: 0x10000),
+        ToldSource(path: String(hidden), mark: 0x20000),
       ]
       let rules = place.rules(variant, .told(sources, mask: 0x3fff_0000))
       try rules.install(in: place.namespace)
@@ -216,7 +215,7 @@ struct NetfilterRulesEverywhereTests {
     try withNetfilterPlace { place in
       try place.makeFirewall(variant)
       let before = try place.saved(variant)
-      let gone = [ToldSource(cgroup: .path("sallyport-gone/x"), mark: 0x10000)]
+      let gone = [ToldSource(path: "sallyport-gone/x", mark: 0x10000)]
       let missing = try #require(throws: DatapathError.self) {
         try place.rules(variant, .told(gone, mask: 0xff_0000)).install(in: place.namespace)
       }

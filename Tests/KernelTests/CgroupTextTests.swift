@@ -24,7 +24,7 @@ struct CgroupTextTests {
   func missing() throws {
     let text = try fixture("mountinfo-v1")
     let error = #expect(throws: KernelError.self) { try CgroupHierarchy.find(mountinfo: text) }
-    #expect(error?.remedy?.contains("mount -t cgroup2") == true)
+    #expect(error?.remedy?.contains("sallyport run") == true)
   }
 
   @Test("A mount of a part is listed with its root, and shows only what is below it")

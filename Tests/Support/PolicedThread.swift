@@ -20,7 +20,12 @@ public final class PolicedThread: Sendable {
   /// What is done after each piece of work, before whoever waits for it goes on.
   private let afterwards: @Sendable () -> Void
 
-  private let jobs = Mutex<[@Sendable () -> Void]>([])
+  private struct Job: Sendable {
+    let work: @Sendable () -> Void
+    let done: DispatchSemaphore
+  }
+
+  private let jobs = Mutex<[Job]>([])
   private let isOver = Mutex(false)
   private let arrived = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
@@ -36,8 +41,12 @@ public final class PolicedThread: Sendable {
     _ = try DedicatedThread.start("policed") { [self] in
       while true {
         arrived.wait()
-        if let job = jobs.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
-          job()
+        var job = jobs.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+        if let done = job?.done {
+          job?.work()
+          // What the work holds, sockets above all, is given back before anybody goes on.
+          job = nil
+          done.signal()
         } else if isOver.withLock({ $0 }) {
           break
         }
@@ -60,7 +69,7 @@ public final class PolicedThread: Sendable {
     let done = DispatchSemaphore(value: 0)
     let outcome = SharedResult<T>()
     jobs.withLock {
-      $0.append {
+      let work: @Sendable () -> Void = {
         let rc = sp_setns(entered, sp_clone_newnet())
         outcome.value.withLock { value in
           value = Result {
@@ -68,8 +77,8 @@ public final class PolicedThread: Sendable {
             return try body()
           }
         }
-        done.signal()
       }
+      $0.append(Job(work: work, done: done))
     }
     arrived.signal()
     done.wait()

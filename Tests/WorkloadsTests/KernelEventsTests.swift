@@ -192,6 +192,36 @@ final class ToldEvents: Sendable {
     }
   }
 
+  @Test("Moves and removals in a v1 hierarchy are told to who asks, with the path", .requires(.hybridCgroups))
+  func tellsV1() async throws {
+    try await withSandbox { sandbox in
+      let told = ToldEvents()
+      let events = try KernelEvents.start(root: sandbox.cgroup, tellsV1: true, handler: told.take)
+      defer { events.stop() }
+      let child = try sandbox.start(["sleep", "60"], cgroup: try sandbox.makeCgroup("a"))
+      let (id, name) = (child.handle.id, "sallyport-test-\(child.handle.id)")
+      _ = try V1Hierarchy.visit(try #require(V1Hierarchy.find()), id, name: name)
+      await told.wait { $0.contains(.removedV1("/\(name)")) }
+      // In, and out again.
+      #expect(told.all.filter { $0 == .enteredV1(id) }.count == 2)
+      try sandbox.cgroup.kill()
+      _ = try child.wait()
+    }
+  }
+
+  @Test("A process that has ended is nowhere, whatever the kernel says of it", .requires(.hybridCgroups))
+  func zombie() throws {
+    try withSandbox { sandbox in
+      let child = try sandbox.start(["sleep", "60"], cgroup: sandbox.cgroup)
+      let places = try #require(try CgroupPlaces.of(child.handle.id))
+      #expect(places.newer.path == sandbox.cgroup.path)
+      try child.handle.send(signal: SIGKILL)
+      while !child.handle.hasExited { usleep(1000) }
+      #expect(try CgroupPlaces.of(child.handle.id) == nil)
+      _ = try child.wait()
+    }
+  }
+
   @Test("The names of cgroups do not matter: blanks, quotes, 255 bytes, no UTF-8; line ends the kernel refuses")
   func names() async throws {
     try await Self.withEvents { sandbox, _, told in

@@ -106,6 +106,12 @@ static __always_inline int sp_is_watched(struct cgroup *cgroup)
 	return !config.level || sp_ancestor_id(cgroup, config.level) == config.cgroup;
 }
 
+/* Whether a cgroup is of version 1, and somebody wants to know of it. */
+static __always_inline int sp_is_told_v1(struct cgroup *cgroup)
+{
+	return config.tells_v1 && BPF_CORE_READ(cgroup, root, hierarchy_id);
+}
+
 /* By an atomic, because newer kernels may interrupt a program by another on the same CPU; relaxed, because a result would
  * need 5.12.
  */
@@ -143,6 +149,16 @@ static __always_inline struct sp_event *sp_event_begin(__u8 kind, struct cgroup 
 	event->cgroup = sp_cgroup_id(cgroup);
 	event->uid = bpf_get_current_uid_gid();
 	return event;
+}
+
+/* Puts in an absolute path, if it fits. */
+static __always_inline void sp_event_set_path(struct sp_event *event, const char *path)
+{
+	/* The result counts the NUL; one that fills the whole array may have been cut. */
+	long length = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
+
+	if (length > 1 && length < (long)sizeof(event->path) && event->path[0] == '/')
+		event->path_length = length - 1;
 }
 
 /* Wakes the reader if it has read everything before; one that is busy comes upon the record by itself. */

@@ -10,7 +10,7 @@
  * that opens one for each CPU of a large host.
  */
 #ifdef SP_STATIC
-#define SP_FIND_LIMIT 16
+#define SP_FIND_LIMIT 12
 #else
 #define SP_FIND_LIMIT 4096
 #endif

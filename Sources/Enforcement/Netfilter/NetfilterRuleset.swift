@@ -27,17 +27,10 @@ struct NetfilterChains: Equatable, Sendable {
   var all: [String] { [sources, output, input] }
 }
 
-/// What tells the source workload of a packet, where the programs cannot read it from the socket.
-enum ToldCgroup: Equatable, Hashable, Sendable {
-  /// A cgroup v2 path from the hierarchy's root; matches what is below it too.
-  case path(String)
-  /// A net_cls class id; matches that very one.
-  case classID(UInt32)
-}
-
 /// A workload's mark in the told view.
 struct ToldSource: Equatable, Sendable {
-  let cgroup: ToldCgroup
+  /// The path of its cgroup (v2) from the hierarchy's root, without the first slash; rules match what is below it too.
+  let path: String
   /// The value in our mask.
   let mark: UInt32
 }
@@ -91,7 +84,7 @@ struct NetfilterRuleset: Equatable, Sendable {
       // An application may have set a mark itself (SO_MARK): our bits are cleared before they are set.
       output += [mark(namespace?.mark ?? 0, mask), "-j \(chains.sources)"]
       let part = mask & ~(namespace?.mask ?? 0)
-      own.append((chains.sources, sources.map { "\(match($0.cgroup)) \(mark($0.mark, part))" }))
+      own.append((chains.sources, sources.map { "-m cgroup --path \(Self.quoted($0.path)) \(mark($0.mark, part))" }))
     }
     let judged = "-m bpf --object-pinned \(outputProgram) -j"
     output += ["-p tcp \(judged) REJECT --reject-with tcp-reset", "! -p tcp \(judged) DROP"]
@@ -121,13 +114,6 @@ struct NetfilterRuleset: Equatable, Sendable {
     return [
       "-m conntrack --ctstate ESTABLISHED -j RETURN", "-p \(icmp) -m conntrack --ctstate RELATED -j RETURN",
     ]
-  }
-
-  private func match(_ cgroup: ToldCgroup) -> String {
-    switch cgroup {
-    case .path(let path): "-m cgroup --path \(Self.quoted(path))"
-    case .classID(let id): "-m cgroup --cgroup \(id)"
-    }
   }
 
   /// Only our bits change: `--set-xmark VALUE/MASK` clears the mask's bits and sets the value's.
@@ -178,7 +164,7 @@ struct NetfilterRuleset: Equatable, Sendable {
       if source.mark & ~mask != 0 || source.mark == 0 {
         return ("mark 0x\(String(source.mark, radix: 16))", "it is not in the mask 0x\(String(mask, radix: 16))")
       }
-      guard case .path(let path) = source.cgroup else { continue }
+      let path = source.path
       if path.utf8.count > 511 { return (path, "xt_cgroup has room for 511 bytes") }
       if path.isEmpty || path.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) {
         return (path, "it is empty or holds a control character")

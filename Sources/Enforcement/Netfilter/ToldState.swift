@@ -83,7 +83,7 @@ final class ToldState: Sendable {
       for source in found {
         let number = try number(of: source)
         let path = String(decoding: source.path.bytes.dropFirst(), as: UTF8.self)
-        made.append(ToldSource(cgroup: .path(path), mark: layout.mark(source: number)))
+        made.append(ToldSource(path: path, mark: layout.mark(source: number)))
       }
       return made
     } catch {

@@ -9,10 +9,16 @@ internal import SystemPackage
 /// service with `Delegate=yes`, can make a cgroup below it that is named like anybody's container. Two things such a
 /// tenant cannot do: make a directory inside one that it does not own, and move another container's process.
 struct ContainerWitness: Sendable {
-  private let mountPoint: String
+  private let mountPoints: [String]
 
-  /// Looks at the cgroup v2 hierarchy that is mounted here.
-  init() { mountPoint = (try? CgroupHierarchy.find())?.mount.mountPoint.description ?? "/sys/fs/cgroup" }
+  /// Looks at the cgroup v2 hierarchy that is mounted here, and at what it mirrors: that is where tenants own directories.
+  init() {
+    var found = [(try? CgroupHierarchy.find())?.mount.mountPoint.description ?? "/sys/fs/cgroup"]
+    if case .v1(let mounts, _) = try? CgroupLayout.current() {
+      found += mounts.filter { $0.root == "/" }.map { $0.mountPoint.description }
+    }
+    mountPoints = found
+  }
 
   /// The labels of a container, if the cgroup is its.
   ///
@@ -41,11 +47,15 @@ struct ContainerWitness: Sendable {
     return nil
   }
 
-  /// The user who owns the directory in which the container's cgroup was made; nil if it is gone.
+  /// The user who owns the directory in which the container's cgroup was made, root only if all of them are root's; nil if
+  /// it is gone.
   private func owner(above path: String) -> UInt32? {
     let parent = path.lastIndex(of: "/").map { path[..<$0] } ?? ""
-    var status = stat()
-    return unsafe stat(mountPoint + parent, &status) == 0 ? status.st_uid : nil
+    let owners = mountPoints.compactMap { mountPoint -> UInt32? in
+      var status = stat()
+      return unsafe stat(mountPoint + parent, &status) == 0 ? status.st_uid : nil
+    }
+    return owners.max()
   }
 
   private func cgroup(of process: Int32) -> String? {

@@ -26,6 +26,8 @@ extension WorkloadEvent {
     case SP_EVENT_EXECUTED:
       self = .executed(ProcessStart(process: process, cgroup: cgroup, time: record.time, path: record.givenPath))
     case SP_EVENT_EXITED: self = .exited(cgroup, ProcessEnd(process: process, time: record.time))
+    case SP_EVENT_ENTERED_V1: self = .enteredV1(process)
+    case SP_EVENT_REMOVED_V1: self = .removedV1(record.givenPath)
     default: self = .unknown
     }
   }

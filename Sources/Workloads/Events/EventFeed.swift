@@ -17,11 +17,12 @@ public final class EventFeed: Sendable, CustomStringConvertible {
   /// Starts telling `handler` what happens at and below `root`.
   ///
   /// The first thing told, before this returns, is `.unknown`: what was there before must be looked at. After that
-  /// `handler` is called from a thread of the feed: it must be quick, since nothing is read meanwhile.
+  /// `handler` is called from a thread of the feed: it must be quick, since nothing is read meanwhile. `tellsV1` asks for
+  /// what happens in hierarchies of version 1 as well; inotify does not tell it.
   ///
   /// - Throws: when neither the tracepoints nor inotify can be had.
   public static func start(
-    root: CgroupDirectory, preferInotify: Bool = false, logger: Logger,
+    root: CgroupDirectory, preferInotify: Bool = false, tellsV1: Bool = false, logger: Logger,
     handler: @escaping @Sendable ([WorkloadEvent]) -> Void
   ) throws(KernelError) -> EventFeed {
     let reason: String
@@ -29,7 +30,7 @@ public final class EventFeed: Sendable, CustomStringConvertible {
       reason = "asked for"
     } else {
       do {
-        return EventFeed(.kernel(try KernelEvents.start(root: root, handler: handler)))
+        return EventFeed(.kernel(try KernelEvents.start(root: root, tellsV1: tellsV1, handler: handler)))
       } catch {
         reason = error.description
         logger.warning("no kernel tracepoints, watching cgroups with inotify: \(reason)")

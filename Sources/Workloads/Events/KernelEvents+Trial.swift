@@ -8,7 +8,7 @@ extension KernelEvents {
   public static func trial() throws(BPFError) -> ObjectTrial {
     try ObjectTrial(object: "workload") { () throws(BPFError) in
       let object = try EmbeddedEvents.open()
-      try object.setReadOnlyData(".rodata.config", sp_event_config(cgroup: 1, level: 0, pad: 0))
+      try object.setReadOnlyData(".rodata.config", sp_event_config(cgroup: 1, level: 0, tells_v1: 0))
       return object
     }
   }

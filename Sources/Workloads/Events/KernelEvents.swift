@@ -64,12 +64,12 @@ public final class KernelEvents: Sendable {
   /// `handler` is first called with `.unknown` alone, before this returns, since what was there before is not told;
   /// then from a thread of its own, in the order of the kernel. While it runs nothing is read, and `ringBytes` (a power
   /// of two, at least a page) is what the ring holds meanwhile, 256 bytes an event. Executions and exits are told only
-  /// when `processes` says so.
+  /// when `processes` says so; moves and removals in hierarchies of version 1, anywhere on the host, when `tellsV1` does.
   ///
   /// - Throws: when the kernel lacks the tracepoints, BTF or ring buffers, when the capabilities CAP_BPF and
   ///   CAP_PERFMON are missing, or when this process is not in the initial pid namespace. Nothing is left attached then.
   public static func start(
-    root: CgroupDirectory, processes: Bool = false, ringBytes: Int = 4 << 20,
+    root: CgroupDirectory, processes: Bool = false, tellsV1: Bool = false, ringBytes: Int = 4 << 20,
     handler: @escaping @Sendable ([WorkloadEvent]) -> Void
   ) throws(BPFError) -> KernelEvents {
     guard ProcessID.areInitial else {
@@ -77,7 +77,7 @@ public final class KernelEvents: Sendable {
         "follow", "kernel events", .notSupported, remedy: "run in the host's pid namespace: pids are told as there")
     }
     let open = try EmbeddedEvents.open()
-    let config = sp_event_config(cgroup: root.id.rawValue, level: UInt32(root.level), pad: 0)
+    let config = sp_event_config(cgroup: root.id.rawValue, level: UInt32(root.level), tells_v1: tellsV1 ? 1 : 0)
     try open.setReadOnlyData(".rodata.config", config)
     try open.setMaxEntries(map: "sp_events", UInt32(clamping: ringBytes))
     let object = try open.load()

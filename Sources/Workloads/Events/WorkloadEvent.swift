@@ -15,6 +15,10 @@ public enum WorkloadEvent: Sendable, Equatable {
   case executed(ProcessStart)
   /// The last thread of a process ended.
   case exited(CgroupID, ProcessEnd)
+  /// A process (or one of its threads) was moved into a cgroup of version 1, of any hierarchy.
+  case enteredV1(ProcessID)
+  /// A cgroup of version 1 was removed from its hierarchy; the path is nil if it has 192 bytes or more.
+  case removedV1(String?)
   /// Something happened that could not be told, or cannot be told apart: look at everything again.
   case unknown
 }

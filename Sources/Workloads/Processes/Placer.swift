@@ -89,7 +89,7 @@ public struct Placer: Sendable {
   }
 
   /// The tag of a cgroup that was made by placing.
-  private static func tag(of cgroup: CgroupDirectory) -> WorkloadTag? {
+  static func tag(of cgroup: CgroupDirectory) -> WorkloadTag? {
     guard let bytes = try? cgroup.labels(),
       let tag = try? WorkloadTag(parsing: String(decoding: bytes, as: UTF8.self)), tag.transientOwner != nil
     else { return nil }

@@ -170,7 +170,8 @@ public struct WorkloadTracker: Sendable {
       case .executed(let start):
         update.started.append(start)
         if !removed.contains(start.cgroup) { crowded.insert(start.cgroup) }
-      case .unknown: break
+      // What the mirror makes of them is told by itself.
+      case .enteredV1, .removedV1, .unknown: break
       }
     }
     for id in crowded.sorted() {

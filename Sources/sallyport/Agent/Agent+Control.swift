@@ -25,12 +25,14 @@ extension Agent {
       case .explainWorkload:
         let subject = request.cgroup ?? ""
         if let pid = Int32(subject) {
+          await mirrorNow(ProcessID(rawValue: pid))
           response.explanation = try tracker.explain(ProcessID(rawValue: pid))
         } else {
           response.explanation = try tracker.explain(cgroup: subject)
         }
       case .detach:
         try await enforcer.detach()
+        try mirror?.end()
         logger.notice("detached: nothing is enforced")
       }
       await enforcer.flushSnapshot()

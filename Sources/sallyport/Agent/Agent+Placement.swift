@@ -10,6 +10,7 @@ extension Agent {
   /// Decides about a program that waits to begin; it goes on when this returns, whatever came of it.
   func place(_ pending: PendingExecution) async {
     defer { pending.allow() }
+    await mirrorNow(pending.withProcess { $0.id })
     // What it is in may be newer than what is known: its event is in the box.
     await followWorkloads()
     let placed = pending.withProcess { process in place(process, as: pending.traits).map { ($0, process.id) } }
@@ -19,11 +20,13 @@ extension Agent {
     beginning[process] = cgroup
   }
 
-  /// Holds the executables of the rules in force from now on.
+  /// Holds the executables of the rules in force from now on; all that rules name where processes must be mirrored first.
   func guardPlacements() {
     guard let guardian else { return }
+    let classifier = tracker.classifier
     do {
-      try guardian.guardOnly(tracker.classifier.placedExecutables)
+      try guardian.guardOnly(
+        mirror == nil ? classifier.placedExecutables : classifier.rules.flatMap(\.match.executables))
     } catch {
       fail("holding programs until they are placed: \(error); they are placed after they began")
     }
@@ -173,7 +176,7 @@ extension Agent {
     }
   }
 
-  private func fail(_ problem: String) {
+  func fail(_ problem: String) {
     report.failures += 1
     logger.error("\(problem)")
   }

@@ -14,6 +14,8 @@ enum Change: Sendable {
   case workloads
   /// Rules of packet filters may have been changed by others.
   case rules
+  /// Processes were put where they belong on a host that mounts version 1 alone.
+  case mirrored
   /// A program waits to begin until its process is placed.
   case execution(PendingExecution)
   /// Somebody asks.
@@ -33,6 +35,8 @@ actor Agent: Service {
   let retags: RetagTable?
   /// The rules of the netfilter datapath; nil on the other one.
   let rules: NetfilterDatapath?
+  /// What brings processes here on a host that mounts version 1 alone; nil on all others.
+  let mirror: CgroupMirror?
   /// Holds executions that rules want elsewhere; nil where the kernel cannot.
   let guardian: ExecutionGuard?
   let feed: EventFeed
@@ -53,13 +57,16 @@ actor Agent: Service {
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
   var workloadWarnings: [String] = []
+  /// What could not be mirrored, as it was logged.
+  var unmirrored: Set<String> = []
   var report: AgentReport
   private var writtenReport: AgentReport?
 
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
     tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?,
-    rules: NetfilterDatapath?, report: AgentReport, reportFile: ReportFile, changes: Changes, logger: Logger
+    rules: NetfilterDatapath?, mirror: CgroupMirror?, report: AgentReport, reportFile: ReportFile, changes: Changes,
+    logger: Logger
   ) {
     self.configuration = configuration
     self.enforcer = enforcer
@@ -69,6 +76,7 @@ actor Agent: Service {
     self.desk = desk
     self.retags = retags
     self.rules = rules
+    self.mirror = mirror
     self.guardian = guardian
     tags = CgroupTags(root: tracker.root)
     placer = Placer(root: tracker.root)
@@ -100,6 +108,7 @@ actor Agent: Service {
     guardPlacements()
     await revisePlacements()
     await placeRunning()
+    await treatMirrored()
     await enforcer.flushSnapshot()
     guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
@@ -117,6 +126,7 @@ actor Agent: Service {
       case .policy: await reloadPolicy()
       case .workloads: await followWorkloads()
       case .rules: await repairRules()
+      case .mirrored: await treatMirrored()
       case .execution(let pending): await place(pending)
       case .call(let call):
         let response = await respond(to: call.request)

@@ -20,6 +20,8 @@ struct AgentConfiguration: Sendable, Equatable {
   var datapath: DatapathKind?
   /// Whether the netfilter datapath writes no rules in the agent's own network namespace.
   var sparesOwnNamespace = false
+  /// Where to mount cgroup2 on a host that mounts version 1 alone.
+  var mirror = "/run/sallyport/cgroup2"
   /// Whether to mount bpffs when it is missing.
   var mountBPFFS = false
   /// The file of flow records; nil = `flows.jsonl` in the state directory.
@@ -64,6 +66,7 @@ struct AgentConfiguration: Sendable, Equatable {
       case "cgroup": configuration.cgroup = try string(value, place)
       case "policy": configuration.policy = try string(value, place)
       case "state": configuration.state = try string(value, place)
+      case "mirror": configuration.mirror = try string(value, place)
       case "flows": configuration.flows = try string(value, place)
       case "max-entries": configuration.maxEntries = try number(value, place, 2...(1 << 26))
       case "flows-size": configuration.flowsSize = try number(value, place, 65536...(1 << 40))
@@ -97,8 +100,7 @@ struct AgentConfiguration: Sendable, Equatable {
   private static let keys =
     [
       "cgroup", "policy", "state", "flows", "flows-size", "max-entries", "datapath", "spare-own-namespace",
-      "mount-bpffs", "inotify",
-      "coverage", "sources", "labels", "ignore",
+      "mount-bpffs", "mirror", "inotify", "coverage", "sources", "labels", "ignore",
     ]
     + SourceSettings.Place.allCases.map(\.rawValue)
 

@@ -18,10 +18,28 @@ struct AgentProcess {
   func run() async throws {
     var logger = Logger(label: "sallyport") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = verbose ? .debug : .info
-    let root = try Preflight.check(configuration)
+    let place = try Preflight.check(configuration)
+    do {
+      try await run(at: place, logger)
+    } catch {
+      // An agent that never enforced leaves nothing behind.
+      if let mirror = place.mirror, mirror.isNew, !isEnforcing { try? mirror.end() }
+      throw error
+    }
+  }
+
+  /// What cannot be said counts as enforced.
+  private var isEnforcing: Bool {
+    do { return try PinnedInspection.read(state: StateDirectory(configuration.state))?.isEnforcing ?? false } catch {
+      return true
+    }
+  }
+
+  private func run(at place: EnforcementPlace, _ logger: Logger) async throws {
+    let (root, cgroup, mirror) = (place.root, place.location, place.mirror)
     try makeDirectory(configuration.stateDirectory)
     let state = StateDirectory(configuration.state)
-    let options = try options
+    let options = try options(cgroup)
     let chosen = try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
     let datapath = chosen.datapath
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
@@ -36,12 +54,17 @@ struct AgentProcess {
     var report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
       policyPath: configuration.policy)
+    report.mirror = mirror.map { "version 1 host: mirrored in \($0.hierarchy.mount.mountPoint)" }
     report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     // Before the first look, so that nothing happens between the two unseen.
-    let feed = try EventFeed.start(root: root, preferInotify: configuration.inotify, logger: logger) { events in
+    let tell: @Sendable ([WorkloadEvent]) -> Void = { events in
       starts.note(events)
+      // First, so that whoever looks sees everybody in place.
+      if let mirror { changes.announce(mirror.follow(events)) }
       changes.announce(events)
     }
+    let feed = try EventFeed.start(
+      root: root, preferInotify: configuration.inotify, tellsV1: mirror != nil, logger: logger, handler: tell)
     defer { feed.stop() }
     try feed.follow(processes: true)
     logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
@@ -57,7 +80,8 @@ struct AgentProcess {
       revocation: RevocationPass(
         pipeline: pipeline, root: root, retags: retags, rules: datapath as? NetfilterDatapath, logger: logger),
       pipeline: pipeline, tracker: tracker, feed: feed, desk: desk,
-      guardian: guardian, retags: retags, rules: datapath as? NetfilterDatapath, report: report,
+      guardian: guardian, retags: retags, rules: datapath as? NetfilterDatapath, mirror: mirror,
+      report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }
@@ -70,7 +94,8 @@ struct AgentProcess {
       pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
     let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil
-    try await serve(agent, feed, changes, calls, sweep, survey, logger)
+    logger.notice("enforcing on \(cgroup)")
+    try await serve(agent, feed, tell, changes, calls, sweep, survey, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
@@ -90,7 +115,8 @@ struct AgentProcess {
   }
 
   private func serve(
-    _ agent: Agent, _ feed: EventFeed, _ changes: Changes, _ calls: AsyncStream<ControlCall>,
+    _ agent: Agent, _ feed: EventFeed, _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ changes: Changes,
+    _ calls: AsyncStream<ControlCall>,
     _ sweep: ConversationSweep, _ survey: CoverageSurvey?, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
@@ -100,17 +126,18 @@ struct AgentProcess {
     ]
     if !feed.tellsProcesses || !feed.isComplete {
       services.append(
-        Poller(changes: changes) {
-          if !feed.isComplete { return true }
+        Poller(tell: tell) {
+          // Nothing tells what happens in version 1.
+          if !feed.isComplete || agent.mirror != nil { return true }
           return await agent.tracker.classifier.needsProcesses
         })
     }
     if let rules = agent.rules { services.append(RulesTicker(rules: rules, changes: changes)) }
+    if SocketOwnership.mayChange { services.append(OwnershipTicker(agent: agent)) }
     if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }
     if let policy = configuration.policy {
       services.append(PolicyWatcher(path: FilePath(policy), changes: changes, logger: logger))
     }
-    logger.notice("enforcing on \(cgroup)")
     var group = ServiceGroupConfiguration(
       services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
@@ -132,15 +159,11 @@ struct AgentProcess {
       logger: logger)
   }
 
-  private var cgroup: String { configuration.cgroup ?? "" }
-
-  private var options: DatapathOptions {
-    get throws {
-      var options = DatapathOptions(cgroup: cgroup)
-      if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
-      if configuration.sparesOwnNamespace { options.netfilter.spared = [try NetworkNamespace.current().identity] }
-      return options
-    }
+  private func options(_ cgroup: String) throws -> DatapathOptions {
+    var options = DatapathOptions(cgroup: cgroup)
+    if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
+    if configuration.sparesOwnNamespace { options.netfilter.spared = [try NetworkNamespace.current().identity] }
+    return options
   }
 
   private func makeDirectory(_ path: FilePath) throws {

@@ -3,6 +3,7 @@ internal import Coverage
 internal import Enforcement
 internal import Glibc
 internal import SystemPackage
+internal import Workloads
 
 enum AgentlessState {
   /// Ends enforcement without an agent: takes the agent's lock and removes everything that is pinned.
@@ -16,6 +17,7 @@ enum AgentlessState {
         remedy: "name the agent's state directory with --state", status: .notEnforcing)
     }
     // Readers must not show what is no more; the flow records stay.
+    if let root = snapshot?.cgroup { try CgroupMirror.left(enforcingOn: FilePath(root))?.end() }
     for path in [state.snapshot, directory.appending("agent.json").description] { _ = unsafe unlink(path) }
   }
 }

@@ -18,6 +18,7 @@ final class Changes: Sendable {
   private let policyWaits = Atomic<Bool>(false)
   private let workloadsWait = Atomic<Bool>(false)
   private let rulesWait = Atomic<Bool>(false)
+  private let mirrored = Mutex(MirrorPass())
 
   init() { (stream, continuation) = AsyncStream.makeStream(of: Change.self) }
 
@@ -47,6 +48,24 @@ final class Changes: Sendable {
     if !rulesWait.exchange(true, ordering: .acquiringAndReleasing) { continuation.yield(.rules) }
   }
 
+  /// Processes of a version 1 host were put where they belong, or could not be.
+  func announce(_ pass: MirrorPass) {
+    guard !pass.moved.isEmpty || !pass.faults.isEmpty else { return }
+    let isFirst = mirrored.withLock { mirrored in
+      defer { mirrored.append(pass) }
+      return mirrored.moved.isEmpty && mirrored.faults.isEmpty
+    }
+    if isFirst { continuation.yield(.mirrored) }
+  }
+
+  /// Takes everything that was mirrored since the last time.
+  func takeMirrored() -> MirrorPass {
+    mirrored.withLock { mirrored in
+      defer { mirrored = MirrorPass() }
+      return mirrored
+    }
+  }
+
   /// A program waits to begin.
   func announce(_ pending: PendingExecution) { continuation.yield(.execution(pending)) }
 
@@ -59,7 +78,7 @@ final class Changes: Sendable {
     case .policy: policyWaits.store(false, ordering: .releasing)
     case .workloads: workloadsWait.store(false, ordering: .releasing)
     case .rules: rulesWait.store(false, ordering: .releasing)
-    case .call, .execution: break
+    case .call, .execution, .mirrored: break
     }
   }
 }
@@ -131,12 +150,12 @@ struct GuardFollower: Service {
 
 /// Announces a look at all cgroups once a second, where nothing tells of what happens in them.
 struct Poller: Service {
-  let changes: Changes
+  let tell: @Sendable ([WorkloadEvent]) -> Void
   let isNeeded: @Sendable () async -> Bool
 
   func run() async throws {
     for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() where await isNeeded() {
-      changes.announce([.unknown])
+      tell([.unknown])
     }
   }
 }

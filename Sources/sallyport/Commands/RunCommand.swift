@@ -18,7 +18,11 @@ struct RunCommand: AsyncParsableCommand {
       file under its own name, such as `max-entries: 262144`.
       """)
 
-  @Option(help: "The cgroup v2 directory to enforce on.") var cgroup: String?
+  @Option(
+    help: """
+      The cgroup directory to enforce on: of version 2, or of any hierarchy on a host that mounts version 1 alone.
+      """)
+  var cgroup: String?
   @Option(help: "A directory of policy documents, or one file.") var policy: String?
   @Option(help: "The state directory (default: /run/sallyport).") var state: String?
   @Option(help: "A configuration file in YAML.") var config: String?
@@ -30,6 +34,12 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "With --datapath netfilter, write no rules in the network namespace that the agent runs in.")
   var spareOwnNamespace = false
   @Flag(help: "Mount a BPF file system at /sys/fs/bpf if there is none.") var mountBpffs = false
+  @Option(
+    help: """
+      Where to mount cgroup2 on a host that mounts version 1 alone, whose processes are mirrored there (default: \
+      /run/sallyport/cgroup2).
+      """)
+  var mirror: String?
   @Option(help: "The file of flow records (default: flows.jsonl in the state directory).") var flows: String?
   @Option(help: "Write a newline to this file descriptor and close it once everything is enforced.")
   var readyFd: Int32?
@@ -58,6 +68,7 @@ struct RunCommand: AsyncParsableCommand {
     configuration.maxEntries = maxEntries ?? configuration.maxEntries
     if let datapath { configuration.datapath = datapath.kind }
     configuration.flows = flows ?? configuration.flows
+    configuration.mirror = mirror ?? configuration.mirror
     configuration.mountBPFFS = mountBpffs || configuration.mountBPFFS
     configuration.sparesOwnNamespace = spareOwnNamespace || configuration.sparesOwnNamespace
     configuration.inotify = inotify || configuration.inotify

@@ -26,6 +26,8 @@ struct StatusCommand: ParsableCommand {
     var repairs: Int?
     var generation: UInt32
     var cgroup: String
+    /// Of a host that mounts version 1 alone.
+    var mirror: String?
     var workloads: Int
     var identities: Int
     var rules: Int
@@ -62,9 +64,10 @@ struct StatusCommand: ParsableCommand {
       enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
       agent: living == nil ? "gone" : "running", agentPid: living?.pid,
       datapath: living?.datapath ?? kernel?.kind.rawValue, view: kernel?.view?.rawValue,
-      unpoliced: living?.unpoliced, repairs: living?.repairs,
+      unpoliced: living.map { $0.unpoliced + ($0.socketsUnowned.map { [$0] } ?? []) }, repairs: living?.repairs,
       generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
-      workloads: kernel?.workloads.count ?? snapshot.workloads.count, identities: snapshot.identities.count,
+      mirror: report?.mirror, workloads: kernel?.workloads.count ?? snapshot.workloads.count,
+      identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
       cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: snapshot.pins,
       programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
@@ -100,6 +103,7 @@ struct StatusCommand: ParsableCommand {
       ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
       ("programs", programs(status)),
     ]
+    if let mirror = status.mirror { lines.append(("cgroups", mirror)) }
     lines += (status.unpoliced ?? []).map { ("not enforced", $0) }
     if let repairs = status.repairs, repairs > 0 {
       lines.append(("rules restored", "\(repairs) times after others had changed them"))

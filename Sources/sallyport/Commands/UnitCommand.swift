@@ -177,6 +177,12 @@ struct UnitWaitCommand: AsyncParsableCommand {
 
   /// The unit's own cgroup, also when this runs in one below it, as with Delegate=yes.
   private func unitCgroup() throws -> (UnitName, CgroupDirectory) {
+    if case .v1 = try CgroupLayout.current() {
+      // Once it has answered, this process is in the mirror of the unit.
+      var request = ControlRequest(.explainWorkload)
+      request.cgroup = ProcessID.current.description
+      _ = try? state.client.ask(request)
+    }
     let path = try CgroupHierarchy.membership(of: .current).path
     guard let agent = try state.client.ask(ControlRequest(.status)).agent,
       let place = UnitPath(path.description, root: agent.cgroupPath)

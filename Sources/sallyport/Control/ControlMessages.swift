@@ -69,8 +69,12 @@ struct AgentReport: Codable, Sendable, Equatable {
   var warnings: [String] = []
   /// How packets are judged, and why not in a better way.
   var datapath = ""
+  /// Where the processes of a host that mounts version 1 alone are mirrored; nil on all others.
+  var mirror: String?
   /// Network namespaces where rules are missing, and why.
   var unpoliced: [String] = []
+  /// Why new sockets are nobody's, so that nothing is enforced on them; nil where they are whose they should be.
+  var socketsUnowned: String?
   /// How often rules were in place again after others had changed them.
   var repairs = 0
   /// How events about cgroups and processes come, and why not in a better way.

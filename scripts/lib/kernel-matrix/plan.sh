@@ -26,7 +26,7 @@ plan_layouts() { # VERSION SHORT
   if (($2)); then echo v2; return; fi
   case $1 in
     uml) echo v2 ;;
-    # Also a host without cgroup v2; the policy's cgroup programs cannot be attached there.
+    # Also a host that mounts version 1 alone, where agents mirror it: before and after 5.15, as what net_cls does differs.
     5.10 | 6.1) echo v2 hybrid v1 ;;
     *) echo v2 hybrid ;;
   esac
