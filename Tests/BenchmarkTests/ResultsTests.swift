@@ -125,6 +125,20 @@ import Testing
     #expect(row.outcome == .open)
   }
 
+  @Test func aProgramIsComparedWithTheEmptyOneOfItsRounds() {
+    func results(own: Double, empty: Double, seed: UInt64) -> Results {
+      var results = Self.results(program: own, seed: seed)
+      var floor = ProgramMeasurement(contestant: "empty programs", workload: "connect", program: "empty sp_ingress")
+      floor.nanoseconds = EstimateTests.batches(empty, noise: 4, rounds: 10, seed: seed + 7)
+      results.programs.append(floor)
+      return results
+    }
+    let before = results(own: 130, empty: 26, seed: 1)
+    // All programs of the machine a third slower: nobody is to blame.
+    #expect(Comparison(before, results(own: 173, empty: 34.6, seed: 2)).agrees)
+    #expect(Comparison(before, results(own: 173, empty: 26, seed: 2)).suspects == ["sp_ingress"])
+  }
+
   @Test func tooFewRoundsAreNoAgreement() {
     let comparison = Comparison(Self.results(rounds: 2), Self.results(rounds: 2, seed: 2))
     #expect(comparison.work.allSatisfy { $0.outcome == .unclear })
