@@ -48,7 +48,8 @@ public struct ComparedRow: Sendable, Equatable {
 public struct Comparison: Sendable {
   /// Work: ratios to the baseline of the same run, so that a slower machine does not show.
   public let work: [ComparedRow]
-  /// Programs: the kernel's own nanoseconds per run.
+  /// Programs: the kernel's own nanoseconds per run, divided by those of an empty program at the same hook where one was
+  /// measured in the same rounds: a slower machine does not show.
   public let programs: [ComparedRow]
   /// What only one of the runs has.
   public let unmatched: [String]
@@ -58,7 +59,8 @@ public struct Comparison: Sendable {
   /// Compares the second run with the first.
   ///
   /// A difference counts if the 99 % spreads of the two have no point in common and the change is at least 2 % of a
-  /// ratio, or 10 % and 5 ns of a program: less is not seen by anybody, and no machine keeps it.
+  /// ratio, or 10 % of a program (and 5 ns, where there is no empty one at the same hook to divide it by): less is not
+  /// seen by anybody, and no machine keeps it.
   public init(_ before: Results, _ after: Results) {
     var unmatched: [String] = []
     var work: [ComparedRow] = []
@@ -83,10 +85,15 @@ public struct Comparison: Sendable {
       let other = after.programs.first {
         $0.contestant == program.contestant && $0.workload == program.workload && $0.program == program.program
       }
-      guard let other, let one = Estimate(of: program.nanoseconds, level: Estimate.comparisonLevel),
+      // Empty programs are what others are divided by.
+      guard let other, !program.isEmptyProgram else { return nil }
+      let subject = "\(program.program) of \(program.contestant), \(program.workload)"
+      if let one = before.ratioToEmpty(program), let two = after.ratioToEmpty(other) {
+        return ComparedRow(subject, unit: "÷ empty", one, two, least: 0.1)
+      }
+      guard let one = Estimate(of: program.nanoseconds, level: Estimate.comparisonLevel),
         let two = Estimate(of: other.nanoseconds, level: Estimate.comparisonLevel)
       else { return nil }
-      let subject = "\(program.program) of \(program.contestant), \(program.workload)"
       return ComparedRow(subject, unit: "ns a run", one, two, least: 0.1, atLeast: 5)
     }
     self.unmatched = unmatched
@@ -143,6 +150,24 @@ public struct Comparison: Sendable {
       "the runs differ: \(regressions.count) quantities dearer, \(improvements.count) cheaper, of \(rows.count)"
     if !suspects.isEmpty { text += "; programs that became dearer: \(suspects.joined(separator: ", "))" }
     return text + doubt
+  }
+}
+
+extension ProgramMeasurement {
+  /// How the empty program at a hook is named.
+  static let empty = "empty "
+  /// Whether it only returns.
+  var isEmptyProgram: Bool { program.hasPrefix(Self.empty) }
+}
+
+extension Results {
+  /// A program's time beside that of the empty one in the same rounds; nil if there is none.
+  fileprivate func ratioToEmpty(_ program: ProgramMeasurement) -> Estimate? {
+    let floor = programs.first {
+      $0.program == ProgramMeasurement.empty + program.program && $0.workload == program.workload
+    }
+    guard let floor, floor.nanoseconds.map(\.count) == program.nanoseconds.map(\.count) else { return nil }
+    return Paired.ratio(program.nanoseconds, to: floor.nanoseconds, level: Estimate.comparisonLevel)
   }
 }
 

@@ -89,6 +89,56 @@ import Testing
     #expect(Comparison(Self.results(), slow).agrees)
   }
 
+  /// A run whose batches of Sallyport lie evenly between two values, beside one that never changes.
+  private static func spread(from low: Double, to high: Double) -> Results {
+    var results = results()
+    for index in results.measurements.indices {
+      let name = results.measurements[index].contestant
+      results.measurements[index].cpu = [
+        (0..<40).map { round in
+          switch name {
+          case "nothing": 1000
+          case "empty programs": 1050
+          default: low + (high - low) * Double(round) / 39
+          }
+        }
+      ]
+    }
+    return results
+  }
+
+  @Test func spreadsThatOverlapAreNoDifference() {
+    // The medians are 4 % apart.
+    let (one, other) = (Self.spread(from: 1000, to: 1200), Self.spread(from: 1044, to: 1244))
+    let work = Comparison(one, other).work
+    #expect(work.count { $0.change > 1.03 } == 4)
+    #expect(work.allSatisfy { $0.outcome == .same })
+    // As far apart, and sure of it.
+    let sure = Comparison(Self.spread(from: 1099, to: 1101), Self.spread(from: 1143, to: 1145))
+    #expect(sure.regressions.contains { $0.unit == "÷ nothing" })
+  }
+
+  @Test func aPromiseThatLiesWithinTheSpreadIsOpen() throws {
+    // 1.04 times the empty programs, give or take 5 %.
+    let row = try #require(Targets(Self.spread(from: 1030, to: 1154)).rows.first { $0.id == "P3" })
+    #expect(try #require(row.measured) < 1.05)
+    #expect(row.outcome == .open)
+  }
+
+  @Test func aProgramIsComparedWithTheEmptyOneOfItsRounds() {
+    func results(own: Double, empty: Double, seed: UInt64) -> Results {
+      var results = Self.results(program: own, seed: seed)
+      var floor = ProgramMeasurement(contestant: "empty programs", workload: "connect", program: "empty sp_ingress")
+      floor.nanoseconds = EstimateTests.batches(empty, noise: 4, rounds: 10, seed: seed + 7)
+      results.programs.append(floor)
+      return results
+    }
+    let before = results(own: 130, empty: 26, seed: 1)
+    // All programs of the machine a third slower: nobody is to blame.
+    #expect(Comparison(before, results(own: 173, empty: 34.6, seed: 2)).agrees)
+    #expect(Comparison(before, results(own: 173, empty: 26, seed: 2)).suspects == ["sp_ingress"])
+  }
+
   @Test func tooFewRoundsAreNoAgreement() {
     let comparison = Comparison(Self.results(rounds: 2), Self.results(rounds: 2, seed: 2))
     #expect(comparison.work.allSatisfy { $0.outcome == .unclear })

@@ -67,9 +67,8 @@ struct AgentRun {
 
   func remove() {
     try? detach()
-    for name in ["snapshot.json", "agent.json", "flows.jsonl", "lock", "control.sock"] {
-      try? removeFile("\(directory)/state/\(name)")
-    }
+    // Also what an agent that was killed had not renamed yet.
+    for name in (try? directoryNames("\(directory)/state")) ?? [] { try? removeFile("\(directory)/state/\(name)") }
     try? removeDirectory("\(directory)/state")
     try? removeFile("\(directory)/policy.yaml")
     try? removeFile("\(directory)/log")

@@ -43,22 +43,23 @@ struct TestRuns {
     let emptyPin = "\(instance.datapath.pins)/programs/bench_empty"
     try CgroupPrograms.emptyProgram(.cgroupSKB, .cgroupEgress).pin(at: emptyPin)
     defer { try? removePin(at: emptyPin) }
-    var found: [ProgramMeasurement] = []
-    for path in Self.paths {
-      let worker = path.isServer ? server : client
+    // An empty one and its own for each path, and every round with all paths: what slows the machine for a while slows all.
+    var found = Self.paths.flatMap { path in
       let workload = "test run: \(path.name)"
-      var floor = ProgramMeasurement(
-        contestant: "empty programs", workload: workload, program: "empty \(path.program)")
-      var own = ProgramMeasurement(contestant: contestant, workload: workload, program: path.program)
-      var times: (floor: [Double], own: [Double]) = ([], [])
-      for _ in 0..<rounds {
-        try Interruption.check()
-        times.floor.append(try nanoseconds(worker, emptyPin, path.packet, 1))
-        let program = "\(instance.datapath.pins)/programs/\(path.program)"
-        times.own.append(try nanoseconds(worker, program, path.packet, path.expected))
+      return [("empty programs", "empty \(path.program)"), (contestant, path.program)].map { contestant, program in
+        var one = ProgramMeasurement(contestant: contestant, workload: workload, program: program)
+        one.nanoseconds = [[]]
+        return one
       }
-      (floor.nanoseconds, own.nanoseconds) = ([times.floor], [times.own])
-      found += [floor, own]
+    }
+    for _ in 0..<rounds {
+      try Interruption.check()
+      for (index, path) in Self.paths.enumerated() {
+        let worker = path.isServer ? server : client
+        let program = "\(instance.datapath.pins)/programs/\(path.program)"
+        found[2 * index].nanoseconds[0].append(try nanoseconds(worker, emptyPin, path.packet, 1))
+        found[2 * index + 1].nanoseconds[0].append(try nanoseconds(worker, program, path.packet, path.expected))
+      }
     }
     return found
   }
