@@ -69,6 +69,14 @@ public struct CgroupFacts: Sendable {
     found.sorted { $0.key < $1.key }.reduce(LabelSet.empty) { $1.value.labels.merging($0) }
   }
 
+  /// Whether a container runtime says that this is a container of the pod `NAMESPACE/NAME`.
+  func isContainer(ofPod pod: String) -> Bool {
+    found.values.contains { source in
+      // Runtimes call it NAMESPACE/POD/CONTAINER; other things may have such a name, and no namespace.
+      source.labels[PodLabel.namespace] != nil && (source.name == pod || source.name.hasPrefix(pod + "/"))
+    }
+  }
+
   /// The name of the systemd unit whose own directory this cgroup is, or nil; see `UnitPath`.
   public var unit: String? {
     guard let place = UnitPath(path, root: root), place.isUnitItself else { return nil }

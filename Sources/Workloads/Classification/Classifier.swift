@@ -185,6 +185,7 @@ extension WorkloadRule {
   /// Whether the patterns over the cgroup's place, as far as there are any, match.
   func placeMatches(_ facts: CgroupFacts) -> Bool {
     if !match.cgroups.isEmpty, !match.cgroups.contains(where: { $0.matches(facts.path) }) { return false }
+    if !match.pods.isEmpty, !match.pods.contains(where: { facts.isContainer(ofPod: $0) }) { return false }
     if let selector = match.labels, !selector.matches(facts.foundLabels) { return false }
     if match.units.isEmpty { return true }
     guard let unit = facts.unit else { return false }
