@@ -3,7 +3,9 @@
 /// The strongest of some rules, where a rule that passes counts as one, in the upper tiers and in the lower ones.
 ///
 /// A rank is smaller the stronger the rule (`RuleRanks`). Merging is taking the smaller, so it may be done in any order;
-/// who has the last word is asked at the end: the upper one, or the lower one if the upper one passes or is none.
+/// who has the last word is asked at the end: the upper one, or the lower one if the upper one passes or is none. An
+/// upper rule that no rule can pass over leaves the lower ones no say: it claims the strongest lower rank as well, so
+/// that what it always beats needs no cell.
 struct Winners: Equatable {
   static let noRule = UInt32.max
 
@@ -21,10 +23,12 @@ struct Winners: Equatable {
 
   init() {}
 
-  init(rank: UInt32, isUpper: Bool, mode: Mode) {
-    if isUpper { upperOverall = rank } else { lowerOverall = rank }
-    guard mode == .enforce else { return }
-    if isUpper { upperEnforced = rank } else { lowerEnforced = rank }
+  /// What one rule says; `isFinal` if it is an upper one that no rule passes over.
+  init(rank: UInt32, isUpper: Bool, isFinal: Bool, mode: Mode) {
+    let upper = isUpper ? rank : Winners.noRule
+    let lower = isFinal ? 0 : isUpper ? Winners.noRule : rank
+    (upperOverall, lowerOverall) = (upper, lower)
+    if mode == .enforce { (upperEnforced, lowerEnforced) = (upper, lower) }
   }
 
   mutating func merge(_ other: Winners) {

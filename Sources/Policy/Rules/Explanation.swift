@@ -137,7 +137,7 @@ extension PolicySet {
       out.append("\(missing)add \(text) to \(flow.direction) of \(ruleSet.name)")
     } else {
       out.append(
-        "no native rule set has \(flow.direction) rules for this subject: add one with subject "
+        "no rule set has \(flow.direction) rules for this subject: add one with subject "
           + "\(suggestion.subject.description.quoted) and \(flow.direction) [\(text)]")
     }
     return out
