@@ -1,12 +1,12 @@
 // JSON read once from front to back: what nobody asks for is skipped, not built.
 
 /// What is wrong with a JSON text, and where.
-struct JSONFault: Error, Equatable, CustomStringConvertible {
+package struct JSONFault: Error, Equatable, CustomStringConvertible {
   var problem: String
   /// In bytes from the start.
   var offset: Int
 
-  var description: String { "not the JSON that was expected: \(problem) at byte \(offset)" }
+  package var description: String { "not the JSON that was expected: \(problem) at byte \(offset)" }
 }
 
 /// A cursor over JSON (RFC 8259).
@@ -14,18 +14,18 @@ struct JSONFault: Error, Equatable, CustomStringConvertible {
 /// `labels(of:)` reads container files in the loop that every event goes through, and needs five strings out of ten
 /// kilobytes: `Codable` would build all of it. Nesting is bounded, and of equal keys the later one holds, as with Go's
 /// decoder that the engines themselves use.
-struct JSONReader {
+package struct JSONReader {
   private let bytes: [UInt8]
   private var index = 0
   private var depth = 0
   private static let deepest = 64
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   /// Reads an object, if the value is one, and calls `member` for every key; what `member` does not read is skipped.
   ///
   /// Any other value is skipped, so `null` is an empty object.
-  mutating func object(
+  package mutating func object(
     _ member: (inout JSONReader, String) throws(JSONFault) -> Void
   ) throws(JSONFault) {
     guard try peek() == UInt8(ascii: "{") else { return try skip() }
@@ -60,7 +60,7 @@ struct JSONReader {
   }
 
   /// Reads a string; any other value is skipped and gives nil.
-  mutating func string() throws(JSONFault) -> String? {
+  package mutating func string() throws(JSONFault) -> String? {
     if try peek() == UInt8(ascii: "\"") { return try text() }
     try skip()
     return nil
@@ -92,6 +92,14 @@ struct JSONReader {
       if let value = try reader.string() { result[key] = value }
     }
     return result
+  }
+
+  /// Makes sure that nothing but blanks is left.
+  package mutating func finish() throws(JSONFault) {
+    while index < bytes.count {
+      guard [9, 10, 13, 32].contains(bytes[index]) else { throw fault("something follows the value") }
+      index += 1
+    }
   }
 
   /// Moves behind the next value.

@@ -45,6 +45,9 @@ enum Terminal {
   /// Writes text as it is to standard output.
   static func write(_ text: String) { write(text, to: 1) }
 
+  /// Writes bytes as they are to standard output.
+  static func write(_ bytes: [UInt8]) { write(bytes, to: 1) }
+
   /// Writes a diagnostic and a newline to standard error.
   static func complain(_ text: String) { write("sallyport: \(text)\n", to: 2) }
 
@@ -64,8 +67,10 @@ enum Terminal {
     return Int(size.ws_col)
   }
 
-  private static func write(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
+  private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+
+  private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
       // A reader that has gone (`| head`) ends the command quietly, as SIGPIPE would.
