@@ -10,7 +10,7 @@ import Testing
     var generator = SeededGenerator(seed: UInt64(batch) &* 6007 &+ 1)
     var refused = 0
     var asked = 0
-    for _ in 0..<60 {
+    for _ in 0..<25 {
       let seed = generator.next()
       let cluster = KubernetesCluster(seed: seed)
       let model = try KubernetesModel(cluster)
@@ -49,9 +49,13 @@ struct KubernetesModel {
   private let numbers: [LabelSet: IdentityNumber]
   private let labels: [String: LabelSet]
   private let families: KubernetesCluster.Families
+  private let offline: OfflinePolicy
 
-  init(_ cluster: KubernetesCluster) throws {
-    policy = try PolicyParser.parse(files: [("cluster.yaml", Array(cluster.yaml.utf8))]).policy
+  /// Reads a cluster with its own policies, or its objects with others.
+  init(_ cluster: KubernetesCluster, policies: String? = nil) throws {
+    let text = policies.map { cluster.objectsYAML + $0 } ?? cluster.yaml
+    policy = try PolicyParser.parse(files: [("cluster.yaml", Array(text.utf8))]).policy
+    offline = try OfflinePolicy(policy)
     labels = Dictionary(uniqueKeysWithValues: policy.pods.map { ($0.title, $0.labels) })
     families = cluster.families
     var numbers: [LabelSet: IdentityNumber] = [:]
@@ -61,6 +65,15 @@ struct KubernetesModel {
     self.numbers = numbers
     let identities = Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) })
     tables = try Compiler.compile(policy: policy, identities: identities).tables
+  }
+
+  /// The answer of the command line, by the texts that it takes.
+  func offlineAllows(_ source: String, _ destination: String, _ port: String) throws -> Bool {
+    var offline = offline
+    let (from, to) = (try offline.end(source), try offline.end(destination))
+    let (proto, number) = try offline.port(port, of: to)
+    let (outgoing, incoming) = offline.decisions(from: from, to: to, protocol: proto, port: number)
+    return outgoing?.action != .reject && incoming?.action != .reject
   }
 
   private func address(_ address: UInt32) -> IPAddress {

@@ -6,88 +6,92 @@ public struct KubernetesCluster: Sendable {
   public enum Families: Sendable, CaseIterable { case ipv4, ipv6, both }
 
   /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-  public struct Expression: Sendable {
-    public var key: String
-    public var word: String
-    public var values: [String]
+  struct Expression: Sendable {
+    var key: String
+    var word: String
+    var values: [String]
   }
 
   /// A label selector.
-  public struct Query: Sendable {
-    public var labels: [String: String] = [:]
-    public var expressions: [Expression] = []
+  struct Query: Sendable {
+    var labels: [String: String] = [:]
+    var expressions: [Expression] = []
   }
 
-  public struct Port: Sendable {
-    public var name: String
-    public var proto: String
-    public var number: Int
+  struct Port: Sendable {
+    var name: String
+    var proto: String
+    var number: Int
   }
 
+  /// A pod.
   public struct Pod: Sendable {
-    public var namespace: String
-    public var name: String
-    public var labels: [String: String]
-    public var ports: [Port]
+    var namespace: String
+    var name: String
+    var labels: [String: String]
+    var ports: [Port]
     /// The last 32 bits of each of its addresses.
     public var address: UInt32
-    public var isHostNetworked = false
+    var isHostNetworked = false
+    /// `NAMESPACE/NAME`.
     public var title: String { "\(namespace)/\(name)" }
   }
 
   /// A block by the last 32 bits of addresses: the same in both families.
-  public struct Block: Sendable {
-    public var base: UInt32
-    public var length: Int
-    public var except: [(base: UInt32, length: Int)] = []
+  struct Block: Sendable {
+    var base: UInt32
+    var length: Int
+    var except: [(base: UInt32, length: Int)] = []
   }
 
-  public enum Peer: Sendable {
+  enum Peer: Sendable {
     case pods(namespaces: Query?, pods: Query?)
     case blocks([Block])
   }
 
-  public struct PortRule: Sendable {
-    public var proto: String?
-    public var number: Int?
-    public var end: Int?
-    public var name: String?
+  struct PortRule: Sendable {
+    var proto: String?
+    var number: Int?
+    var end: Int?
+    var name: String?
   }
 
-  public struct Rule: Sendable {
+  struct Rule: Sendable {
     /// `Accept`, `Deny` or `Pass`; a NetworkPolicy's rules accept.
-    public var action = "Accept"
+    var action = "Accept"
     /// Nil = the field is not there.
-    public var peers: [Peer]?
-    public var ports: [PortRule]?
+    var peers: [Peer]?
+    var ports: [PortRule]?
   }
 
-  public struct NetworkPolicy: Sendable {
-    public var namespace: String
-    public var name: String
-    public var pods: Query
+  struct NetworkPolicy: Sendable {
+    var namespace: String
+    var name: String
+    var pods: Query
     /// Nil = the field is not there.
-    public var types: [String]?
-    public var ingress: [Rule]?
-    public var egress: [Rule]?
+    var types: [String]?
+    var ingress: [Rule]?
+    var egress: [Rule]?
   }
 
-  public struct ClusterPolicy: Sendable {
-    public var name: String
-    public var tier: String
-    public var priority: Int
-    public var namespaces: Query
+  struct ClusterPolicy: Sendable {
+    var name: String
+    var tier: String
+    var priority: Int
+    var namespaces: Query
     /// Nil = the subject is namespaces.
-    public var pods: Query?
-    public var ingress: [Rule]
-    public var egress: [Rule]
+    var pods: Query?
+    var ingress: [Rule]
+    var egress: [Rule]
   }
 
+  /// Which addresses pods have.
   public var families: Families
-  public var namespaces: [String: [String: String]] = [:]
+  var namespaces: [String: [String: String]] = [:]
+  /// All pods.
   public var pods: [Pod] = []
-  public var policies: [NetworkPolicy] = []
-  public var clusterPolicies: [ClusterPolicy] = []
+  var policies: [NetworkPolicy] = []
+  var clusterPolicies: [ClusterPolicy] = []
 
   /// An address as text: `10.77.1.2`, `fd77::a4d:102`.
   public static func text(_ address: UInt32, isIPv4: Bool) -> String {
@@ -112,7 +116,7 @@ extension KubernetesCluster {
   public var objectsYAML: String {
     var out = ""
     for (name, labels) in namespaces.sorted(by: { $0.key < $1.key }) {
-      out += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: \(name), labels: \(Self.flow(labels))}\n"
+      out += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: \"\(name)\", labels: \(Self.flow(labels))}\n"
     }
     for pod in pods {
       // A container each: within one the API wants different names.
@@ -124,7 +128,7 @@ extension KubernetesCluster {
         ---
         apiVersion: v1
         kind: Pod
-        metadata: {name: \(pod.name), namespace: \(pod.namespace), labels: \(Self.flow(pod.labels))}
+        metadata: {name: "\(pod.name)", namespace: "\(pod.namespace)", labels: \(Self.flow(pod.labels))}
         spec:
           hostNetwork: \(pod.isHostNetworked)
           containers: [\(containers.joined(separator: ", "))]
@@ -143,7 +147,7 @@ extension KubernetesCluster {
       ---
       apiVersion: networking.k8s.io/v1
       kind: NetworkPolicy
-      metadata: {name: \(policy.name), namespace: \(policy.namespace)}
+      metadata: {name: "\(policy.name)", namespace: "\(policy.namespace)"}
       spec:
         podSelector: \(Self.flow(policy.pods))
 
@@ -241,7 +245,8 @@ extension KubernetesCluster {
   }
 
   private static func flow(_ labels: [String: String]) -> String {
-    "{\(labels.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))}"
+    // In quotes: `y` is a fine name, and a truth to YAML.
+    "{\(labels.sorted { $0.key < $1.key }.map { "\($0.key): \"\($0.value)\"" }.joined(separator: ", "))}"
   }
 
   private static func flow(_ query: Query) -> String {

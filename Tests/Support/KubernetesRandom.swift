@@ -30,7 +30,8 @@ extension KubernetesCluster {
   ]
 
   private static let named: [(String, String, [Int])] = [
-    ("http", "TCP", [80, 8080]), ("dns", "UDP", [53, 5353]), ("dns", "TCP", [5353, 81]), ("metrics", "TCP", [9090, 8085]),
+    ("http", "TCP", [80, 8080]), ("dns", "UDP", [53, 5353]), ("dns", "TCP", [5353, 81]),
+    ("metrics", "TCP", [9090, 8085]),
   ]
   private static let values = ["a", "b", "c"]
   private static let keys = ["app", "tier"]
@@ -135,7 +136,8 @@ extension KubernetesCluster {
     return ClusterPolicy(
       // Names whose order is not that of their making, and priorities that are sometimes equal.
       name: "cluster-\(random.below(9))-\(index)", tier: random.oneIn(2) ? "Admin" : "Baseline",
-      priority: random.below(3), namespaces: namespaceQuery(&random), pods: random.oneIn(2) ? query(keys, &random) : nil,
+      priority: random.below(3), namespaces: namespaceQuery(&random),
+      pods: random.oneIn(2) ? query(keys, &random) : nil,
       ingress: rules(&random, isEgress: false), egress: rules(&random, isEgress: true))
   }
 }

@@ -70,7 +70,9 @@ struct ManifestCollector {
   ) -> Bool {
     let itemKind = String(kind.dropLast(4))
     guard itemKind.isEmpty ? version == "v1" : Kind(rawValue: itemKind)?.apiVersion == version else { return false }
-    guard let fields = reader.manifest(node, "", known: ["apiVersion", "kind", "metadata", "items"]) else { return true }
+    guard let fields = reader.manifest(node, "", known: ["apiVersion", "kind", "metadata", "items"]) else {
+      return true
+    }
     guard let list = fields["items"] else { return true }
     for (index, item) in (reader.list(list, "items", like: "{kind: Pod}") ?? []).enumerated() {
       // Items of a typed list need not repeat what the list says.

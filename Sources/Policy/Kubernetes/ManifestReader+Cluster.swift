@@ -66,7 +66,9 @@ extension DocumentReader {
       for (position, item) in (list(node, field, like: "{name: http, containerPort: 80}") ?? []).enumerated() {
         guard let port = containerPort(item, "\(field)[\(position)]") else { continue }
         guard names.insert(port.name).inserted else {
-          fail(item.location, "\(field)[\(position)].name", "\(port.name) is already a port of this container", "rename it")
+          fail(
+            item.location, "\(field)[\(position)].name", "\(port.name) is already a port of this container", "rename it"
+          )
           continue
         }
         out.append(port)

@@ -33,7 +33,8 @@ extension DocumentReader {
   private mutating func policyTypes(_ node: DocumentNode) -> Set<Direction> {
     guard let items = list(node, "spec.policyTypes", like: "Ingress, Egress") else { return [] }
     if items.count > 2 {
-      fail(node.location, "spec.policyTypes", "has \(items.count) entries; at most 2 are allowed", "name each type once")
+      fail(
+        node.location, "spec.policyTypes", "has \(items.count) entries; at most 2 are allowed", "name each type once")
     }
     var types: Set<Direction> = []
     for (index, item) in items.enumerated() {

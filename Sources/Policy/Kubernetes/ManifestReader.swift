@@ -95,7 +95,8 @@ extension DocumentReader {
     if case .text(let text, isPlain: true) = node.content, text.utf8.count <= 12 { number = Int(text) }
     guard let number, range.contains(number) else {
       fail(
-        node.location, field, "must be a whole number from \(range.lowerBound) to \(range.upperBound), not \(node.kind)",
+        node.location, field,
+        "must be a whole number from \(range.lowerBound) to \(range.upperBound), not \(node.kind)",
         "write it without quotes")
       return nil
     }

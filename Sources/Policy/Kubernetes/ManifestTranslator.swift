@@ -238,7 +238,8 @@ struct ManifestTranslator {
     for policy in manifests.policies.sorted(by: { $0.name < $1.name }) where policy.tier != .namespaced {
       if let other = first[policy.tier] {
         reader.warn(
-          policy.source, "spec.priority", "is that of \(other.name) at \(other.source) too: the latter is asked first, "
+          policy.source, "spec.priority",
+          "is that of \(other.name) at \(other.source) too: the latter is asked first, "
             + "by its name", "give each policy of a tier a priority of its own")
       } else {
         first[policy.tier] = policy

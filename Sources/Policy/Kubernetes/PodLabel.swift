@@ -19,11 +19,14 @@ public enum PodLabel {
   /// Whether a key is that of a named port or of CIDRs.
   static func isTranslated(_ key: String) -> Bool { key.hasPrefix("k8s.port.") || key.hasPrefix("k8s.cidr/") }
 
-  /// Labels that differ from one pod to the next of the same workload: with them every pod would be an identity of its
-  /// own. They count only if a policy selects by them. (The list is Cilium's default, which its users live with.)
+  /// Labels that differ from one pod to the next of the same workload.
+  ///
+  /// With them every pod would be an identity of its own, so they count only if a policy selects by them. The list is
+  /// Cilium's default, which its users live with.
   public static let incidental: Set<String> = [
     "pod-template-hash", "pod-template-generation", "controller-revision-hash", "apps.kubernetes.io/pod-index",
-    "statefulset.kubernetes.io/pod-name", "batch.kubernetes.io/job-completion-index", "batch.kubernetes.io/controller-uid",
+    "statefulset.kubernetes.io/pod-name", "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/controller-uid",
     "controller-uid",
   ]
 }

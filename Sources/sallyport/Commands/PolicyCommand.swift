@@ -9,6 +9,7 @@ struct PolicyCommand: AsyncParsableCommand {
     commandName: "policy", abstract: "Check, apply, show, compare and question policy.",
     subcommands: [
       PolicyCheck.self, PolicyApply.self, PolicyShow.self, PolicyDiff.self, PolicyVerdict.self, PolicyMatrix.self,
+      PolicyConvert.self,
     ])
 }
 

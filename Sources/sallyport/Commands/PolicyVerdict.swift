@@ -9,7 +9,8 @@ internal import Workloads
 
 struct PolicyVerdict: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "verdict", abstract: "Say what documents decide about a connection; no privilege, no agent, no kernel.",
+    commandName: "verdict",
+    abstract: "Say what documents decide about a connection; no privilege, no agent, no kernel.",
     discussion: """
       An end is NAMESPACE/POD of a manifest, labels (app=web,tier=a; of a pod k8s.namespace=shop,k8s.label/app=web), an address, \
       host, world or unknown. A port is tcp/80, udp/53, icmp/8 or the name of a container port at the destination. Ends with 0 if \
@@ -189,7 +190,8 @@ struct VerdictDesk {
       }
       try reader.finish()
       if let stranger {
-        throw QuestionError(stranger, "is no text of a question, or there twice", "write from, to and port, each a text")
+        throw QuestionError(
+          stranger, "is no text of a question, or there twice", "write from, to and port, each a text")
       }
       if let name = missing.min() { throw QuestionError(name, "is missing", "write from, to and port, each a text") }
       (self.from, self.to, self.port) = (from, to, port)
