@@ -192,7 +192,7 @@ extension PolicyConversion {
           "write a Defaults document with pods: {\(direction): reject}")
       }
       for rule in ruleSet.rules(direction) where !Self.allowsNode(rule) || rule.peers.contains(.any) {
-        guard let ports = ports(rule), let peers = peers(rule, policy), isPlain(rule) else { continue }
+        guard let ports = portList(rule), let peers = peerList(rule, policy), isPlain(rule) else { continue }
         let parts = [peers.map { "\(field): [\($0)]" }, ports.map { "ports: [\($0)]" }].compactMap { $0 }
         rules.append("{\(parts.joined(separator: ", "))}")
       }
@@ -223,7 +223,7 @@ extension PolicyConversion {
   }
 
   /// What a NetworkPolicy says of ports: nil within nil = no list at all; nil = it cannot.
-  private mutating func ports(_ rule: Rule) -> String?? {
+  private mutating func portList(_ rule: Rule) -> String?? {
     if rule.ports.contains(.any) { return .some(nil) }
     var out: [String] = []
     for spec in rule.ports {
@@ -246,7 +246,7 @@ extension PolicyConversion {
   }
 
   /// Likewise, of peers.
-  private mutating func peers(_ rule: Rule, _ policy: PolicySet) -> String?? {
+  private mutating func peerList(_ rule: Rule, _ policy: PolicySet) -> String?? {
     if rule.peers.contains(.any) { return .some(nil) }
     var out: [String] = []
     for peer in rule.peers {

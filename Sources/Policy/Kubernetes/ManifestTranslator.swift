@@ -17,6 +17,8 @@ struct ManifestTranslator {
   private var nodeNetworks: [String: String] = [:]
   /// The groups of blocks that at least one pod is in.
   private var inhabited: Set<String> = []
+  /// Rules of which something was said: their peers are asked for once for each answer to a port's name.
+  private var warned: Set<SourceLocation> = []
 
   private init(_ manifests: Manifests) {
     self.manifests = manifests
@@ -196,7 +198,7 @@ struct ManifestTranslator {
       case .pods(let pods):
         if let selector = model.selector(pods) {
           out.append(.selector(Selector(selector.requirements + more)))
-        } else {
+        } else if warned.insert(rule.source).inserted {
           reader.warn(
             rule.source, "", "a peer of \(rule.name) matches no namespace that is known",
             "add a document of kind Namespace, or select by \(NamespaceManifest.nameKey)")
