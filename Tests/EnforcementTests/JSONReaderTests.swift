@@ -1,9 +1,9 @@
-// Is JSON of engines read right, and anything else refused without harm?
+// Is JSON of engines and snapshots read right, and anything else refused without harm?
 import Testing
 
-@testable import Workloads
+@testable import Enforcement
 
-@Suite struct ContainerJSONTests {
+@Suite struct JSONReaderTests {
   static func strings(_ text: String) throws(JSONFault) -> [String: String] {
     var reader = JSONReader(Array(text.utf8))
     return try reader.strings()
