@@ -1,11 +1,11 @@
 // `sallyport policy verdict`: what documents alone say of a connection; one question, or a stream of them.
 internal import ArgumentParser
+internal import Enforcement
 internal import Evidence
 internal import Glibc
 internal import Kernel
 internal import Policy
 internal import SystemPackage
-internal import Workloads
 
 struct PolicyVerdict: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -188,7 +188,7 @@ struct VerdictDesk {
         default: port = value
         }
       }
-      try reader.finish()
+      try reader.end()
       if let stranger {
         throw QuestionError(
           stranger, "is no text of a question, or there twice", "write from, to and port, each a text")
