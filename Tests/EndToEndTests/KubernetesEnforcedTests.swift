@@ -34,7 +34,7 @@ struct KubernetesEnforcedTests {
       }
       let wrong = try arena.surprises(attempts)
       cells += attempts.count
-      #expect(wrong.isEmpty, "\(each): \(wrong.count) of \(attempts.count), first \(String(describing: wrong.first))")
+      #expect(wrong.isEmpty, "\(each): \(wrong.count) of \(attempts.count), first \(wrong.prefix(1))")
     }
     #expect(cells == 576 * (KubernetesCase.networkPolicies.count + KubernetesCase.clusterPolicies.count))
     print("conformance: \(cells) cells enforced, \(cells) right unless a failure says otherwise")
@@ -44,7 +44,7 @@ struct KubernetesEnforcedTests {
   func random() async throws {
     let arena = try KubernetesArena(policed)
     let isLong = unsafe getenv("SALLYPORT_CLUSTERS") != nil
-    var generator = SeededGenerator(seed: isLong ? UInt64(truncatingIfNeeded: unsafe time(nil)) : 7)
+    var generator = SeededGenerator(seed: isLong ? UInt64(truncatingIfNeeded: time(nil)) : 7)
     var (cells, refused) = (0, 0)
     for _ in 0..<Self.clusters {
       let seed = generator.next()

@@ -41,6 +41,19 @@ public final class KubernetesArena: Sendable {
     public var port: UInt16
     /// Whether it should succeed.
     public var isExpected: Bool
+
+    /// Takes all its parts.
+    public init(
+      from: Int?, to: Int?, source: String, destination: String, proto: String, port: UInt16, isExpected: Bool
+    ) {
+      self.from = from
+      self.to = to
+      self.source = source
+      self.destination = destination
+      self.proto = proto
+      self.port = port
+      self.isExpected = isExpected
+    }
   }
 
   /// Makes the places.
