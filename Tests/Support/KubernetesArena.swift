@@ -141,14 +141,13 @@ public final class KubernetesArena: Sendable {
       let begun = try work(at: place) { () throws -> [ProbeSocket?] in
         var socketOfAddress: [String: ProbeSocket] = [:]
         for (index, attempt) in sending {
-          let socket = try socketOfAddress[attempt.source] ?? .bound(attempt.source, 0)
+          let socket = try socketOfAddress[attempt.source] ?? Self.bound(.udp(Family(of: attempt.source)), attempt)
           socketOfAddress[attempt.source] = socket
           // A refusal shows as a datagram that does not come.
           _ = try? socket.send("\(index)", to: attempt.destination, attempt.port)
         }
         return try connecting.map { attempt in
-          let socket = try ProbeSocket.tcp(Family(of: attempt.source))
-          try socket.bind(attempt.source)
+          let socket = try Self.bound(.tcp(Family(of: attempt.source)), attempt)
           do { try socket.startConnect(attempt.destination, attempt.port) } catch is Errno { return nil }
           return socket
         }
@@ -172,6 +171,18 @@ public final class KubernetesArena: Sendable {
     for (index, attempt) in datagrams where arrived.contains(index) != attempt.isExpected { wrong.append(attempt) }
     for listener in servers.flatMap(\.tcp) { while (try? listener.accept(within: 0)) != nil {} }
     return wrong
+  }
+
+  /// What could not even be begun.
+  private struct Trouble: Error, CustomStringConvertible {
+    let attempt: Attempt
+    let errno: Errno
+    var description: String { "bind for \(attempt): \(errno)" }
+  }
+
+  private static func bound(_ socket: ProbeSocket, _ attempt: Attempt) throws -> ProbeSocket {
+    do { try socket.bind(attempt.source) } catch let errno as Errno { throw Trouble(attempt: attempt, errno: errno) }
+    return socket
   }
 
   private func work<T: Sendable>(at place: Int?, _ body: @escaping @Sendable () throws -> T) throws -> T {
