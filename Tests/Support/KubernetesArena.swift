@@ -10,6 +10,8 @@ public final class KubernetesArena: Sendable {
   private let policed: Policed
   private let namespaces: [NetworkNamespace]
   private let outside: NetworkNamespace
+  /// Where all links end; they are gone as soon as it is.
+  private let bridge: NetworkNamespace
   private let servers: [Servers]
 
   /// The address of whoever is no pod: 10.77.0.200.
@@ -60,6 +62,7 @@ public final class KubernetesArena: Sendable {
   public init(_ policed: Policed) throws {
     self.policed = policed
     let bridge = try policed.sandbox.makeNamespace()
+    self.bridge = bridge
     let sandbox = policed.sandbox
     try sandbox.command(
       ["ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"], namespace: bridge)
