@@ -13,11 +13,11 @@ struct EnforcementPlace {
   let mirror: CgroupMirror?
 }
 
-enum Preflight {
+extension EnforcementPlace {
   /// Finds the cgroup to enforce on, after checking privileges and file systems; mounts cgroup2 where there is none.
   ///
   /// - Throws: the first thing that is missing, as a `Failure` that says what to do.
-  static func check(_ configuration: AgentConfiguration) throws -> EnforcementPlace {
+  static func find(_ configuration: AgentConfiguration) throws -> EnforcementPlace {
     do {
       try Capabilities.require([.bpf, .netAdmin, .perfmon, .sysAdmin, .sysPtrace])
     } catch {
