@@ -151,7 +151,7 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "PreflightTests", dependencies: ["Preflight", "Enforcement", "BPF", "Kernel", "TestSupport", system],
-      exclude: ["Fixtures"], swiftSettings: house),
+      swiftSettings: house),
     .testTarget(
       name: "DatapathTests",
       dependencies: [

@@ -2,6 +2,7 @@
 internal import CLibbpf
 internal import CLinux
 internal import Kernel
+internal import SystemPackage
 
 /// A call of a kernel function by a kind of program.
 public struct HelperCall: Hashable, Sendable {
@@ -21,7 +22,9 @@ public struct HelperCall: Hashable, Sendable {
   /// Whether this kernel lets such a program call it.
   public func probe() -> FeatureSupport {
     let attachment: AttachType? = attach.rawValue == 0 && program != .cgroupSKB ? nil : attach
-    return Feature.helper(helper, for: program, attach: attachment, name: name, since: "?").probe()
+    // The hook is in the name, by which answers are remembered: what one may call another may not.
+    return Feature.helper(helper, for: program, attach: attachment, name: "\(name) at \(attach.name)", since: "?")
+      .probe()
   }
 }
 
@@ -61,7 +64,9 @@ extension OpenObject {
 extension ProgramType {
   /// The name that bpftool and libbpf use, or the number.
   public var name: String {
-    guard let text = unsafe libbpf_bpf_prog_type_str(bpf_prog_type(rawValue: rawValue)) else { return "type \(rawValue)" }
+    guard let text = unsafe libbpf_bpf_prog_type_str(bpf_prog_type(rawValue: rawValue)) else {
+      return "type \(rawValue)"
+    }
     return unsafe String(cString: text)
   }
 }
@@ -73,6 +78,13 @@ extension MapType {
     return unsafe String(cString: text)
   }
 
-  /// Whether this kernel makes such maps, tried with the smallest one.
-  public func probe() -> FeatureSupport { Feature.map(self, name: name, since: "?").probe() }
+  /// Whether this kernel makes such maps, tried with the smallest one; the corresponding function is
+  /// `libbpf_probe_bpf_map_type`, which knows what each kind asks for.
+  public func probe() -> FeatureSupport {
+    let rc = libbpf_probe_bpf_map_type(bpf_map_type(rawValue: rawValue), nil)
+    if rc > 0 { return .supported }
+    return rc == 0
+      ? .unsupported(reason: "the kernel makes no \(name)")
+      : .inconclusive(reason: "\(name): \(KernelError.describe(Errno(rawValue: -rc)))")
+  }
 }

@@ -41,6 +41,7 @@
 static int result(long rc) { return rc < 0 ? -errno : (int)rc; }
 
 int sp_clone_newnet(void) { return CLONE_NEWNET; }
+int sp_clone_newns(void) { return CLONE_NEWNS; }
 int sp_setns(int fd, int nstype) { return result(setns(fd, nstype)); }
 int sp_unshare(int flags) { return result(unshare(flags)); }
 int sp_gettid(void) { return (int)syscall(SYS_gettid); }
@@ -343,3 +344,14 @@ const char *sp_bpf_helper_name(uint32_t number) {
 #undef SP_HELPER
   return number < sizeof names / sizeof *names ? names[number] : NULL;
 }
+
+static int argument_count;
+static char *const *arguments;
+
+// glibc hands every constructor what main gets (_dl_init() in elf/dl-init.c, call_init() in csu/libc-start.c).
+__attribute__((constructor)) static void keep_arguments(int count, char **vector) {
+  argument_count = count;
+  arguments = vector;
+}
+
+const char *sp_argument(int index) { return index < argument_count ? arguments[index] : NULL; }

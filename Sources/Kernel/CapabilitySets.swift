@@ -18,7 +18,9 @@ public struct CapabilitySets: Equatable, Sendable {
     self.bounding = bounding
   }
 
-  /// Asks the kernel; works without /proc. The corresponding calls are `capget` and `prctl(PR_CAPBSET_READ)`.
+  /// Asks the kernel; works without /proc.
+  ///
+  /// The corresponding calls are `capget` and `prctl(PR_CAPBSET_READ)`.
   public static func current() throws(KernelError) -> CapabilitySets {
     var effective: UInt64 = 0
     var permitted: UInt64 = 0

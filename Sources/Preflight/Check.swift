@@ -1,7 +1,7 @@
 // One requirement, whose it is, and how it is judged: pure, over what was read and what was tried.
 
 /// Who requires something.
-public enum Feature: String, Sendable, CaseIterable {
+public enum Purpose: String, Sendable, CaseIterable {
   /// Every agent, whatever the datapath.
   case agent
   /// The cgroup datapath.
@@ -30,7 +30,7 @@ public struct Check: Sendable {
   /// What is required, in one sentence without a full stop.
   public let requirement: String
   /// By whom.
-  public let features: [Feature]
+  public let features: [Purpose]
   /// What it is for: what does not work without it.
   public let purpose: String
   /// How it is found out, in general.
@@ -42,7 +42,7 @@ public struct Check: Sendable {
   private let judge: @Sendable (HostView, ProbeResults) -> Finding
 
   init(
-    _ name: String, _ group: CheckGroup, requires requirement: String, by features: [Feature], purpose: String,
+    _ name: String, _ group: CheckGroup, requires requirement: String, by features: [Purpose], purpose: String,
     method: String, remedy: String, probes: Set<ProbeKind> = [],
     judge: @escaping @Sendable (HostView, ProbeResults) -> Finding
   ) {
@@ -57,7 +57,9 @@ public struct Check: Sendable {
     self.judge = judge
   }
 
-  /// What it comes to on a host. Files are read below the view's root; nothing is changed.
+  /// What it comes to on a host.
+  ///
+  /// Files are read below the view's root; nothing is changed.
   public func find(in host: HostView, _ results: ProbeResults = ProbeResults()) -> Finding { judge(host, results) }
 
   /// Every check there is but those of addresses, which are asked for by name, in the order of the groups.
@@ -66,7 +68,7 @@ public struct Check: Sendable {
     + clusterChecks + [trustStore]
 
   /// Those that `feature` requires; what every agent needs is among them.
-  public static func required(by feature: Feature) -> [Check] {
+  public static func required(by feature: Purpose) -> [Check] {
     all.filter { $0.features.contains(feature) || $0.features.contains(.agent) }
   }
 }
@@ -77,5 +79,21 @@ extension String {
     var text = self[...]
     while text.last?.isWhitespace == true { text.removeLast() }
     return String(text.drop(while: \.isWhitespace))
+  }
+}
+
+extension Check {
+  /// Those without which no agent can start; they read files and ask for capabilities, and try nothing.
+  public static let toStart: [Check] = {
+    let names = [
+      "capability.sys-ptrace", "capability.net-admin", "capability.sys-admin", "capability.bpf", "capability.perfmon",
+      "host.cgroups", "host.bpffs",
+    ]
+    return all.filter { names.contains($0.name) }
+  }()
+
+  /// Those of `checks` that fail on a host, without an attempt of any kind.
+  public static func failures(_ checks: [Check], in host: HostView) -> [Survey.Row] {
+    checks.map { Survey.Row(check: $0, finding: $0.find(in: host)) }.filter { $0.finding.outcome == .fail }
   }
 }

@@ -23,13 +23,16 @@ public enum PreflightPage {
     }
     page += "\n## Distributions\n| distribution | published | succeeded by | a newer kernel |\n|---|---|---|---|\n"
     for row in Distribution.table {
-      page += "| \(row.name) (`\(row.id)`) | \(row.published.isEmpty ? "" : row.published) | \(row.successors) | \(escaped(row.newerKernel)) |\n"
+      page +=
+        "| \(row.name) (`\(row.id)`) | \(row.published.isEmpty ? "" : row.published) | \(row.successors) | \(escaped(row.newerKernel)) |\n"
     }
     page += "| Windows | \(Distribution.windows) | | this program runs on Linux alone |\n"
     return page
   }
 
-  private static func escaped(_ text: String) -> String { text.split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|") }
+  private static func escaped(_ text: String) -> String {
+    text.split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|")
+  }
 
   private static let titles: [CheckGroup: String] = [
     .host: "The host", .capability: "Capabilities", .module: "Kernel modules", .bpf: "BPF", .tool: "Tools",

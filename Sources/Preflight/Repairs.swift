@@ -66,7 +66,8 @@ extension Repair {
       throw KernelError("load module", name, .noSuchFileOrDirectory, remedy: "install the package kmod")
     }
     let said = try CapturedProcess.run(
-      FilePath(program), ["--", name], environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"], within: .seconds(10))
+      FilePath(program), ["--", name], environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"],
+      within: .seconds(10))
     guard said.status != 0 else { return }
     throw KernelError("load module", name, .canceled, remedy: "modprobe says: \(said.errors.trimmed)")
   }

@@ -4,7 +4,7 @@ public import Kernel
 /// What is looked at, and how long.
 public struct SurveySettings: Sendable {
   /// Nil for everything.
-  public var purpose: Feature?
+  public var purpose: Purpose?
   /// One check by its name; nil for all.
   public var only: String?
   /// Addresses that must be reached.
@@ -13,6 +13,8 @@ public struct SurveySettings: Sendable {
   public var trustStore = TrustStore(path: nil)
   /// The time for all of it.
   public var limit: Duration = .seconds(10)
+  /// Whether anything is tried on the machine that this runs on; a recorded tree is of another.
+  public var triesHere = true
   /// Added to the environment of iptables.
   public var iptablesEnvironment: [String] = []
 
@@ -49,10 +51,10 @@ public struct Survey: Sendable {
   /// In the order of the checks.
   public let rows: [Row]
   /// What the host was looked at for; nil for everything.
-  public let purpose: Feature?
+  public let purpose: Purpose?
 
   /// States a survey.
-  public init(rows: [Row], purpose: Feature? = nil) {
+  public init(rows: [Row], purpose: Purpose? = nil) {
     self.rows = rows
     self.purpose = purpose
   }
@@ -63,7 +65,8 @@ public struct Survey: Sendable {
   ) throws(KernelError) -> Survey {
     let checks = settings.checks
     let kinds = checks.reduce(into: Set<ProbeKind>()) { $0.formUnion($1.probes) }
-    var probes = ProbeKind.allCases.filter(kinds.contains).compactMap { probe($0, host, settings) }
+    let tried = ProbeKind.allCases.filter { settings.triesHere && kinds.contains($0) }
+    var probes = tried.compactMap { probe($0, host, settings) }
     probes += settings.destinations.map { Probe.reach($0, settings.trustStore, within: settings.limit * 9 / 10) }
     let results = try Probe.run(probes, within: settings.limit, progress: progress)
     return Survey(rows: checks.map { Row(check: $0, finding: $0.find(in: host, results)) }, purpose: settings.purpose)

@@ -23,6 +23,7 @@
 
 // CLONE_* and setns/unshare exist only under _GNU_SOURCE, which Swift's Glibc module is built without.
 int sp_clone_newnet(void);
+int sp_clone_newns(void);
 int sp_setns(int fd, int nstype);
 int sp_unshare(int flags);
 int sp_gettid(void);
@@ -162,3 +163,5 @@ int sp_read_clock_state(struct sp_clock_state *state);
 int sp_wait_pidfd_until(int pidfd, int milliseconds);
 // What a BPF helper is called, such as `bpf_map_lookup_elem`; NULL for one that the headers do not know.
 const char *sp_bpf_helper_name(uint32_t number);
+// An argument of this program, 0 = its name; NULL after the last. Swift's own list is read from /proc/self/cmdline.
+const char *sp_argument(int index);

@@ -7,7 +7,8 @@ let bpfChecks: [Check] =
   [
     programs("cgroup", [.cgroup], "the programs of the cgroup datapath"),
     programs("netfilter", [.netfilter], "the programs that rules of iptables run, in the exact or else the told view"),
-    programs("workload", [.published], "the programs on tracepoints that tell of cgroups and processes; else inotify does"),
+    programs(
+      "workload", [.published], "the programs on tracepoints that tell of cgroups and processes; else inotify does"),
   ] + HookTrial.hooks.map(hook) + [
     Check(
       "maps", .bpf, requires: "every kind of map that the programs keep", by: [.cgroup, .netfilter],
@@ -24,7 +25,7 @@ let bpfChecks: [Check] =
 
 // MARK: Programs
 
-private func programs(_ object: String, _ features: [Feature], _ purpose: String) -> Check {
+private func programs(_ object: String, _ features: [Purpose], _ purpose: String) -> Check {
   Check(
     "programs-\(object)", .bpf, requires: "a kernel that takes \(purpose)", by: features, purpose: purpose,
     method: "every program is loaded, with fewer and fewer optional features until the kernel takes them",
@@ -57,7 +58,8 @@ private func judgePrograms(
     return .pass(found, how: how, details: refusals)
   }
   let first = refusals.first ?? "there is no such object"
-  let missing = results.features.value.map { $0.helpers + $0.maps }?.filter { $0.support.reason != nil }.map(\.name) ?? []
+  let missing =
+    results.features.value.map { $0.helpers + $0.maps }?.filter { $0.support.reason != nil }.map(\.name) ?? []
   let newer = host.distribution.value?.row?.newerKernel ?? "use a kernel of 5.10 or later"
   guard isVital else {
     return .warn(
@@ -88,7 +90,8 @@ private func hook(_ hook: AttachType) -> Check {
     switch (trial.load, trial.attach) {
     case (.inconclusive(let reason), _), (_, .inconclusive(let reason)?):
       return .unknown(
-        reason, how: how, remedy: "look as root; a program above that excludes others is named by neighbour.cgroup-programs")
+        reason, how: how,
+        remedy: "look as root; a program above that excludes others is named by neighbour.cgroup-programs")
     case (.unsupported(let reason), _):
       return .fail(reason, how: how, meaning: "the cgroup datapath cannot be attached", remedy: "use a newer kernel")
     case (.supported, .unsupported(let reason)?):
@@ -97,7 +100,8 @@ private func hook(_ hook: AttachType) -> Check {
         remedy: "use kernel 5.7 or later, which has links")
     case (.supported, nil):
       return .unknown(
-        "it loads; there is no cgroup v2 here to attach it to", how: how, remedy: "mount -t cgroup2 none /sys/fs/cgroup")
+        "it loads; there is no cgroup v2 here to attach it to", how: how, remedy: "mount -t cgroup2 none /sys/fs/cgroup"
+      )
     case (.supported, .supported?): return .pass("loaded and attached", how: how)
     }
   }
@@ -105,7 +109,8 @@ private func hook(_ hook: AttachType) -> Check {
 
 // MARK: Helpers and maps
 
-private func judge(_ look: Look<[FeatureTrials.Trial]>, _ what: String, how: String, _ results: ProbeResults) -> Finding {
+private func judge(_ look: Look<[FeatureTrials.Trial]>, _ what: String, how: String, _ results: ProbeResults) -> Finding
+{
   guard case .seen(let trials) = look else {
     return .unknown(look.obstacle ?? "nobody tried", how: how, remedy: "look as root")
   }

@@ -10,7 +10,8 @@ let capabilityChecks: [Check] = [
   capability(
     .netRaw, [.netfilter], "raw sockets: iptables itself and the diagnostic ping; the cgroup datapath does without"),
   capability(
-    .sysResource, [.published], "raises resource limits: needed before kernel 5.11 alone, where maps are charged to them",
+    .sysResource, [.published],
+    "raises resource limits: needed before kernel 5.11 alone, where maps are charged to them",
     isVital: false),
   capability(.sysAdmin, [.agent], "mounts bpffs and cgroup2, enters network namespaces, opens programs by number"),
   capability(.bpf, [.agent], "makes maps and loads programs (before kernel 5.8 CAP_SYS_ADMIN does)"),
@@ -24,7 +25,7 @@ let capabilityChecks: [Check] = [
 ]
 
 private func capability(
-  _ capability: Capability, _ features: [Feature], _ purpose: String, isVital: Bool = true
+  _ capability: Capability, _ features: [Purpose], _ purpose: String, isVital: Bool = true
 ) -> Check {
   let word = capability.description.dropFirst("CAP_".count).lowercased().split(separator: "_").joined(separator: "-")
   return Check(
@@ -57,7 +58,8 @@ private func judge(_ capability: Capability, _ purpose: String, isVital: Bool, _
     return bounded ?? .pass("CAP_SYS_ADMIN stands for it", how: how, details: details)
   }
   var finding = Finding(
-    outcome: isVital ? .fail : .warn, found: "this process does not have it", how: how, meaning: effect, details: details)
+    outcome: isVital ? .fail : .warn, found: "this process does not have it", how: how, meaning: effect,
+    details: details)
   if !has(sets.bounding) {
     finding.found = "this process does not have it, and no program that it starts can"
     finding.remedy =
@@ -81,6 +83,7 @@ extension HostView {
   /// `CapabilityBoundingSet=` of sallyport.service and its drop-ins; nil where no file sets it.
   var unitBounds: UnitBounds? {
     let directories = ["/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system", "/etc/systemd/system"]
+    guard asksUnit else { return nil }
     // The last one hides the others.
     var files = directories.map { "\($0)/sallyport.service" }.filter(isThere).suffix(1)
     for directory in directories {

@@ -51,7 +51,8 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
     return version < Version([4, 6])
       ? .fail(
         "OpenShift \(openShift)", how: how, meaning: "older than any that was tried",
-        remedy: "upgrade the cluster to 4.6 or later") : .pass("OpenShift \(openShift)", how: how, details: [serverUnasked])
+        remedy: "upgrade the cluster to 4.6 or later")
+      : .pass("OpenShift \(openShift)", how: how, details: [serverUnasked])
   }
   var told: (text: String, how: String)?
   if let version = host.controlPlaneVersion { told = (version, "the image in kube-apiserver.yaml") }
@@ -64,9 +65,12 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
       "no kubelet program and no manifest of the API server tells a version; \(serverUnasked)",
       how: "kubelet --version, /etc/kubernetes/manifests", remedy: "kubectl version")
   }
-  guard version < Version([1, 16]) else { return .pass("Kubernetes \(told.text)", how: told.how, details: [serverUnasked]) }
+  guard version < Version([1, 16]) else {
+    return .pass("Kubernetes \(told.text)", how: told.how, details: [serverUnasked])
+  }
   return .fail(
-    "Kubernetes \(told.text)", how: told.how, meaning: "older than any that was tried: NetworkPolicy v1 may be read wrongly",
+    "Kubernetes \(told.text)", how: told.how,
+    meaning: "older than any that was tried: NetworkPolicy v1 may be read wrongly",
     remedy: "upgrade the cluster to 1.16 or later")
 }
 
@@ -105,7 +109,8 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
     let list = texts.sorted().joined(separator: ", ")
     guard oldest < Version([1, 8]) else { return .pass("Istio \(list)", how: how, details: [serverUnasked]) }
     return .fail(
-      "Istio \(list)", how: how, meaning: "older than 1.8: its proxies send all pods' traffic as one that cannot be told apart",
+      "Istio \(list)", how: how,
+      meaning: "older than 1.8: its proxies send all pods' traffic as one that cannot be told apart",
       remedy: "upgrade Istio to 1.8 or later, and restart the pods that still have an old proxy",
       commands: ["istioctl proxy-status"])
   }

@@ -41,7 +41,8 @@ extension Check {
   public static func destination(_ destination: Destination) -> Check {
     Check(
       "\(destination)", .connectivity,
-      requires: "\(destination) can be reached" + (destination.usesTLS ? ", with a chain that the trust store holds" : ""),
+      requires: "\(destination) can be reached"
+        + (destination.usesTLS ? ", with a chain that the trust store holds" : ""),
       by: [.connectivity], purpose: "it was asked for with --connect",
       method: "DNS, TCP and TLS one after the other, each timed", remedy: "see the step that failed",
       probes: [.destinations]
@@ -80,7 +81,8 @@ private func judge(_ destination: Destination, _ results: ProbeResults) -> Findi
     let isRefused = why.hasPrefix("ECONNREFUSED")
     return failed(
       "TCP: \(words(trial.connection))",
-      isRefused ? "the host is there, and nothing listens at port \(destination.port)" : "there is no way to that address",
+      isRefused
+        ? "the host is there, and nothing listens at port \(destination.port)" : "there is no way to that address",
       isRefused ? "start the service, or correct the port" : "look at addresses, routes and firewalls of this host")
   case .untried(let why): return .unknown("TCP: \(why)", how: how)
   case .done: break
@@ -118,7 +120,8 @@ private func meaning(_ code: Int?) -> String {
   case 9: "its time has not come, or this host's clock is behind"
   case 10: "its time is over, or this host's clock is ahead"
   case 18: "nobody but itself vouches for the server"
-  case 19, 20, 21: "no authority that this host trusts vouches for the server; or something in between shows its own certificate"
+  case 19, 20, 21:
+    "no authority that this host trusts vouches for the server; or something in between shows its own certificate"
   case 62, 64: "the server that answers is not the one that was asked for, or its certificate lacks this name"
   default: "what is said to it could be read by others, or it is not who it says"
   }
@@ -129,8 +132,11 @@ private func remedy(_ code: Int?, _ destination: Destination) -> String {
   case 9: "look at host.time; else wait, or have the certificate issued anew"
   case 10: "look at host.time; else have the certificate of \(destination) renewed"
   case 18: "have an authority sign it, or name the certificate with --trust-store"
-  case 19, 20: "add the authority's certificate to the trust store (update-ca-certificates, update-ca-trust), or name it with --trust-store"
-  case 21: "have the server send the certificates of its issuers too"
+  case 19:
+    "add the authority's certificate to the trust store (update-ca-certificates, update-ca-trust), or name it with --trust-store"
+  case 20, 21:
+    "add the authority's certificate to the trust store (update-ca-certificates, update-ca-trust), or name it with "
+      + "--trust-store; if it is an authority in between, have the server send its certificate too"
   case 62, 64: "have \(destination.host) put into the certificate's subjectAltName, or use the name that it has"
   default: "look at it with `openssl s_client -connect \(destination)`"
   }

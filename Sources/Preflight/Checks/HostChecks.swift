@@ -83,7 +83,8 @@ private func judgeProcessors(_ host: HostView) -> Finding {
   let found = parts.joined(separator: ", ")
   guard usable < 2 else { return .pass(found, how: how) }
   return .fail(
-    found, how: how, meaning: "the published minimum is 2 vCPU: under load the agent and the workloads wait for each other",
+    found, how: how,
+    meaning: "the published minimum is 2 vCPU: under load the agent and the workloads wait for each other",
     remedy: usable < Double(allowed)
       ? "raise the CPU quota of that cgroup to 2 CPUs or more"
       : online ?? 1 >= 2
@@ -97,9 +98,11 @@ func countList(_ text: String) -> Int? {
   for part in text.split(separator: ",") {
     let ends = part.split(separator: "-").map { Int($0) }
     switch ends.count {
-    case 1: guard ends[0] != nil else { return nil }
+    case 1:
+      guard ends[0] != nil else { return nil }
       count += 1
-    case 2: guard let first = ends[0], let last = ends[1], first <= last else { return nil }
+    case 2:
+      guard let first = ends[0], let last = ends[1], first <= last else { return nil }
       count += last - first + 1
     default: return nil
     }
@@ -116,7 +119,8 @@ private func short(_ number: Double) -> String {
 private func judgeMemory(_ host: HostView) -> Finding {
   let how = "MemTotal of /proc/meminfo, memory.max of the cgroups above"
   guard case .seen(let text) = host.text("/proc/meminfo") else {
-    return .unknown(host.text("/proc/meminfo").obstacle ?? "/proc/meminfo is not there", how: how, remedy: "mount /proc")
+    return .unknown(
+      host.text("/proc/meminfo").obstacle ?? "/proc/meminfo is not there", how: how, remedy: "mount /proc")
   }
   let line = text.split(separator: "\n").first { $0.hasPrefix("MemTotal:") }
   guard let kilobytes = line?.split(separator: " ").dropFirst().first.flatMap({ Double($0) }) else {
@@ -154,7 +158,8 @@ private func judgeArchitecture(_ host: HostView) -> Finding {
       remedy: "use a host with x86_64 or aarch64")
   default:
     .warn(
-      host.machine, how: "uname -m", meaning: "nobody has tried Sallyport on it; bpf.programs says what the kernel takes",
+      host.machine, how: "uname -m",
+      meaning: "nobody has tried Sallyport on it; bpf.programs says what the kernel takes",
       remedy: "none is needed if bpf.programs passes")
   }
 }
@@ -184,7 +189,8 @@ private func judgeProc(_ host: HostView) -> Finding {
   let how = "/proc/self/mountinfo"
   if let problem = host.procProblem {
     return .fail(
-      problem, how: "/proc/self/status", meaning: "no process can be classified, and most checks have nothing to look at",
+      problem, how: "/proc/self/status",
+      meaning: "no process can be classified, and most checks have nothing to look at",
       remedy: "mount the proc file system of this pid namespace", commands: ["mount -t proc proc /proc"])
   }
   guard let mounts = host.mounts.value, let mount = mounts.last(where: { $0.mountPoint == "/proc" }) else {
@@ -197,16 +203,21 @@ private func judgeProc(_ host: HostView) -> Finding {
     return .pass("mounted with \(hiding), which CAP_SYS_PTRACE sees through", how: how)
   }
   return .warn(
-    "mounted with \(hiding)", how: how, meaning: "processes of other users are not seen: their workloads cannot be classified",
-    remedy: "run as root with CAP_SYS_PTRACE, or mount /proc without hidepid", commands: ["mount -o remount,hidepid=0 /proc"])
+    "mounted with \(hiding)", how: how,
+    meaning: "processes of other users are not seen: their workloads cannot be classified",
+    remedy: "run as root with CAP_SYS_PTRACE, or mount /proc without hidepid",
+    commands: ["mount -o remount,hidepid=0 /proc"])
 }
 
 private func judgeContainer(_ host: HostView) -> Finding {
   let how = "/run/.containerenv, /.dockerenv, /proc/1/environ"
-  let signs = ["/run/.containerenv", "/.dockerenv", "/var/run/secrets/kubernetes.io/serviceaccount"].filter(host.isThere)
+  let signs = ["/run/.containerenv", "/.dockerenv", "/var/run/secrets/kubernetes.io/serviceaccount"].filter(
+    host.isThere)
   let environment = host.text("/proc/1/environ").value?.split(separator: "\0") ?? []
   let variable = environment.first { $0.hasPrefix("container=") }.map { "process 1 has \($0)" }
-  guard let sign = signs.first.map({ "\($0) is there" }) ?? variable else { return .pass("no sign of a container", how: how) }
+  guard let sign = signs.first.map({ "\($0) is there" }) ?? variable else {
+    return .pass("no sign of a container", how: how)
+  }
   return .warn(
     sign, how: how, meaning: "this is a container: distribution, tools and limits below are its own, not the host's",
     remedy: "look again on the host, or share the host's pid, network and cgroup namespaces and its /lib/modules")

@@ -41,8 +41,9 @@ let kernelChecks: [Check] = [
   Check(
     "lockdown", .host, requires: "no lockdown for confidentiality", by: [.agent],
     purpose: "under it programs may not read kernel memory: who runs in which cgroup cannot be followed",
-    method: "/sys/kernel/security/lockdown", remedy: "boot without lockdown=confidentiality"
-  ) { host, _ in judgeLockdown(host) },
+    method: "/sys/kernel/security/lockdown, and whether programs load that read kernel memory",
+    remedy: "boot without lockdown=confidentiality", probes: [.programs]
+  ) { host, results in judgeLockdown(host, results) },
   Check(
     "lsm", .host, requires: "nothing: the list of security modules is shown because they can refuse bpf(2)",
     by: [.published], purpose: "a policy of SELinux or AppArmor that confines the agent may refuse what root may do",
@@ -71,10 +72,11 @@ private func judgeKernel(_ host: HostView, _ results: ProbeResults) -> Finding {
   if let trials = results.programs.value, trials.contains(where: { $0.object == "cgroup" && $0.isLoaded }) {
     return .pass("\(release): older than 5.10, and it takes the programs all the same", how: how + ", and bpf.programs")
   }
-  let newer = host.distribution.value?.row?.newerKernel ?? "install a kernel of 5.10 or later"
+  let row = host.distribution.value?.row
   return .warn(
-    release, how: how, meaning: "older than any kernel that Sallyport was tried on; bpf.programs says what it really takes",
-    remedy: newer, commands: newer.hasPrefix("a") ? [newer.split(separator: ",").first.map(String.init) ?? newer] : [])
+    release, how: how,
+    meaning: "older than any kernel that Sallyport was tried on; bpf.programs says what it really takes",
+    remedy: row?.newerKernel ?? "install a kernel of 5.10 or later", commands: row?.kernelCommand.map { [$0] } ?? [])
 }
 
 /// Where cgroups are mounted, as `run` needs them.
@@ -99,7 +101,8 @@ func judgeCgroups(_ host: HostView) -> Finding {
     return .warn(
       "version 1 alone, in \(mounts.count) hierarchies" + (mirror.map { "; mirrored at \($0.mountPoint)" } ?? ""),
       how: how,
-      meaning: "`sallyport run` mounts version 2 for itself and mirrors processes there: a new process is policed only once "
+      meaning:
+        "`sallyport run` mounts version 2 for itself and mirrors processes there: a new process is policed only once "
         + "it has been moved", remedy: "boot with systemd.unified_cgroup_hierarchy=1 where the distribution can")
   case .none:
     return .fail(
@@ -115,12 +118,15 @@ private func judgeSocketOwnership(_ host: HostView, _ results: ProbeResults) -> 
   case .seen(let refusal?):
     return .fail(
       refusal.reason, how: "tried in a scratch cgroup",
-      meaning: "this kernel gives new sockets to the root cgroup: no program on a cgroup sees them", remedy: refusal.remedy)
+      meaning: "this kernel gives new sockets to the root cgroup: no program on a cgroup sees them",
+      remedy: refusal.remedy)
   case .absent, .unseen: break
   }
   let how = "/proc/sys/kernel/osrelease, /proc/self/mountinfo"
   let version = host.kernelVersion
-  guard version.count == 2 else { return .unknown(results.sockets.obstacle ?? "the kernel's version is not known", how: how) }
+  guard version.count == 2 else {
+    return .unknown(results.sockets.obstacle ?? "the kernel's version is not known", how: how)
+  }
   guard version.lexicographicallyPrecedes([5, 15]) else {
     return .pass("since 5.15 the two do not touch each other", how: how)
   }
@@ -131,7 +137,8 @@ private func judgeSocketOwnership(_ host: HostView, _ results: ProbeResults) -> 
   guard !used.isEmpty else { return .pass("neither is mounted", how: how) }
   return .warn(
     "\(used.sorted().joined(separator: " and ")) mounted, on a kernel before 5.15", how: how,
-    meaning: "once a class is set there, new sockets belong to the root cgroup and are policed no more (some kernels have "
+    meaning:
+      "once a class is set there, new sockets belong to the root cgroup and are policed no more (some kernels have "
       + "the change of 5.15 carried back: run this as root, and it is tried)",
     remedy: "boot with cgroup_no_v1=net_cls,net_prio, or use kernel 5.15 or later")
 }
@@ -183,8 +190,13 @@ private func judgeJIT(_ host: HostView) -> Finding {
   }
 }
 
-private func judgeLockdown(_ host: HostView) -> Finding {
+private func judgeLockdown(_ host: HostView, _ results: ProbeResults) -> Finding {
   let path = "/sys/kernel/security/lockdown"
+  // The verifier refuses them under confidentiality (bpf_base_func_proto() in kernel/bpf/helpers.c).
+  let reads = results.programs.value?.contains { $0.object == "workload" && $0.isLoaded } ?? false
+  if reads, host.text(path).value == nil {
+    return .pass("programs that read kernel memory load", how: "bpf(BPF_PROG_LOAD); \(path) cannot be read")
+  }
   switch host.text(path) {
   case .unseen(let why): return .unknown(why, how: path, remedy: "look as root")
   case .absent:
@@ -241,7 +253,8 @@ private func judgeLimits(_ host: HostView) -> Finding {
   }
   let files = hard("Max open files")
   let locked = hard("Max locked memory")
-  let found = "open files \(files.map(String.init) ?? "unlimited"), locked memory \(locked.map { "\($0 >> 10) KiB" } ?? "unlimited")"
+  let found =
+    "open files \(files.map(String.init) ?? "unlimited"), locked memory \(locked.map { "\($0 >> 10) KiB" } ?? "unlimited")"
   let version = host.kernelVersion
   let needsMemory = version.count == 2 && version.lexicographicallyPrecedes([5, 11])
   var lines: [String] = []
@@ -251,9 +264,11 @@ private func judgeLimits(_ host: HostView) -> Finding {
   if needsMemory, let locked, locked < 1 << 30, !raises { lines.append("LimitMEMLOCK=infinity") }
   guard !lines.isEmpty else { return .pass(found, how: path) }
   let repair = Repair.writeUnitDropIn(
-    path: "/etc/systemd/system/sallyport.service.d/50-limits.conf", text: "[Service]\n\(lines.joined(separator: "\n"))\n")
+    path: "/etc/systemd/system/sallyport.service.d/50-limits.conf",
+    text: "[Service]\n\(lines.joined(separator: "\n"))\n")
   return .fail(
     found, how: path,
-    meaning: "the agent would run out of \(lines.count > 1 ? "both" : lines[0].hasSuffix("y") ? "locked memory" : "files")",
+    meaning:
+      "the agent would run out of \(lines.count > 1 ? "both" : lines[0].hasSuffix("y") ? "locked memory" : "files")",
     remedy: "raise them in the unit, or with ulimit before the agent is started", repairs: [repair])
 }

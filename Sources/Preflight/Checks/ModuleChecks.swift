@@ -10,7 +10,8 @@ let moduleChecks: [Check] = ModuleRequirement.all.map { module in
     module.name, .module, requires: "\(module.name) built in, loaded or loadable\(renamed)", by: module.features,
     purpose: module.purpose + needed,
     method: "tried where that loads nothing: `\(module.attempt)`; else modules.builtin, modules.dep and /proc/modules",
-    remedy: "modprobe \(module.today.first ?? module.name), or install the package that has it", probes: [.rules, .programs]
+    remedy: "modprobe \(module.today.first ?? module.name), or install the package that has it",
+    probes: [.rules, .programs]
   ) { host, results in judge(module, host, results) }
 }
 
@@ -21,11 +22,15 @@ private func judge(_ module: ModuleRequirement, _ host: HostView, _ results: Pro
   let placed = words(place, module)
   if case .taken(let variant) = outcome {
     let program = ["nft", "legacy"].contains(variant) ? "iptables-\(variant)" : variant
-    return .pass("works\(placed.map { ": \($0)" } ?? "")", how: "\(program) in a scratch network namespace", details: [module.attempt])
+    return .pass(
+      "works, tried with \(program)\(placed.map { "; \($0)" } ?? "")", how: "\(program) in a scratch network namespace",
+      details: [module.attempt])
   }
   var finding = without(module, place, outcome, host, results)
   // Nobody has looked: what could be read of the lists is still worth saying.
-  if let obstacle = results.rules.obstacle, finding.outcome != .pass { finding.details.append("not tried: \(obstacle)") }
+  if let obstacle = results.rules.obstacle, finding.outcome != .pass {
+    finding.details.append("not tried: \(obstacle)")
+  }
   return finding
 }
 
@@ -62,7 +67,8 @@ private func without(
   case (_, .absent):
     return missing(
       module, "neither built in nor on the disk\(module.today.isEmpty ? "" : ", under any of its names")", how: lists,
-      remedy: host.modulesPackage.map { "install \($0.name), or use a kernel that has it" } ?? "use a kernel that has it",
+      remedy: host.modulesPackage.map { "install \($0.name), or use a kernel that has it" }
+        ?? "use a kernel that has it",
       commands: host.modulesPackage.map { [$0.command] } ?? [], host, results)
   case (.noProgram(let reason, let remedy)?, .unknown(let why)):
     return .unknown("not tried: \(reason); \(why)", how: lists, remedy: remedy ?? "")
@@ -121,9 +127,15 @@ private func missing(
 }
 
 extension HostView {
-  /// The package that has the modules of this kernel, and the command that installs it; nil where that is not known.
+  /// The package that has the modules of this kernel, and the command that installs it; nil where that is not known, as for
+  /// a kernel that is none of the distribution's.
   var modulesPackage: (name: String, command: String)? {
     guard let found = distribution.value, let release = release.value else { return nil }
+    let own = [
+      "-amd64", "-arm64", "-generic", "-aws", "-azure", "-gcp", "-kvm", "-lowlatency", ".el", ".amzn", "-default",
+      ".uek",
+    ]
+    guard own.contains(where: release.contains) else { return nil }
     switch (found.family, found.id) {
     case (_, "ubuntu"): return ("linux-modules-extra-\(release)", "apt-get install linux-modules-extra-\(release)")
     case (.debian, _): return ("linux-image-\(release)", "apt-get install linux-image-\(release)")

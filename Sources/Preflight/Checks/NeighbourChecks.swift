@@ -44,7 +44,9 @@ private func judgeCgroupPrograms(_ results: ProbeResults) -> Finding {
   }
   guard !survey.entries.isEmpty else { return .pass("nobody; \(scope)", how: how) }
   var owners: [String: Int] = [:]
-  for name in survey.entries.flatMap(\.programs) { owners[CgroupSurvey.owner(of: name) ?? "unknown (\(name))", default: 0] += 1 }
+  for name in survey.entries.flatMap(\.programs) {
+    owners[CgroupSurvey.owner(of: name) ?? "unknown (\(name))", default: 0] += 1
+  }
   let list = owners.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
   return .pass(
     "\(list.prefix(5).joined(separator: ", ")) programs, all beside others; \(scope)", how: how, details: details)
@@ -53,7 +55,9 @@ private func judgeCgroupPrograms(_ results: ProbeResults) -> Finding {
 private func judgeFirewalls(_ host: HostView, _ results: ProbeResults) -> Finding {
   let how = "chains of nf_tables, tables of ip_tables, files in /etc"
   var found: [String] = []
-  if host.text("/etc/ufw/ufw.conf").value?.split(separator: "\n").contains("ENABLED=yes") == true { found.append("ufw") }
+  if host.text("/etc/ufw/ufw.conf").value?.split(separator: "\n").contains("ENABLED=yes") == true {
+    found.append("ufw")
+  }
   if host.isThere("/run/firewalld") || host.isThere("/run/firewalld.pid") { found.append("firewalld") }
   guard case .seen(let tables) = results.packetFilters else {
     let obstacle = results.packetFilters.obstacle ?? "nobody looked"

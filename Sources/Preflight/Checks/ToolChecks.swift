@@ -10,9 +10,10 @@ let toolChecks: [Check] = [
   tool(.modprobe, [.published], "loads the modules that rules of iptables need, when the kernel asks for them"),
 ]
 
-private func tool(_ tool: Tool, _ features: [Feature], _ purpose: String) -> Check {
+private func tool(_ tool: Tool, _ features: [Purpose], _ purpose: String) -> Check {
   Check(
-    tool.rawValue, .tool, requires: tool == .libelf ? "libelf of elfutils" : "the program \(tool.rawValue)", by: features,
+    tool.rawValue, .tool, requires: tool == .libelf ? "libelf of elfutils" : "the program \(tool.rawValue)",
+    by: features,
     purpose: purpose,
     method: tool == .libelf
       ? "/proc/self/maps: the library that this process has loaded"

@@ -58,7 +58,8 @@ extension HostView {
           return KubeConfig(file: path, servers: [], problem: "it has no list `clusters`")
         }
         let servers = clusters.compactMap { $0["cluster"]?["server"]?.string }
-        return KubeConfig(file: path, servers: servers, problem: servers.isEmpty ? "no cluster in it has a server" : nil)
+        return KubeConfig(
+          file: path, servers: servers, problem: servers.isEmpty ? "no cluster in it has a server" : nil)
       } catch {
         return KubeConfig(file: path, servers: [], problem: "it is no YAML: \(Self.firstLine("\(error)"))")
       }

@@ -70,14 +70,16 @@ public struct Distribution: Sendable {
   public let published: String
   /// The versions that have succeeded them.
   public let successors: String
-  /// How to get a newer kernel there.
+  /// How to get a newer kernel there, in words.
   let newerKernel: String
+  /// The same as a command; nil where it takes more than one.
+  var kernelCommand: String?
 
   /// The table.
   public static let table: [Distribution] = [
     Distribution(
       id: "amzn", name: "Amazon Linux", family: .redHat, published: "2", successors: "2022+",
-      newerKernel: "amazon-linux-extras install kernel-5.15"),
+      newerKernel: "install the newer kernel of its extras", kernelCommand: "amazon-linux-extras install kernel-5.15"),
     Distribution(
       id: "centos", name: "CentOS", family: .redHat, published: "7.9, 8.0-8.3", successors: "8.4+",
       newerKernel: "move to a successor with kernel 5.14 or later, such as CentOS Stream 9"),
@@ -95,7 +97,8 @@ public struct Distribution: Sendable {
       newerKernel: "upgrade to SLES 15 SP4 or later"),
     Distribution(
       id: "ubuntu", name: "Ubuntu", family: .debian, published: "16.04, 18.04, 20.04", successors: "22.04+",
-      newerKernel: "apt-get install linux-generic-hwe-$(lsb_release -rs), or upgrade to Ubuntu 22.04 or later"),
+      newerKernel: "install the hardware enablement kernel (from 20.04 on), or upgrade to Ubuntu 22.04 or later",
+      kernelCommand: "apt-get install linux-generic-hwe-$(lsb_release -rs)"),
     Distribution(
       id: "rocky", name: "Rocky Linux", family: .redHat, published: "", successors: "8+",
       newerKernel: "upgrade to Rocky Linux 9 or later"),
@@ -205,7 +208,8 @@ func judgeDistribution(_ host: HostView) -> Finding {
   guard let row = found.row else {
     return .warn(
       "\(found.prettyName)", how: how,
-      meaning: "it is not in the published table; whether its kernel takes what Sallyport needs is tried by the other checks",
+      meaning:
+        "it is not in the published table; whether its kernel takes what Sallyport needs is tried by the other checks",
       remedy: "none is needed if the checks of a datapath pass", details: details)
   }
   guard let version = found.version else {
@@ -213,7 +217,8 @@ func judgeDistribution(_ host: HostView) -> Finding {
   }
   let published = VersionRange.list(row.published)
   if published.contains(where: { $0.contains(version) }) {
-    return .pass("\(row.name) \(read.dropFirst(found.id.count + 1)): in the published table", how: how, details: details)
+    return .pass(
+      "\(row.name) \(read.dropFirst(found.id.count + 1)): in the published table", how: how, details: details)
   }
   // A stream has no minor releases: it runs ahead of the release that it has the number of.
   let isStream = found.prettyName.contains("Stream")
@@ -228,7 +233,8 @@ func judgeDistribution(_ host: HostView) -> Finding {
   else {
     return .warn(
       "\(row.name) \(read.dropFirst(found.id.count + 1))", how: how,
-      meaning: "the published table has \(row.name) \(row.published), and \(row.successors) succeeds it; this is neither",
+      meaning:
+        "the published table has \(row.name) \(row.published), and \(row.successors) succeeds it; this is neither",
       remedy: "use a release of the table; the other checks say what this one's kernel takes", details: details)
   }
   return .fail(

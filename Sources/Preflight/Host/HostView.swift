@@ -16,12 +16,15 @@ public struct HostView: Sendable {
   public var clock: Look<ClockState>
   /// Variables of the environment that say where files are: KUBECONFIG and HOME.
   public var environment: [String: String]
+  /// Whether what bounds the agent's unit counts; it does not for who asks for this very process.
+  public var asksUnit = true
   private let memory = HostMemory()
 
   /// The machine on which this runs.
   public static func current(environment: [String: String] = [:]) -> HostView {
     HostView(
-      root: "", machine: HostIdentity.machine, user: HostIdentity.effectiveUser, capabilities: read(CapabilitySets.current),
+      root: "", machine: HostIdentity.machine, user: HostIdentity.effectiveUser,
+      capabilities: read(CapabilitySets.current),
       clock: read(ClockState.current), environment: environment)
   }
 

@@ -30,7 +30,8 @@ struct ModuleIndex: Sendable {
 
   /// Reads `modules.builtin`, `modules.dep`, /proc/modules and modprobe.d(5).
   init(_ host: HostView) {
-    loaded = Set((host.lines("/proc/modules").value ?? []).compactMap { $0.split(separator: " ").first.map(String.init) })
+    loaded = Set(
+      (host.lines("/proc/modules").value ?? []).compactMap { $0.split(separator: " ").first.map(String.init) })
     isSealed = host.text("/proc/sys/kernel/modules_disabled").value?.trimmed == "1"
     guard case .seen(let release) = host.release else {
       missing = host.release.obstacle ?? "the kernel's release is not known"
@@ -50,7 +51,8 @@ struct ModuleIndex: Sendable {
       for name in host.names(folder).value ?? [] where name.hasSuffix(".conf") {
         for line in host.lines("\(folder)/\(name)").value ?? [] {
           let words = line.split(separator: " ").map(String.init)
-          guard words.count >= 3, words[0] == "install", ["/bin/true", "/bin/false"].contains(where: words[2].hasSuffix)
+          guard words.count >= 3, words[0] == "install",
+            ["/bin/true", "/bin/false"].contains(where: words[2].hasSuffix)
           else { continue }
           barred[Self.plain(words[1])] = "\(folder)/\(name)"
         }

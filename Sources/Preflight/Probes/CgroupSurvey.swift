@@ -55,7 +55,9 @@ public struct CgroupSurvey: Sendable {
 extension Probe {
   /// Asks every cgroup, at most `limit` long: on a host with many the first ones are told, and that there are more.
   static func cgroupPrograms(_ limit: Duration = .seconds(3)) -> Probe {
-    Probe("programs on cgroups", within: limit + .seconds(1)) { $0.cgroupPrograms = $1 } _: {
+    Probe("programs on cgroups", within: limit + .seconds(1)) {
+      $0.cgroupPrograms = $1
+    } _: {
       try Capabilities.require([.netAdmin, .bpf])
       let end = ContinuousClock.now + limit
       var entries: [CgroupSurvey.Entry] = []
@@ -84,7 +86,8 @@ extension Probe {
       guard let found = try? CgroupAttachments.query(cgroup.descriptor, hook) else { return nil }
       let names = found.programs.map { number in (try? BPFProgram.numbered(number).name) ?? "program \(number)" }
       return CgroupSurvey.Entry(
-        cgroup: cgroup.path.string, hook: hook.name, mode: found.mode, programs: names.map { $0.isEmpty ? "unnamed" : $0 })
+        cgroup: cgroup.path.string, hook: hook.name, mode: found.mode,
+        programs: names.map { $0.isEmpty ? "unnamed" : $0 })
     }
   }
 }

@@ -150,9 +150,12 @@ extension Probe {
     let place = address.isIPv4 ? address.text : "[\(address.text)]"
     let isAddress = destination.host == address.text
     var words = ["s_client", "-connect", "\(place):\(destination.port)", "-verify", "20"]
-    words += isAddress ? ["-verify_ip", address.text, "-noservername"] : [
-      "-verify_hostname", destination.host, "-servername", destination.host,
-    ]
+    words +=
+      isAddress
+      ? ["-verify_ip", address.text, "-noservername"]
+      : [
+        "-verify_hostname", destination.host, "-servername", destination.host,
+      ]
     if let path = store.path {
       let isDirectory = (try? FileKind.at(path)) == .directory
       words += isDirectory ? ["-CApath", path, "-no-CAfile"] : ["-CAfile", path, "-no-CApath"]

@@ -16,8 +16,10 @@ struct Handshake: Sendable {
       }
       return (.failed(complaint ?? "no handshake: the other end does not speak TLS", took), nil)
     }
-    guard code != 0 else { return (.done("\(version), \(subject ?? "a certificate") verified", took), 0) }
-    return (.failed(Self.meaning(code) ?? words, took), code)
+    guard code != 0 else { return (.done("\(version), \(value("subject=") ?? "a certificate") verified", took), 0) }
+    var meaning = Self.meaning(code) ?? words
+    if [20, 21].contains(code), let issuer = value("issuer=") { meaning += ": \(issuer)" }
+    return (.failed(meaning, took), code)
   }
 
   /// `Verify return code: 10 (certificate has expired)`: the last one counts, which is of all of the chain.
@@ -37,9 +39,8 @@ struct Handshake: Sendable {
     return word == "(NONE)" ? nil : word
   }
 
-  private var subject: String? {
-    guard let line = lines.first(where: { $0.hasPrefix("subject=") }) else { return nil }
-    return String(line.dropFirst("subject=".count)).trimmed
+  private func value(_ key: String) -> String? {
+    lines.first { $0.hasPrefix(key) }.map { String($0.dropFirst(key.count)).trimmed }
   }
 
   /// The codes that people meet (openssl-verification-options(1), x509_vfy.h).
@@ -49,8 +50,8 @@ struct Handshake: Sendable {
     case 10: "the certificate has expired"
     case 18: "the certificate is self-signed"
     case 19: "a self-signed authority that the trust store does not hold"
-    case 20: "its issuer is not in the trust store"
-    case 21: "the chain cannot be completed: the server sends no certificate of its issuer"
+    // OpenSSL says 21 of a single certificate, 20 of a longer chain.
+    case 20, 21: "its issuer is not in the trust store, nor sent by the server"
     case 23: "the certificate is revoked"
     case 62: "the certificate is for another name"
     case 64: "the certificate is for another address"

@@ -20,7 +20,7 @@ struct ModuleRequirement: Sendable {
   /// What it has been renamed to or merged into, the newest first; empty while it keeps its name.
   let today: [String]
   /// Who needs it.
-  let features: [Feature]
+  let features: [Purpose]
   /// What it is for.
   let purpose: String
   /// Whether the netfilter datapath needs it in its told view alone, which is for kernels without BTF.
@@ -29,7 +29,7 @@ struct ModuleRequirement: Sendable {
   let trial: Trial
 
   init(
-    _ name: String, today: [String] = [], by features: [Feature] = [.published], _ purpose: String, told: Bool = false,
+    _ name: String, today: [String] = [], by features: [Purpose] = [.published], _ purpose: String, told: Bool = false,
     _ trial: Trial
   ) {
     self.name = name

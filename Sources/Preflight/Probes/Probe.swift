@@ -1,4 +1,5 @@
 // Attempts that touch the kernel or wait for others: each on a thread of its own, none waited for beyond its limit.
+internal import BPF
 public import Kernel
 internal import Synchronization
 
@@ -23,10 +24,19 @@ public struct Probe: Sendable {
     self.limit = limit
     attempt = {
       let look: Look<T>
-      do { look = .seen(try body()) } catch { look = .unseen("\(error)") }
+      do { look = .seen(try body()) } catch { look = .unseen(Self.words(error)) }
       return { place(&$0, look) }
     }
     late = { place(&$0, .unseen("\(name): no answer within \(limit)")) }
+  }
+
+  /// Why an attempt said nothing; the check says what to do about it.
+  private static func words(_ error: any Error) -> String {
+    switch error {
+    case let error as KernelError: "\(error.operation) \(error.subject): \(KernelError.describe(error.errno))"
+    case let error as BPFError: "\(error.operation) \(error.subject): \(KernelError.describe(error.errno))"
+    default: "\(error)"
+    }
   }
 
   /// What has come in, by the number of the probe.

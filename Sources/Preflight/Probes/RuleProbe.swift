@@ -9,7 +9,9 @@ extension Probe {
   /// Only where that loads nothing: a module that is neither built in nor loaded, but lies on the disk, is left alone, and
   /// its entry is missing. Where no list of modules can be read everything is tried, for nothing else would tell.
   static func rules(_ host: HostView, environment: [String] = []) -> Probe {
-    Probe("rules of iptables", within: .seconds(8)) { $0.rules = $1 } _: {
+    Probe("rules of iptables", within: .seconds(8)) {
+      $0.rules = $1
+    } _: {
       let namespace = try NetworkNamespace.anonymous()
       try namespace.bringLoopbackUp()
       var found: [String: RuleTrial.Outcome] = [:]

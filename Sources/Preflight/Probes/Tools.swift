@@ -46,11 +46,19 @@ public struct ToolFact: Sendable, Equatable {
   public let path: String
   /// Its first line when asked for its version.
   public let version: String
+
+  /// States what a tool said.
+  public init(path: String, version: String) {
+    self.path = path
+    self.version = version
+  }
 }
 
 extension Probe {
   /// Finds every tool and asks for its version.
-  static let tools = Probe("tools", within: .seconds(5)) { $0.tools = $1 } _: {
+  static let tools = Probe("tools", within: .seconds(5)) {
+    $0.tools = $1
+  } _: {
     var found: [Tool: ToolFact] = [:]
     for tool in Tool.allCases where tool != .libelf { found[tool] = ask(tool) }
     found[.libelf] = loadedLibrary("libelf")
@@ -83,7 +91,9 @@ extension Probe {
       guard let slash = line.firstIndex(of: "/") else { continue }
       let path = String(line[slash...])
       let file = path.split(separator: "/").last ?? ""
-      if file.hasPrefix("\(name)-") || file.hasPrefix("\(name).so") { return ToolFact(path: path, version: String(file)) }
+      if file.hasPrefix("\(name)-") || file.hasPrefix("\(name).so") {
+        return ToolFact(path: path, version: String(file))
+      }
     }
     return ToolFact(path: "/proc/self/exe", version: "linked into this program")
   }

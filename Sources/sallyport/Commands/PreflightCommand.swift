@@ -9,7 +9,7 @@ internal import SystemPackage
 enum PreflightPurpose: String, CaseIterable, ExpressibleByArgument {
   case cgroup, netfilter, cluster
 
-  var feature: Feature? { Feature(rawValue: rawValue) }
+  var feature: Purpose? { Purpose(rawValue: rawValue) }
 }
 
 struct PreflightCommand: ParsableCommand {
@@ -78,13 +78,15 @@ struct PreflightCommand: ParsableCommand {
     settings.purpose = purpose?.feature
     settings.only = explain
     settings.limit = .seconds(timeout)
+    settings.triesHere = root.isEmpty
     settings.trustStore = TrustStore(path: trustStore)
     if let trustStore, !isThere(trustStore) {
       throw Failure("--trust-store \(trustStore): no such file or directory", status: .usage)
     }
     var addresses = connect
     if let connectFrom {
-      let lines = String(decoding: try readRegularFile(connectFrom, limit: 1 << 20), as: UTF8.self).split(separator: "\n")
+      let lines = String(decoding: try readRegularFile(connectFrom, limit: 1 << 20), as: UTF8.self).split(
+        separator: "\n")
       addresses += lines.map { String($0.prefix { $0 != "#" }) }.filter { !$0.allSatisfy(\.isWhitespace) }
     }
     for address in addresses {
@@ -116,7 +118,9 @@ struct PreflightCommand: ParsableCommand {
       return try show(survey)
     }
     if dryRun {
-      for (repair, checks) in planned { Terminal.print("would run: \(repair.command)   # \(checks.joined(separator: ", "))") }
+      for (repair, checks) in planned {
+        Terminal.print("would run: \(repair.command)   # \(checks.joined(separator: ", "))")
+      }
       return
     }
     var failures = 0

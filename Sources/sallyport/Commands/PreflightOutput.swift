@@ -52,7 +52,8 @@ struct PreflightDocument: Encodable {
     summary = survey.summary
     datapath = survey.datapath?.rawValue
     readiness = [:]
-    for feature in [Feature.cgroup, .netfilter, .cluster] where survey.rows.contains(where: { $0.check.features.contains(feature) }) {
+    for feature in [Purpose.cgroup, .netfilter, .cluster]
+    where survey.rows.contains(where: { $0.check.features.contains(feature) }) {
       readiness[feature.rawValue] = survey.readiness(for: feature).rawValue
     }
     version = Version.text
@@ -80,7 +81,18 @@ extension Survey {
       text += groups(width: width) + "\n"
     }
     let order: [Outcome] = [.fail, .unknown, .warn]
-    for row in order.flatMap({ outcome in rows.filter { $0.finding.outcome == outcome } }) { text += row.remark }
+    for outcome in order {
+      // What has one reason is told once.
+      var told: [(rows: [Row], finding: Finding)] = []
+      for row in rows where row.finding.outcome == outcome {
+        if let place = told.firstIndex(where: { $0.finding.isSameRemark(as: row.finding) }) {
+          told[place].rows.append(row)
+        } else {
+          told.append(([row], row.finding))
+        }
+      }
+      for (rows, finding) in told { text += finding.remark(of: rows.map(\.check)) }
+    }
     return text + "\(summary)\n"
   }
 
@@ -110,16 +122,27 @@ extension Preflight.Check {
   fileprivate var word: String { String(name.dropFirst(group.rawValue.count + 1)) }
 }
 
-extension Survey.Row {
-  /// What was found and what to do, in a few lines.
-  fileprivate var remark: String {
-    var text = "\(finding.outcome.rawValue)  \(check.name): \(finding.found.shownSafely)\n"
-    if !finding.meaning.isEmpty { text += "      meaning  \(finding.meaning.shownSafely)\n" }
-    if !finding.remedy.isEmpty { text += "      remedy   \(finding.remedy.shownSafely)\n" }
-    for command in finding.commands { text += "      run      \(command.shownSafely)\n" }
-    return text
+extension Finding {
+  fileprivate func isSameRemark(as other: Finding) -> Bool {
+    found == other.found && meaning == other.meaning && remedy == other.remedy && commands == other.commands
   }
 
+  /// What was found by these checks and what to do, in a few lines.
+  fileprivate func remark(of checks: [Preflight.Check]) -> String {
+    // The group is said once: `capability.bpf perfmon`.
+    var names = checks[0].name
+    for (before, check) in zip(checks, checks.dropFirst()) {
+      names += before.group == check.group ? " \(check.word)" : ", \(check.name)"
+    }
+    var text = "\(outcome.rawValue)  \(names): \(found.shownSafely)\n"
+    if !meaning.isEmpty { text += "      meaning  \(meaning.shownSafely)\n" }
+    if !remedy.isEmpty { text += "      remedy   \(remedy.shownSafely)\n" }
+    for command in commands { text += "      run      \(command.shownSafely)\n" }
+    return text
+  }
+}
+
+extension Survey.Row {
   /// All there is to know.
   var explanation: String {
     var lines = [
