@@ -81,6 +81,10 @@ enum Command {
 }
 
 extension MachineRequirement {
+  /// Both versions of cgroups, so that the newer one can be hidden.
+  static let bothVersions = MachineRequirement("cgroup v1 beside v2") {
+    (try? CgroupLayout.current()) == .hybrid ? nil : "this host mounts one of them alone"
+  }
   /// The product of this very build.
   static let product = MachineRequirement("the sallyport executable") {
     isThere(Command.executable) ? nil : "\(Command.executable) is not built"

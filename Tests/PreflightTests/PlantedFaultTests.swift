@@ -77,8 +77,7 @@ extension LivePreflightTests {
       #expect(run.said.status == 1)
     }
 
-    @Test func aHostOfVersion1AloneIsTriedInAMountOfItsOwn() async throws {
-      guard case .hybrid = try CgroupLayout.current() else { return }
+    @Test(.requires(.bothVersions)) func aHostOfVersion1AloneIsTriedInAMountOfItsOwn() async throws {
       let run = try await Command.preflight(
         after: """
           for point in $(awk '{for (i = 7; i < NF; i++) if ($i == "-" && $(i + 1) == "cgroup2") print $5}' /proc/self/mountinfo)
