@@ -16,7 +16,7 @@ extension Enforcer {
     let slot = shadow.activeSlot
     shadow[slot] = try datapath.contents(of: slot)
     do {
-      if let state, let former = try Snapshot.read(from: state.snapshot) { takeOver(former) }
+      if let state, let former = try adoptIdentities(of: state.snapshot) { takeOver(former) }
     } catch {
       logger.warning("the snapshot is of no use: \(error)")
     }
@@ -49,11 +49,20 @@ extension Enforcer {
     }
   }
 
-  private func takeOver(_ former: Snapshot) {
-    for known in former.identities {
-      guard let labels = try? LabelSet(decoding: known.labels) else { continue }
-      allocator.adopt(IdentityNumber(rawValue: known.number), labels, generation: shadow.generation)
+  /// Gives every number that the former agent allotted its labels again; returns the rest of what it wrote.
+  private func adoptIdentities(of path: String) throws(DatapathError) -> Snapshot? {
+    try Snapshot.read(from: path) { number, _, labels in
+      var checked: [Label] = []
+      for (key, value) in labels {
+        guard let label = try? Label(key, value) else { return }
+        checked.append(label)
+      }
+      guard let set = try? LabelSet(checked) else { return }
+      allocator.adopt(IdentityNumber(rawValue: number), set, generation: shadow.generation)
     }
+  }
+
+  private func takeOver(_ former: Snapshot) {
     for instance in former.workloads where (0...WorkloadInstance.deepestLevel).contains(instance.level) {
       guard let row = shadow.workloads[instance.cgroup], row.observe == instance.observe,
         row.rejectsUnlabelledChildren == instance.rejectsUnlabelledChildren,

@@ -10,11 +10,24 @@ struct NetfilterObjectTests {
   private static let oldest = sp_config(
     abi_version: SP_ABI_VERSION, features: 0, udp_idle: 60_000_000_000, icmp_idle: 30_000_000_000)
 
-  @Test("The exact view loads, with two programs for rules and one for a tracepoint")
+  @Test(
+    "The exact view loads, with two programs for rules and one for a tracepoint",
+    .requires(.kernelTypes, .kernel(5, 17)))
   func exactView() throws {
     let bytes = unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
-    let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_netfilter")
-    try open.setReadOnlyData(".rodata.config", Self.oldest)
+    try Self.loadExact(unsafe bytes.bytes)
+  }
+
+  @Test("So does the one for kernels before 5.17, on them and on all others", .requires(.kernelTypes))
+  func exactViewOfOldKernels() throws {
+    let bytes = unsafe UnsafeRawBufferPointer(
+      start: sp_netfilter_static_object_start(), count: sp_netfilter_static_object_size)
+    try Self.loadExact(unsafe bytes.bytes)
+  }
+
+  private static func loadExact(_ bytes: RawSpan) throws {
+    let open = try BPFObject.open(bytes: bytes, name: "sp_netfilter")
+    try open.setReadOnlyData(".rodata.config", oldest)
     try open.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
     let loaded = try open.load()
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output", "sp_nf_state"])

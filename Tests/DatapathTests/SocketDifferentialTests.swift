@@ -96,7 +96,9 @@ struct Attempt: Sendable {
 
   /// Runs on a thread of the subject.
   func make(to server: Servers) -> SocketDifferentialTests.Outcome {
-    let fd = socket(isIPv4 ? AF_INET : AF_INET6, Int32(isTCP ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue), 0)
+    // Close-on-exec, or programs that other suites start would hold it too.
+    let type = Int32(isTCP ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    let fd = socket(isIPv4 ? AF_INET : AF_INET6, type, 0)
     guard fd >= 0 else { return .failed(errno) }
     defer { close(fd) }
     let listener = server.descriptor(port: port, isTCP: isTCP, isIPv4: isIPv4)
@@ -107,7 +109,7 @@ struct Attempt: Sendable {
       unsafe setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
       let rc = unsafe address.withUnsafe { unsafe connect(fd, $0, $1) }
       guard rc == 0 else { return Self.refusals.contains(errno) ? .refusedHere : .failed(errno) }
-      let accepted = accept(listener, nil, nil)
+      let accepted = acceptClosingOnExec(listener)
       guard accepted >= 0 else { return .failed(errno) }
       close(accepted)
       return .arrived

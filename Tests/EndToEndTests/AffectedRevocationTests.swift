@@ -8,7 +8,7 @@ internal import TestSupport
 internal import Testing
 
 @Suite(
-  "Affected revocation", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+  "Affected revocation", .serialized, .requires(.policing), .policed)
 struct AffectedRevocationTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -6,7 +6,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Change", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Change", .serialized, .requires(.policing), .policed)
 struct ChangeTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

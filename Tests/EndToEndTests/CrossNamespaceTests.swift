@@ -6,7 +6,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Across namespaces", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Across namespaces", .serialized, .requires(.policing), .policed)
 struct CrossNamespaceTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

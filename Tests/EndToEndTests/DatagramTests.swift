@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Datagrams and destinations", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Datagrams and destinations", .serialized, .requires(.policing), .policed)
 struct DatagramTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

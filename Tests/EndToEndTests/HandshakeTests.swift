@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Handshakes", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Handshakes", .serialized, .requires(.policing), .policed)
 struct HandshakeTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("ICMP", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("ICMP", .serialized, .requires(.policing), .policed)
 struct ICMPTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

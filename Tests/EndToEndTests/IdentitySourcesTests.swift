@@ -9,7 +9,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Sources of identity", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Sources of identity", .serialized, .requires(.policing), .policed)
 struct IdentitySourcesTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

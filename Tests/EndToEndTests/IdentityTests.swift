@@ -8,7 +8,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Identity", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Identity", .serialized, .requires(.policing), .policed)
 struct IdentityTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Late labels", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Late labels", .serialized, .requires(.policing), .policed)
 struct LateLabelTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Full and flooded", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Full and flooded", .serialized, .requires(.policing), .policed)
 struct OverloadTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

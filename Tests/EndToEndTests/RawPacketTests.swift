@@ -7,7 +7,7 @@ internal import TestSupport
 internal import Testing
 
 @Suite(
-  "Raw packets", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+  "Raw packets", .serialized, .requires(.policing), .policed)
 struct RawPacketTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -6,7 +6,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Real programs", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Real programs", .serialized, .requires(.policing), .policed)
 struct RealProgramTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -6,7 +6,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Same namespace", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Same namespace", .serialized, .requires(.policing), .policed)
 struct SameNamespaceTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

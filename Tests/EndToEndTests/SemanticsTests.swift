@@ -8,7 +8,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Semantics", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Semantics", .serialized, .requires(.policing), .policed)
 struct SemanticsTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

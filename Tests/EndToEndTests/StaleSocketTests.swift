@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Stale sockets", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Stale sockets", .serialized, .requires(.policing), .policed)
 struct StaleSocketTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -6,7 +6,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Ports that change hands", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Ports that change hands", .serialized, .requires(.policing), .policed)
 struct TakeoverTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

@@ -9,7 +9,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Unlabelled children", .serialized, .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces), .policed)
+@Suite("Unlabelled children", .serialized, .requires(.policing), .policed)
 struct UnlabelledChildTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }

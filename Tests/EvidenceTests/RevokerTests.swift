@@ -42,7 +42,9 @@ private struct Pairs: Sendable {
 private func pairs(_ count: Int, port: UInt16, in namespace: NetworkNamespace) throws -> Pairs {
   try namespace.run {
     var pairs = Pairs()
-    pairs.listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    // Close-on-exec, or programs that other suites start would hold them too.
+    let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+    pairs.listener = socket(AF_INET, type, 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
@@ -57,11 +59,11 @@ private func pairs(_ count: Int, port: UInt16, in namespace: NetworkNamespace) t
     try #require(result == 0)
     try #require(listen(pairs.listener, 4096) == 0)
     for _ in 0..<count {
-      let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      let client = socket(AF_INET, type, 0)
       let result = unsafe with { unsafe connect(client, $0, size) }
       try #require(result == 0)
       pairs.clients.append(client)
-      pairs.servers.append(accept(pairs.listener, nil, nil))
+      pairs.servers.append(acceptClosingOnExec(pairs.listener))
     }
     return pairs
   }

@@ -68,7 +68,7 @@ public final class FaultyEngine: Sendable {
 
   private func serve() {
     while true {
-      let connection = accept(listener, nil, nil)
+      let connection = acceptClosingOnExec(listener)
       guard connection >= 0, !state.withLock({ $0.isOver }) else {
         if connection >= 0 { close(connection) }
         break

@@ -28,3 +28,6 @@ public func descriptorTargets() -> [String] {
   }
   return targets
 }
+
+/// The next connection of a listener, close-on-exec so that no program started meanwhile inherits it; negative: an errno.
+public func acceptClosingOnExec(_ listener: Int32) -> Int32 { sp_accept(listener, Int32(SOCK_CLOEXEC.rawValue)) }

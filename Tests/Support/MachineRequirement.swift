@@ -1,7 +1,9 @@
 // What a test needs of the machine; without it the test is skipped with a reason, or fails where skips are forbidden.
 public import BPF
+internal import Enforcement
 internal import Glibc
 internal import Kernel
+internal import SystemPackage
 public import Testing
 
 /// Something that a machine may lack.
@@ -60,6 +62,31 @@ public struct MachineRequirement: Sendable {
     } catch {
       return "\(error)"
     }
+  }
+
+  /// The kernel's own types (CONFIG_DEBUG_INFO_BTF), without which only the told view loads.
+  public static let kernelTypes = MachineRequirement("kernel types") {
+    unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0
+      ? nil : "/sys/kernel/btf/vmlinux is missing, and programs look into sockets by it"
+  }
+
+  /// A kernel from this release on; for what was made for such kernels, never for a feature that can be tried.
+  public static func kernel(_ major: Int, _ minor: Int) -> MachineRequirement {
+    MachineRequirement("kernel \(major).\(minor)") {
+      let release = (try? readKernelFile("/proc/sys/kernel/osrelease")) ?? ""
+      let parts = release.split(separator: ".").prefix(2).compactMap { Int($0) }
+      return parts.count == 2 && (parts[0], parts[1]) >= (major, minor) ? nil : "this is \(release)"
+    }
+  }
+
+  /// All that a suite needs which speaks through the datapath under test.
+  public static let policing = MachineRequirement("policing") {
+    for requirement in [root, bpf, cgroups, pins, networkNamespaces]
+      + (NetfilterView.underTest == .told ? [] : [kernelTypes])
+    {
+      if let missing = requirement.missing() { return "\(requirement.name): \(missing)" }
+    }
+    return nil
   }
 
   /// A feature of the kernel, tried.

@@ -84,7 +84,7 @@ extension TestSocket {
 /// Passes a socket through a pair of Unix sockets (SCM_RIGHTS): a new descriptor for the same socket.
 public func passed(_ socket: TestSocket) throws -> TestSocket {
   var pair: [Int32] = [0, 0]
-  try TestSocket.check(unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair))
+  try TestSocket.check(unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair))
   let ends = (TestSocket(adopting: pair[0]), TestSocket(adopting: pair[1]))
   try ends.0.sendDescriptor(socket.raw)
   return TestSocket(adopting: try ends.1.receiveDescriptor(), family: socket.family)

@@ -60,10 +60,20 @@ public final class ProbeSocket: Sendable {
 
   // MARK: Set up
 
-  /// Binds, with SO_REUSEADDR.
+  /// Binds, with SO_REUSEADDR; an address in use is waited for, up to a second.
+  ///
+  /// A child that this process starts holds a copy of every descriptor until its exec(2) closes them, so a socket closed
+  /// here may keep its port for that long. The kernel tells nobody when it is free.
   public func bind(_ address: String, _ port: UInt16 = 0) throws {
     try setOption(SOL_SOCKET, SO_REUSEADDR, 1)
-    _ = try unsafe withAddress(address, port) { unsafe Glibc.bind(raw, $0, $1) }
+    for attempt in 1...100 {
+      do {
+        _ = try unsafe withAddress(address, port) { unsafe Glibc.bind(raw, $0, $1) }
+        return
+      } catch Errno.addressInUse where attempt < 100 {
+        _ = poll(nil, 0, 10)
+      }
+    }
   }
 
   /// Binds to a name that is given as it is.

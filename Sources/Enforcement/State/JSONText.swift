@@ -72,6 +72,12 @@ struct JSONText {
     bytes.append(UInt8(ascii: "\""))
   }
 
+  /// Writes a value that is JSON already.
+  mutating func raw(_ json: some Sequence<UInt8>) {
+    separate()
+    bytes.append(contentsOf: json)
+  }
+
   /// A comma before everything that follows a value.
   private mutating func separate() {
     switch bytes.last ?? lastTaken {

@@ -1,4 +1,5 @@
 // The container runtime interface (CRI) as far as labels need it: what containerd and CRI-O tell the kubelet.
+internal import Enforcement
 internal import SwiftProtobuf
 
 /// Asks one runtime about containers and pods.

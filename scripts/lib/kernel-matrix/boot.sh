@@ -43,6 +43,7 @@ guest_ended() { # OUT STATUS
 guest_settings() { # SERIES LAYOUT
   local suites=$suites_layout netfilter=$suites_netfilter
   [[ $2 != v2 ]] || suites=$suites_cgroup
+  [[ $1 != uml ]] || suites=$suites_told netfilter=$suites_told
   # Without modules there is no iptables.
   [[ -e $store/$1/modules.img ]] || netfilter=
   echo "matrix.layout=$2 matrix.cgroup=$suites matrix.netfilter=$netfilter"

@@ -11,7 +11,7 @@ def text($prefix): map(select(startswith($prefix)));
 | (between("@programs"; "@probed") | join("\n") | (fromjson? // null)) as $report
 | [$report.trials[]? | select((.object | startswith("netfilter")) == ($datapath == "netfilter"))] as $trials
 | ($trials | best) as $objects
-| [$objects[].programs[]] as $programs
+| [$objects[] | .object as $object | .programs[] | .object = $object] as $programs
 | between("@tests " + $datapath; "@tested") as $lines
 | [mark("tested")[] | select(.[0] == $datapath)][0] as $tested
 | ($lines | text("✔ Test \"") | length) as $passed
@@ -24,7 +24,7 @@ def text($prefix): map(select(startswith($prefix)));
     programs: {
       loaded: ($programs | map(select(.loaded)) | length), of: ($programs | length),
       compiled: ([$programs[] | select(.loaded) | .compiled] | if length == 0 then null else all end),
-      verified: ($programs | map({key: .name, value: .verifiedInstructions}) | from_entries),
+      verified: ($programs | map({key: "\(.object) \(.name)", value: .verifiedInstructions}) | from_entries),
       refused: [$trials[] | .object as $object | .features as $features | .programs[] | select(.loaded | not)
         | {object: $object, program: .name, features: $features, reason: .refusal}]
     },
@@ -35,4 +35,6 @@ def text($prefix): map(select(startswith($prefix)));
     seconds: (if $tested then ($tested[2] | tonumber) else null end)
   }
 | select($trials != [] or $passed + (.cases.failed) > 0 or ($datapath == "cgroup"))
-| .ok = ($ended == "ended" and .cases.failed == 0 and $tested[1] == "0" and all($objects[]; .loaded))
+# Kernels without modules get no suites of the rules. Without types of their own the told view alone can load: nothing else is asked of them.
+| .ok = ($ended == "ended" and .cases.failed == 0 and ($tested == null or $tested[1] == "0")
+    and all($objects[]; .loaded or ($report.hasBTF == false and .object != "netfilter-told")))

@@ -11,10 +11,11 @@ def notes: [
 (.[] | [.release // .version, .package, .layout, .datapath, "\(.programs.loaded) of \(.programs.of)", biggest, .cases.passed,
   .cases.failed, .cases.skipped, (.seconds // "-"), notes] | @tsv),
 (.[] | "\(.version) \(.layout) \(.datapath)" as $row
+  | .hasBTF as $hasBTF
   | (.failures[] | "FAIL  \($row): \(.name): \(.reason)"),
     (.programs as $programs | .objects[] | select(.loaded | not) | .object as $object
       | [$programs.refused[] | select(.object == $object)] | group_by(.program)[][0]
-      | "FAIL  \($row): \(.program): \(.reason)")),
+      | (if $hasBTF == false and $object != "netfilter-told" then "NONE" else "FAIL" end) + "  \($row): \(.program): \(.reason)")),
 # The same reason on several kernels is one line.
 ([.[] | "\(.version) \(.layout)" as $row | .skips[] | {reason, row: $row, count: (.names | length)}]
   | group_by(.reason)[] | "SKIP  \(.[0].reason): \(map("\(.row) (\(.count))") | join(", "))")

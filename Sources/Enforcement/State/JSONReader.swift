@@ -1,31 +1,32 @@
 // JSON read once from front to back: what nobody asks for is skipped, not built.
 
 /// What is wrong with a JSON text, and where.
-struct JSONFault: Error, Equatable, CustomStringConvertible {
-  var problem: String
+package struct JSONFault: Error, Equatable, CustomStringConvertible {
+  package var problem: String
   /// In bytes from the start.
-  var offset: Int
+  package var offset: Int
 
-  var description: String { "not the JSON that was expected: \(problem) at byte \(offset)" }
+  package var description: String { "not the JSON that was expected: \(problem) at byte \(offset)" }
 }
 
 /// A cursor over JSON (RFC 8259).
 ///
-/// `labels(of:)` reads container files in the loop that every event goes through, and needs five strings out of ten
-/// kilobytes: `Codable` would build all of it. Nesting is bounded, and of equal keys the later one holds, as with Go's
+/// Container files are read in the loop that every event goes through, for five strings out of ten kilobytes, and a
+/// snapshot of a hundred thousand identities before anything is enforced: `Codable` would build all of it. Nesting is bounded, and of equal keys the later one holds, as with Go's
 /// decoder that the engines themselves use.
-struct JSONReader {
+package struct JSONReader {
   private let bytes: [UInt8]
   private var index = 0
   private var depth = 0
   private static let deepest = 64
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  /// Begins at the first byte.
+  package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   /// Reads an object, if the value is one, and calls `member` for every key; what `member` does not read is skipped.
   ///
   /// Any other value is skipped, so `null` is an empty object.
-  mutating func object(
+  package mutating func object(
     _ member: (inout JSONReader, String) throws(JSONFault) -> Void
   ) throws(JSONFault) {
     guard try peek() == UInt8(ascii: "{") else { return try skip() }
@@ -45,7 +46,7 @@ struct JSONReader {
   }
 
   /// The same for an array.
-  mutating func array(_ element: (inout JSONReader) throws(JSONFault) -> Void) throws(JSONFault) {
+  package mutating func array(_ element: (inout JSONReader) throws(JSONFault) -> Void) throws(JSONFault) {
     guard try peek() == UInt8(ascii: "[") else { return try skip() }
     try enter()
     if try take(UInt8(ascii: "]")) { return depth -= 1 }
@@ -60,14 +61,14 @@ struct JSONReader {
   }
 
   /// Reads a string; any other value is skipped and gives nil.
-  mutating func string() throws(JSONFault) -> String? {
+  package mutating func string() throws(JSONFault) -> String? {
     if try peek() == UInt8(ascii: "\"") { return try text() }
     try skip()
     return nil
   }
 
   /// Reads a number; nil for what is none or does not fit.
-  mutating func integer() throws(JSONFault) -> Int? {
+  package mutating func integer() throws(JSONFault) -> Int? {
     let first = try peek()
     guard first == UInt8(ascii: "-") || (48...57).contains(first) else {
       try skip()
@@ -79,14 +80,14 @@ struct JSONReader {
   }
 
   /// Reads a truth value; false for anything else.
-  mutating func boolean() throws(JSONFault) -> Bool {
+  package mutating func boolean() throws(JSONFault) -> Bool {
     let isTrue = try peek() == UInt8(ascii: "t")
     try skip()
     return isTrue
   }
 
   /// Reads an object of strings, such as labels; members of other kinds are left out.
-  mutating func strings() throws(JSONFault) -> [String: String] {
+  package mutating func strings() throws(JSONFault) -> [String: String] {
     var result: [String: String] = [:]
     try object { reader, key throws(JSONFault) in
       if let value = try reader.string() { result[key] = value }
@@ -94,8 +95,21 @@ struct JSONReader {
     return result
   }
 
+  /// Checks that nothing follows.
+  func end() throws(JSONFault) {
+    guard bytes[index...].allSatisfy({ [9, 10, 13, 32].contains($0) }) else { throw fault("something follows") }
+  }
+
+  /// Moves behind the next value; gives where it stands, for another decoder.
+  mutating func raw() throws(JSONFault) -> ArraySlice<UInt8> {
+    _ = try peek()
+    let start = index
+    try skip()
+    return bytes[start..<index]
+  }
+
   /// Moves behind the next value.
-  mutating func skip() throws(JSONFault) {
+  package mutating func skip() throws(JSONFault) {
     switch try peek() {
     case UInt8(ascii: "{"): try object { _, _ throws(JSONFault) in }
     case UInt8(ascii: "["): try array { _ throws(JSONFault) in }
@@ -221,5 +235,6 @@ struct JSONReader {
     return bytes[index]
   }
 
-  private func fault(_ problem: String) -> JSONFault { JSONFault(problem: problem, offset: index) }
+  /// What is wrong where the cursor stands.
+  func fault(_ problem: String) -> JSONFault { JSONFault(problem: problem, offset: index) }
 }
