@@ -59,26 +59,30 @@ extension Probe {
       $0.cgroupPrograms = $1
     } _: {
       try Capabilities.require([.netAdmin, .bpf])
-      let end = ContinuousClock.now + limit
-      var entries: [CgroupSurvey.Entry] = []
-      var looked = 0
-      var isLate = false
-      let root = try CgroupHierarchy.find().root()
-      do throws(KernelError) {
-        try root.walk { cgroup throws(KernelError) in
-          // Walking on would cost what is left of the time: the error ends the walk, and is not told.
-          if ContinuousClock.now >= end {
-            isLate = true
-            throw KernelError("walk", "cgroups", .timedOut)
-          }
-          looked += 1
-          entries += Self.entries(of: cgroup)
-        }
-      } catch {
-        guard isLate else { throw error }
-      }
-      return CgroupSurvey(entries: entries, looked: looked, isComplete: !isLate)
+      return try ScratchCgroup.inVersion2 { try survey(of: $0, until: ContinuousClock.now + limit) }
     }
+  }
+
+  private static func survey(
+    of hierarchy: CgroupHierarchy, until end: ContinuousClock.Instant
+  ) throws(KernelError) -> CgroupSurvey {
+    var entries: [CgroupSurvey.Entry] = []
+    var looked = 0
+    var isLate = false
+    do throws(KernelError) {
+      try hierarchy.root().walk { cgroup throws(KernelError) in
+        // Walking on would cost what is left of the time: the error ends the walk, and is not told.
+        if ContinuousClock.now >= end {
+          isLate = true
+          throw KernelError("walk", "cgroups", .timedOut)
+        }
+        looked += 1
+        entries += Self.entries(of: cgroup)
+      }
+    } catch {
+      guard isLate else { throw error }
+    }
+    return CgroupSurvey(entries: entries, looked: looked, isComplete: !isLate)
   }
 
   private static func entries(of cgroup: CgroupDirectory) -> [CgroupSurvey.Entry] {

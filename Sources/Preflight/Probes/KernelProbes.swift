@@ -16,8 +16,13 @@ enum ScratchCgroup {
   /// Where version 2 is not mounted, a mount that nobody else sees is made for it: what a kernel can do is not decided by
   /// what its userspace has mounted.
   static func with<T: Sendable>(_ body: @escaping @Sendable (CgroupDirectory) throws -> T) throws -> T {
-    if let seen = try? CgroupHierarchy.find() { return try make(seen, body) }
-    return try CgroupHierarchy.withPrivateMount { try make($0, body) }
+    try inVersion2 { try make($0, body) }
+  }
+
+  /// Runs `body` with the hierarchy that is mounted, or else with a mount that nobody else sees.
+  static func inVersion2<T: Sendable>(_ body: @escaping @Sendable (CgroupHierarchy) throws -> T) throws -> T {
+    if let seen = try? CgroupHierarchy.find() { return try body(seen) }
+    return try CgroupHierarchy.withPrivateMount(body)
   }
 
   private static func make<T>(_ hierarchy: CgroupHierarchy, _ body: (CgroupDirectory) throws -> T) throws -> T {
