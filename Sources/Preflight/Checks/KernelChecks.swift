@@ -35,7 +35,7 @@ let kernelChecks: [Check] = [
   ) { host, _ in judgeBTF(host) },
   Check(
     "jit", .host, requires: "programs that run as machine code", by: [.agent],
-    purpose: "interpreted programs cost each packet about ten times as much",
+    purpose: "interpreted programs cost each packet several times as much",
     method: "/proc/sys/net/core/bpf_jit_enable", remedy: "sysctl -w net.core.bpf_jit_enable=1"
   ) { host, _ in judgeJIT(host) },
   Check(
