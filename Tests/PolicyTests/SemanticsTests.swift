@@ -33,7 +33,8 @@ private func given(
 }
 
 private func rule(
-  _ action: Action, _ peers: [Peer] = [.any], _ ports: [String] = ["any"], _ mode: Mode = .enforce, log: Bool = false
+  _ action: RuleAction, _ peers: [Peer] = [.any], _ ports: [String] = ["any"], _ mode: Mode = .enforce,
+  log: Bool = false
 ) throws -> Rule {
   Rule(action: action, peers: peers, ports: try ports.map(PortSpec.init(parsing:)), log: log, mode: mode)
 }

@@ -62,6 +62,21 @@ import Workloads
     #expect(Classifier(rules: [rule]).classify(Self.facts("/user.slice/a.service")).workload == nil)
   }
 
+  @Test("A rule for a pod matches its containers as a runtime names them, and nothing that only has such a name")
+  func pods() {
+    var rule = Self.rule("Pod/shop/web", "k8s.port.tcp/http=8080")
+    rule.match.pods = ["shop/web"]
+    let classifier = Classifier(rules: [rule, Self.rule("a", "app=web", cgroups: ["/x"])])
+    func labels(_ name: String, _ found: String) -> String? {
+      var facts = Self.facts("/x")
+      facts.found = ["cri": SourceLabels(Self.labels(found), name: name)]
+      return classifier.classify(facts).workload?.labels.description
+    }
+    #expect(labels("shop/web/main", "k8s.namespace=shop") == "app=web,k8s.namespace=shop,k8s.port.tcp/http=8080")
+    #expect(labels("shop/web-2/main", "k8s.namespace=shop") == "app=web,k8s.namespace=shop")
+    #expect(labels("shop/web/main", "container.name=x") == "app=web,container.name=x")
+  }
+
   @Test("A rule without any pattern matches nothing")
   func noPatterns() {
     #expect(Classifier(rules: [Self.rule("a", "app=web")]).classify(Self.facts("/x")).workload == nil)

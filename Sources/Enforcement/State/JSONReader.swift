@@ -96,7 +96,7 @@ package struct JSONReader {
   }
 
   /// Checks that nothing follows.
-  func end() throws(JSONFault) {
+  package func end() throws(JSONFault) {
     guard bytes[index...].allSatisfy({ [9, 10, 13, 32].contains($0) }) else { throw fault("something follows") }
   }
 

@@ -1,7 +1,6 @@
 // Reading the snapshot back: whatever is in that file is checked.
 
 internal import FoundationEssentials
-
 internal import Kernel
 internal import Policy
 internal import SystemPackage

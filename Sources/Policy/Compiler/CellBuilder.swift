@@ -1,28 +1,41 @@
 // The cells of one subject class: as few as make the first cell that a lookup finds the right one.
 
-/// The winning rules among some rules: one if only enforced rules count, one if all do.
+/// The strongest of some rules, where a rule that passes counts as one, in the upper tiers and in the lower ones.
 ///
-/// A rank is smaller the stronger the rule: rejects before allows, then by rule number, which follows rule-set name and
-/// position. Merging is taking the smaller.
+/// A rank is smaller the stronger the rule (`RuleRanks`). Merging is taking the smaller, so it may be done in any order;
+/// who has the last word is asked at the end: the upper one, or the lower one if the upper one passes or is none. An
+/// upper rule that no rule can pass over leaves the lower ones no say: it claims the strongest lower rank as well, so
+/// that what it always beats needs no cell.
 struct Winners: Equatable {
   static let noRule = UInt32.max
-  private static let allow: UInt32 = 1 << 31
 
-  var enforced = Winners.noRule
-  var overall = Winners.noRule
+  var upperEnforced = Winners.noRule
+  var upperOverall = Winners.noRule
+  var lowerEnforced = Winners.noRule
+  var lowerOverall = Winners.noRule
 
   static let none = Winners()
 
+  /// All ranks, for whoever compares them one by one.
+  static let parts: [@Sendable (Winners) -> UInt32] = [
+    { $0.upperEnforced }, { $0.upperOverall }, { $0.lowerEnforced }, { $0.lowerOverall },
+  ]
+
   init() {}
 
-  init(rule number: UInt32, action: Action, mode: Mode) {
-    overall = action == .reject ? number : number | Winners.allow
-    if mode == .enforce { enforced = overall }
+  /// What one rule says; `isFinal` if it is an upper one that no rule passes over.
+  init(rank: UInt32, isUpper: Bool, isFinal: Bool, mode: Mode) {
+    let upper = isUpper ? rank : Winners.noRule
+    let lower = isFinal ? 0 : isUpper ? Winners.noRule : rank
+    (upperOverall, lowerOverall) = (upper, lower)
+    if mode == .enforce { (upperEnforced, lowerEnforced) = (upper, lower) }
   }
 
   mutating func merge(_ other: Winners) {
-    enforced = min(enforced, other.enforced)
-    overall = min(overall, other.overall)
+    upperEnforced = min(upperEnforced, other.upperEnforced)
+    upperOverall = min(upperOverall, other.upperOverall)
+    lowerEnforced = min(lowerEnforced, other.lowerEnforced)
+    lowerOverall = min(lowerOverall, other.lowerOverall)
   }
 
   func merged(_ other: Winners) -> Winners {
@@ -30,8 +43,6 @@ struct Winners: Equatable {
     out.merge(other)
     return out
   }
-
-  static func number(of rank: UInt32) -> UInt32 { rank == noRule ? 0 : rank & ~allow }
 }
 
 /// A rule with its peers and ports resolved to classes.
@@ -121,10 +132,10 @@ struct CellBuilder {
   /// Ports come strongest first, so that the work is in proportion to the pairs found.
   private mutating func addOverlaps() throws(CompileError) {
     if byPeer.isEmpty || byPort.isEmpty { return }
-    for strength in [\Winners.enforced, \Winners.overall] {
-      let strongest = byPort.map { ($0.key, $0.value[keyPath: strength]) }.sorted { $0.1 < $1.1 }
+    for strength in Winners.parts {
+      let strongest = byPort.map { ($0.key, strength($0.value)) }.sorted { $0.1 < $1.1 }
       for (peer, winners) in byPeer {
-        let own = winners[keyPath: strength]
+        let own = strength(winners)
         for (port, rank) in strongest {
           if rank >= own { break }
           // The entry says nothing of its own; what it merges is what matters.

@@ -12,20 +12,28 @@ extension Classifier {
     var warnings: [PolicyError] = []
     for ruleSet in policy.ruleSets {
       let hasRules = !ruleSet.incoming.isEmpty || !ruleSet.outgoing.isEmpty
-      if hasRules, !matched.contains(ruleSet.subject) {
-        warnings.append(warning(ruleSet.source, "spec.subject", ruleSet.subject, "workload"))
+      let isNative = ruleSet.tier == .native
+      if hasRules, !matched.contains(ruleSet.subject), !isTranslated(ruleSet.subject) {
+        warnings.append(warning(ruleSet.source, isNative ? "spec.subject" : "", ruleSet.subject, "workload"))
       }
       for direction in Direction.allCases {
         for (index, rule) in ruleSet.rules(direction).enumerated() {
           for (position, peer) in rule.peers.enumerated() {
-            guard case .selector(let selector) = peer, !matched.contains(selector) else { continue }
-            let field = "spec.\(direction)[\(index)].peers[\(position)].selector"
+            guard case .selector(let selector) = peer, !matched.contains(selector), !isTranslated(selector) else {
+              continue
+            }
+            let field = isNative ? "spec.\(direction)[\(index)].peers[\(position)].selector" : rule.name
             warnings.append(warning(rule.source, field, selector, "workload and no external network"))
           }
         }
       }
     }
     return warnings
+  }
+
+  /// Whether it stands for a named port or for CIDRs: one for every answer, of which few hold on one host.
+  private func isTranslated(_ selector: Selector) -> Bool {
+    selector.requirements.contains { PodLabel.isTranslated($0.key) }
   }
 
   private func warning(

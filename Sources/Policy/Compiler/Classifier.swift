@@ -79,9 +79,9 @@ struct Classifier: Sendable {
   mutating func classify(networks positions: [Int], of networks: [ExternalNetwork]) -> ClassTriple {
     var found: Set<UInt32> = []
     var projection = SelectorIndex.Projection()
-    for position in positions {
+    for labels in ExternalNetwork.selectableLabels(of: positions.map { networks[$0] }) {
       var matching: [UInt32] = []
-      index.project(networks[position].selectableLabels, into: &projection)
+      index.project(labels, into: &projection)
       index.match(projection, into: &matching)
       found.formUnion(matching)
     }

@@ -31,7 +31,7 @@ public struct Compiled: Sendable {
   ///
   /// Nil if it falls in no known class: compile again with it.
   public func classes(for labels: LabelSet) -> Classes? {
-    classifier.known(labels).map { probes.classes($0, defaults.workloads) }
+    classifier.known(labels).map { probes.classes($0, defaults.actions(for: labels)) }
   }
 
   /// Puts an identity's classes into the tables without compiling again; the rest of the tables stays as it is.
@@ -83,12 +83,13 @@ public enum Compiler {
     let reserved = try reserved(with: identities)
     let prefixTable = try PrefixTable(policy.networks)
     var classifier = Classifier(policy)
-    var triples: [(IdentityNumber, ClassTriple)] = []
+    var triples: [(IdentityNumber, ClassTriple, Defaults.Actions)] = []
     triples.reserveCapacity(reserved.count + identities.count + prefixTable.sets.count)
     var projection = SelectorIndex.Projection()
     func classify(_ identities: some Sequence<(key: IdentityNumber, value: LabelSet)>) {
       for (number, labels) in identities {
-        triples.append((number, classifier.classify(labels, reusing: &projection)))
+        let defaults = number == .host ? policy.defaults.host : policy.defaults.actions(for: labels)
+        triples.append((number, classifier.classify(labels, reusing: &projection), defaults))
       }
     }
     // Classes are numbered in the order in which they are met. External sets come before allotted identities, so that
@@ -98,14 +99,13 @@ public enum Compiler {
     for (index, set) in prefixTable.sets.enumerated() {
       let number = PrefixTable.number(at: index)
       externals[number] = set.map { policy.networks[$0].name }
-      triples.append((number, classifier.classify(networks: set, of: policy.networks)))
+      let triple = classifier.classify(networks: set, of: policy.networks)
+      triples.append((number, triple, policy.defaults.workloads))
     }
     classify(identities.drop { $0.key < .firstAllotted })
     let (portClasses, cells, rules, probes) = try RuleTable(policy, classifier).build(maximumCells)
     var classes = ClassTable()
-    for (number, triple) in triples {
-      classes[number] = probes.classes(triple, number == .host ? policy.defaults.host : policy.defaults.workloads)
-    }
+    for (number, triple, defaults) in triples { classes[number] = probes.classes(triple, defaults) }
     let tables = Tables(
       classes: classes, portClasses: portClasses, cells: cells, prefixes: prefixTable.prefixes, externals: externals,
       rules: rules)

@@ -7,6 +7,7 @@ struct RuleTable {
   private let ports: PortClasses
   private var rules: [RuleReference] = []
   private var logs: [Bool] = []
+  private let ranks: RuleRanks
   /// The resolved rules of each rule set, by direction.
   private var outgoing: [[ResolvedRule]] = []
   private var incoming: [[ResolvedRule]] = []
@@ -22,6 +23,7 @@ struct RuleTable {
       for rule in ruleSet.outgoing + ruleSet.incoming where !rule.ports.contains(.any) { specs.formUnion(rule.ports) }
     }
     ports = try PortClasses(specs)
+    ranks = RuleRanks(policy)
     let resolver = PeerResolver(policy, classifier)
     for ruleSet in policy.ruleSets {
       outgoing.append(resolve(ruleSet, .outgoing, resolver))
@@ -41,7 +43,7 @@ struct RuleTable {
       let anyPeer = rule.peers.contains(.any)
       out.append(
         ResolvedRule(
-          winners: Winners(rule: UInt32(rules.count), action: rule.action, mode: rule.mode), anyPeer: anyPeer,
+          winners: ranks.winners(ofRule: rules.count, ruleSet.tier, rule), anyPeer: anyPeer,
           peers: anyPeer ? [] : resolver.classes(of: rule.peers), anyPort: anyPort, ports: narrow))
     }
     return out
@@ -93,14 +95,23 @@ struct RuleTable {
   }
 
   private func cell(_ winners: Winners) -> Cell {
-    let enforced = Winners.number(of: winners.enforced)
-    let overall = Winners.number(of: winners.overall)
+    let enforced = lastWord(winners.upperEnforced, winners.lowerEnforced)
+    let overall = lastWord(winners.upperOverall, winners.lowerOverall)
     let observed = overall != 0 && rules[Int(overall) - 1].mode == .observe ? overall : 0
     func isLogged(_ number: UInt32) -> Bool { number != 0 && logs[Int(number) - 1] }
     return Cell(
-      action: enforced == 0 ? nil : rules[Int(enforced) - 1].action, rule: enforced,
-      observedAction: observed == 0 ? nil : rules[Int(observed) - 1].action, observedRule: observed,
+      action: enforced == 0 ? nil : rules[Int(enforced) - 1].action.verdict, rule: enforced,
+      observedAction: observed == 0 ? nil : rules[Int(observed) - 1].action.verdict, observedRule: observed,
       log: isLogged(enforced) || isLogged(observed))
+  }
+
+  /// The number of the rule that decides; 0 if all that there are pass, or there is none.
+  private func lastWord(_ upper: UInt32, _ lower: UInt32) -> UInt32 {
+    for rank in [upper, lower] where rank != Winners.noRule {
+      let number = ranks.number(of: rank)
+      if rules[Int(number) - 1].action != .pass { return number }
+    }
+    return 0
   }
 }
 

@@ -185,14 +185,29 @@ public struct Tables: Sendable, Equatable {
     return verdict(of: cell, default: own.default(direction))
   }
 
+  /// The action at one end of a flow, and the number of the enforced rule that decides, 0 = the default; the same walk
+  /// as `verdict`, which names the rule as well.
+  public func decision(
+    _ direction: Direction, subject: IdentityNumber, peer: IdentityNumber, protocol: IPProtocol, port: UInt16
+  ) -> (action: Action, rule: UInt32) {
+    guard let own = classes[subject] ?? classes[.unknown], let other = classes[peer] ?? classes[.unknown] else {
+      return (.reject, 0)
+    }
+    let cell = cell(direction, own, other.peer, portClasses[Tables.portIndex(`protocol`, port)])
+    guard let cell, let action = cell.action else { return (own.default(direction), 0) }
+    return (action, cell.rule)
+  }
+
   private func cell(_ direction: Direction, _ own: Classes, _ peer: UInt32, _ portClass: UInt16) -> Cell? {
     let subject = own.subject(direction)
     let probes = own.probes(direction)
     guard subject != 0 else { return nil }
-    let steps: [(Probes, UInt32, UInt16)] = [
+    let steps: InlineArray<4, (Probes, UInt32, UInt16)> = [
       (.peerAndPort, peer, portClass), (.peer, peer, 0), (.port, 0, portClass), (.any, 0, 0),
     ]
-    for (kind, peer, portClass) in steps where probes.contains(kind) {
+    for index in steps.indices {
+      let (kind, peer, portClass) = steps[index]
+      guard probes.contains(kind) else { continue }
       // A class of 0 is no class: its cell is that of a wider kind, whose turn comes.
       if kind != .any && kind != .port && peer == 0 { continue }
       if kind != .any && kind != .peer && portClass == 0 { continue }

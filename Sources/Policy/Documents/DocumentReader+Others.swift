@@ -39,17 +39,24 @@ extension DocumentReader {
     return out
   }
 
-  /// Reads `spec` of the defaults; what cannot be read has an error.
-  mutating func defaults(_ spec: DocumentNode, at source: SourceLocation) -> Defaults {
+  /// Reads `spec` of the defaults, and whether it says anything about pods; what cannot be read has an error.
+  mutating func defaults(_ spec: DocumentNode, at source: SourceLocation) -> (Defaults, namesPods: Bool) {
     var out = Defaults(source: source)
-    guard let fields = fields(spec, "spec", known: ["incoming", "outgoing", "host"]) else { return out }
+    let known = ["incoming", "outgoing", "host", "pods"]
+    guard let fields = fields(spec, "spec", known: known) else { return (out, false) }
     if let node = fields["incoming"] { out.workloads.incoming = action(node, "spec.incoming") }
     if let node = fields["outgoing"] { out.workloads.outgoing = action(node, "spec.outgoing") }
-    if let node = fields["host"], let fields = self.fields(node, "spec.host", known: ["incoming", "outgoing"]) {
-      if let node = fields["incoming"] { out.host.incoming = action(node, "spec.host.incoming") }
-      if let node = fields["outgoing"] { out.host.outgoing = action(node, "spec.host.outgoing") }
-    }
-    return out
+    if let node = fields["host"] { read(node, "spec.host", into: &out.host) }
+    // A direction that is left out is as in Kubernetes.
+    out.pods = .init(incoming: .allow, outgoing: .allow)
+    if let node = fields["pods"] { read(node, "spec.pods", into: &out.pods) }
+    return (out, fields["pods"] != nil)
+  }
+
+  private mutating func read(_ node: DocumentNode, _ field: String, into actions: inout Defaults.Actions) {
+    guard let fields = fields(node, field, known: ["incoming", "outgoing"]) else { return }
+    if let node = fields["incoming"] { actions.incoming = action(node, "\(field).incoming") }
+    if let node = fields["outgoing"] { actions.outgoing = action(node, "\(field).outgoing") }
   }
 
   private mutating func action(_ node: DocumentNode, _ field: String) -> Action {

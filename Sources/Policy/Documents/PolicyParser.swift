@@ -25,16 +25,17 @@ public enum PolicyParser {
     func sorted(_ errors: [PolicyError]) -> [PolicyError] {
       errors.sorted { (order[$0.file] ?? 0, $0.line, $0.column) < (order[$1.file] ?? 0, $1.line, $1.column) }
     }
-    let warnings = sorted(collected.reader.warnings)
-    var errors = collected.reader.errors
+    var errors: [PolicyError] = []
     do throws(PolicyErrors) {
       let policy = try collected.policy()
-      if errors.isEmpty { return ParsedPolicy(policy: policy, warnings: warnings) }
+      errors = collected.reader.errors
+      if errors.isEmpty { return ParsedPolicy(policy: policy, warnings: sorted(collected.reader.warnings)) }
     } catch {
+      errors = collected.reader.errors
       // What a document that could not be read defines is not known: say nothing of who needs it.
       if collected.isComplete { errors += error.errors }
     }
-    throw PolicyErrors(errors: sorted(errors), warnings: warnings)
+    throw PolicyErrors(errors: sorted(errors), warnings: sorted(collected.reader.warnings))
   }
 }
 
@@ -45,11 +46,22 @@ private struct Collected {
   var networks: [ExternalNetwork] = []
   var workloads: [WorkloadRule] = []
   var defaults: Defaults?
+  var kubernetes = ManifestCollector()
+  var podDefaultsAreGiven = false
   /// Whether every document became a tree.
   var isComplete = true
 
-  func policy() throws(PolicyErrors) -> PolicySet {
-    try PolicySet(ruleSets: ruleSets, networks: networks, workloads: workloads, defaults: defaults ?? Defaults())
+  /// Everything as one policy; what is wrong between Kubernetes documents goes to the reader.
+  mutating func policy() throws(PolicyErrors) -> PolicySet {
+    let made = ManifestTranslator.translate(kubernetes.manifests, &reader)
+    var defaults = defaults ?? Defaults()
+    if !podDefaultsAreGiven {
+      // Where Kubernetes is spoken, a pod that no policy selects may talk to everybody.
+      defaults.pods = kubernetes.manifests.isEmpty ? defaults.workloads : .init(incoming: .allow, outgoing: .allow)
+    }
+    return try PolicySet(
+      ruleSets: ruleSets + made.ruleSets, networks: networks + made.networks, workloads: workloads + made.workloads,
+      pods: made.pods, defaults: defaults)
   }
 
   private enum Kind: String, CaseIterable {
@@ -61,6 +73,7 @@ private struct Collected {
 
   /// Reads one document; one that has errors still counts for its name, so that no error follows from another.
   mutating func read(_ node: DocumentNode) {
+    if kubernetes.read(node, with: &reader) { return }
     guard let fields = reader.fields(node, "", known: ["apiVersion", "kind", "metadata", "spec"]) else { return }
     guard let version = fields["apiVersion"] else {
       reader.fail(node.location, "apiVersion", "is missing", "write `apiVersion: \(PolicyParser.apiVersion)`")
@@ -91,7 +104,8 @@ private struct Collected {
       let read = reader.workload(shown, spec, at: node.location)
       if name != nil { workloads.append(read) }
     case .defaults:
-      let read = reader.defaults(spec, at: node.location)
+      let (read, namesPods) = reader.defaults(spec, at: node.location)
+      podDefaultsAreGiven = podDefaultsAreGiven || namesPods
       if let first = defaults {
         reader.fail(node.location, "", "the defaults are already given at \(first.source)", "keep one of the documents")
       } else {

@@ -59,18 +59,18 @@ extension PolicySet {
         rule: match.reference,
         wins: verdict.decidedBy == .rule(match.reference) || verdict.observed?.rule == match.reference)
     }
-    let suggestion = suggestion(flow, verdict)
+    let suggestion = suggestion(flow, verdict, matching)
     return Explanation(
       flow: flow, verdict: verdict, ruleSets: applicable.map(\.name), matches: listed,
       flips: flips(flow, verdict, applicable, matching, suggestion), suggestion: suggestion)
   }
 
   /// The narrowest rule set of the other action, for this subject, peer and port.
-  private func suggestion(_ flow: Flow, _ verdict: Verdict) -> RuleSet? {
+  private func suggestion(_ flow: Flow, _ verdict: Verdict, _ matching: [Match]) -> RuleSet? {
     switch verdict.decidedBy {
     case .local, .unlabelled: return nil
     // Reject beats allow: no rule can be added that helps.
-    case .rule(let winner) where winner.action == .reject: return nil
+    case .rule(let winner) where winner.action == .reject && !canBeOverruled(winner, matching): return nil
     default: break
     }
     guard let subject = narrowSelector(flow.subject) else { return nil }
@@ -91,6 +91,11 @@ extension PolicySet {
       outgoing: flow.direction == .outgoing ? [rule] : [])
   }
 
+  /// Whether a native allow would turn a reject around: isolation and the Baseline tier give way to it.
+  private func canBeOverruled(_ winner: RuleReference, _ matching: [Match]) -> Bool {
+    matching.first { $0.reference == winner }.map { $0.strength.step > .allow } ?? false
+  }
+
   /// Matches the endpoint by the labels that people gave it, else by the reserved ones; nil if it has none at all.
   private func narrowSelector(_ endpoint: Endpoint) -> Selector? {
     let own = endpoint.labels.labels.filter { !Label.isReserved($0.key) }
@@ -109,7 +114,7 @@ extension PolicySet {
         "give the child labels of its own, or set `children: inherit` in the rule that labels "
           + "\(flow.subject.parent ?? "the workload")"
       ]
-    case .rule(let winner) where winner.action == .reject:
+    case .rule(let winner) where winner.action == .reject && !canBeOverruled(winner, matching):
       let rejects = enforced.filter { $0.rule.action == .reject }.map(\.reference.description)
       let remains =
         enforced.contains { $0.rule.action == .allow } || defaults.actions(for: flow.subject)[flow.direction] == .allow
@@ -118,7 +123,7 @@ extension PolicySet {
     default: break
     }
     let wanted: Action = verdict.action == .allow ? .reject : .allow
-    var out = matching.filter { $0.rule.mode == .observe && $0.rule.action == wanted }
+    var out = matching.filter { $0.rule.mode == .observe && $0.rule.action.verdict == wanted }
       .map { "set `mode: enforce` on \($0.reference)" }
     if wanted == .allow { out += nearMisses(flow, applicable) }
     guard let suggestion, let rule = suggestion.rules(flow.direction).first else {
@@ -127,7 +132,7 @@ extension PolicySet {
     let peers = rule.peers.map(\.description).joined(separator: ", ")
     let ports = rule.ports.map(\.description).joined(separator: ", ")
     let text = "{action: \(wanted), peers: [\(peers)], ports: [\(ports)]}"
-    if let ruleSet = applicable.first {
+    if let ruleSet = applicable.first(where: { $0.tier == .native }) {
       let missing = matching.isEmpty ? "no \(flow.direction) rule of rule set \(ruleSet.name) matches: " : ""
       out.append("\(missing)add \(text) to \(flow.direction) of \(ruleSet.name)")
     } else {

@@ -6,7 +6,7 @@ extension PolicySet {
   /// - Throws: every name that is used twice (with both places) and every network that a rule names and nobody defines.
   public init(
     ruleSets: [RuleSet] = [], networks: [ExternalNetwork] = [], workloads: [WorkloadRule] = [],
-    defaults: Defaults = Defaults()
+    pods: [Pod] = [], defaults: Defaults = Defaults()
   ) throws(PolicyErrors) {
     var errors = PolicySet.repeated("rule set", ruleSets.map { ($0.name, $0.source) })
     errors += PolicySet.repeated("external network", networks.map { ($0.name, $0.source) })
@@ -16,7 +16,8 @@ extension PolicySet {
     guard errors.isEmpty else { throw PolicyErrors(errors: errors, warnings: []) }
     self.init(
       sortedRuleSets: ruleSets.sorted { $0.name < $1.name }, networks: networks.sorted { $0.name < $1.name },
-      workloads: workloads.sorted { $0.name < $1.name }, defaults: defaults)
+      workloads: workloads.sorted { $0.name < $1.name },
+      pods: pods.sorted { ($0.namespace, $0.name) < ($1.namespace, $1.name) }, defaults: defaults)
   }
 
   private static func repeated(_ kind: String, _ names: [(String, SourceLocation)]) -> [PolicyError] {

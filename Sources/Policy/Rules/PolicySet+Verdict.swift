@@ -13,17 +13,18 @@ extension PolicySet {
     let matching = matchingRules(for: flow)
     let enforced = PolicySet.winner(matching.filter { $0.rule.mode == .enforce })
     let overall = PolicySet.winner(matching)
-    let observed = overall?.rule.mode == .observe ? overall : nil
+    let observed = overall?.match.rule.mode == .observe ? overall : nil
     return Verdict(
-      action: enforced?.rule.action ?? defaults.actions(for: flow.subject)[flow.direction],
-      decidedBy: enforced.map { .rule($0.reference) } ?? .default,
-      observed: observed.map { Verdict.Observation(action: $0.rule.action, rule: $0.reference) },
-      log: (enforced?.rule.log ?? false) || (observed?.rule.log ?? false))
+      action: enforced?.action ?? defaults.actions(for: flow.subject)[flow.direction],
+      decidedBy: enforced.map { .rule($0.match.reference) } ?? .default,
+      observed: observed.map { Verdict.Observation(action: $0.action, rule: $0.match.reference) },
+      log: (enforced?.match.rule.log ?? false) || (observed?.match.rule.log ?? false))
   }
 
   /// A rule that matches a flow.
   struct Match {
     let rule: Rule
+    let strength: Strength
     let reference: RuleReference
   }
 
@@ -32,15 +33,26 @@ extension PolicySet {
     var out: [Match] = []
     for ruleSet in ruleSets where matches(ruleSet.subject, flow.subject) {
       for (position, rule) in ruleSet.rules(flow.direction).enumerated() where matches(rule, flow) {
-        out.append(Match(rule: rule, reference: ruleSet.reference(flow.direction, position)))
+        let strength = Strength(ruleSet.tier, rule.action)
+        out.append(Match(rule: rule, strength: strength, reference: ruleSet.reference(flow.direction, position)))
       }
     }
     return out
   }
 
-  /// Reject beats allow; among equals the first by rule-set name and position wins.
-  static func winner(_ matching: [Match]) -> Match? {
-    matching.first { $0.rule.action == .reject } ?? matching.first
+  /// The rule that has the last word among some, in the order of `matchingRules(for:)`, and what it says.
+  ///
+  /// The steps are gone through in turn. In each the rule of the smallest priority speaks, the first by rule-set name
+  /// and position among equals; one that passes leaves the word to the next step.
+  static func winner(_ matching: [Match]) -> (match: Match, action: Action)? {
+    for step in Step.allCases {
+      let asked = matching.filter { $0.strength.step == step }
+      guard let priority = asked.map(\.strength.priority).min(),
+        let first = asked.first(where: { $0.strength.priority == priority })
+      else { continue }
+      if let action = first.rule.action.verdict { return (first, action) }
+    }
+    return nil
   }
 
   private func matches(_ rule: Rule, _ flow: Flow) -> Bool { matchesPeer(rule, flow) && matchesPort(rule, flow) }
@@ -63,7 +75,8 @@ extension PolicySet {
   /// Whether a selector matches an endpoint: an external address is matched through any one of its networks.
   public func matches(_ selector: Selector, _ endpoint: Endpoint) -> Bool {
     guard endpoint.kind == .external else { return selector.matches(endpoint.labels) }
-    return networks.contains { endpoint.networks.contains($0.name) && selector.matches($0.selectableLabels) }
+    let containing = networks.lazy.filter { endpoint.networks.contains($0.name) }
+    return ExternalNetwork.selectableLabels(of: containing).contains(where: selector.matches)
   }
 }
 

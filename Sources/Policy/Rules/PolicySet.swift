@@ -10,18 +10,22 @@ public struct ExternalNetwork: Sendable, Hashable {
   public var prefixes: [IPPrefix]
   /// Blocks that it does not contain, whatever `prefixes` says and in whatever order they were written.
   public var excluded: [IPPrefix]
+  /// Whether nobody gave it a name: it stands for the CIDRs of one rule, and what is only in such is still the world to
+  /// selectors.
+  public var isAnonymous: Bool
   /// Where it was written.
   public var source: SourceLocation
 
   /// Takes all its parts.
   public init(
     name: String, labels: LabelSet = .empty, prefixes: [IPPrefix], excluded: [IPPrefix] = [],
-    source: SourceLocation = .none
+    isAnonymous: Bool = false, source: SourceLocation = .none
   ) {
     self.name = name
     self.labels = labels
     self.prefixes = prefixes
     self.excluded = excluded
+    self.isAnonymous = isAnonymous
     self.source = source
   }
 
@@ -33,6 +37,12 @@ public struct ExternalNetwork: Sendable, Hashable {
   /// What selectors see of an address in this network.
   public var selectableLabels: LabelSet {
     labels.merging(LabelSet(sorted: [Label(uncheckedKey: "sallyport.network", value: name)]))
+  }
+
+  /// What selectors see of an address in all of these networks: any one of the sets may match.
+  static func selectableLabels(of networks: some Sequence<ExternalNetwork>) -> [LabelSet] {
+    let named = networks.filter { !$0.isAnonymous }
+    return named.isEmpty ? [.world] : named.map(\.selectableLabels)
   }
 }
 
@@ -59,21 +69,30 @@ public struct Defaults: Sendable, Hashable {
   public var workloads: Actions
   /// For the host itself.
   public var host: Actions
+  /// For subjects with the label `k8s.namespace`.
+  public var pods: Actions
   /// Where they were written.
   public var source: SourceLocation
 
-  /// Workloads are refused and the host is not, unless told otherwise.
+  /// Workloads are refused and the host is not, unless told otherwise; nil for pods = as other workloads.
   public init(
     workloads: Actions = Actions(incoming: .reject, outgoing: .reject),
-    host: Actions = Actions(incoming: .allow, outgoing: .allow), source: SourceLocation = .none
+    host: Actions = Actions(incoming: .allow, outgoing: .allow), pods: Actions? = nil,
+    source: SourceLocation = .none
   ) {
     self.workloads = workloads
     self.host = host
+    self.pods = pods ?? workloads
     self.source = source
   }
 
   /// Those of a subject.
-  public func actions(for subject: Endpoint) -> Actions { subject.kind == .host ? host : workloads }
+  public func actions(for subject: Endpoint) -> Actions {
+    subject.kind == .host ? host : actions(for: subject.labels)
+  }
+
+  /// Those of a subject that is not the host.
+  func actions(for labels: LabelSet) -> Actions { labels.exactValue(of: PodLabel.namespace) == nil ? workloads : pods }
 }
 
 /// A whole policy: names are unique per kind and every network that a rule names exists.
@@ -84,18 +103,23 @@ public struct PolicySet: Sendable, Equatable {
   public let networks: [ExternalNetwork]
   /// Sorted by name.
   public let workloads: [WorkloadRule]
+  /// The pods of manifests, sorted by namespace and name.
+  public let pods: [Pod]
   /// What happens to flows that no rule matches.
   public let defaults: Defaults
 
   /// No documents at all: the defaults decide.
-  public static let empty = PolicySet(sortedRuleSets: [], networks: [], workloads: [], defaults: Defaults())
+  public static let empty = PolicySet(
+    sortedRuleSets: [], networks: [], workloads: [], pods: [], defaults: Defaults())
 
   init(
-    sortedRuleSets: [RuleSet], networks: [ExternalNetwork], workloads: [WorkloadRule], defaults: Defaults
+    sortedRuleSets: [RuleSet], networks: [ExternalNetwork], workloads: [WorkloadRule], pods: [Pod],
+    defaults: Defaults
   ) {
     ruleSets = sortedRuleSets
     self.networks = networks
     self.workloads = workloads
+    self.pods = pods
     self.defaults = defaults
   }
 

@@ -24,6 +24,34 @@ public enum Action: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvert
   public var description: String { self == .allow ? "allow" : "reject" }
 }
 
+/// What a rule says of the flows that it matches.
+public enum RuleAction: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+  /// Lets them pass.
+  case allow
+  /// Refuses them.
+  case reject
+  /// Leaves them to the tiers that come after the rule's own; only in the tiers of ClusterNetworkPolicy.
+  case pass
+
+  /// What becomes of a flow when such a rule has the last word; nil = another one has it.
+  public var verdict: Action? {
+    switch self {
+    case .allow: .allow
+    case .reject: .reject
+    case .pass: nil
+    }
+  }
+
+  /// One word for people and documents.
+  public var description: String {
+    switch self {
+    case .allow: "allow"
+    case .reject: "reject"
+    case .pass: "pass"
+    }
+  }
+}
+
 /// Whether something is applied, or only evaluated and reported.
 public enum Mode: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// Applied.
@@ -74,7 +102,7 @@ public struct Rule: Sendable, Hashable {
   /// What people call it; empty if they do not.
   public var name: String
   /// What it does with the flows it matches.
-  public var action: Action
+  public var action: RuleAction
   /// Any of these; an empty list matches nothing.
   public var peers: [Peer]
   /// Any of these; an empty list matches nothing.
@@ -88,7 +116,7 @@ public struct Rule: Sendable, Hashable {
 
   /// Takes all its parts.
   public init(
-    name: String = "", action: Action, peers: [Peer] = [.any], ports: [PortSpec] = [.any], log: Bool = false,
+    name: String = "", action: RuleAction, peers: [Peer] = [.any], ports: [PortSpec] = [.any], log: Bool = false,
     mode: Mode = .enforce, source: SourceLocation = .none
   ) {
     self.name = name
@@ -111,17 +139,21 @@ public struct RuleSet: Sendable, Hashable {
   public var incoming: [Rule]
   /// Rules for flows from the subject, by position.
   public var outgoing: [Rule]
+  /// When its rules are asked.
+  public var tier: Tier
   /// Where it was written.
   public var source: SourceLocation
 
   /// Takes all its parts.
   public init(
-    name: String, subject: Selector, incoming: [Rule] = [], outgoing: [Rule] = [], source: SourceLocation = .none
+    name: String, subject: Selector, incoming: [Rule] = [], outgoing: [Rule] = [], tier: Tier = .native,
+    source: SourceLocation = .none
   ) {
     self.name = name
     self.subject = subject
     self.incoming = incoming
     self.outgoing = outgoing
+    self.tier = tier
     self.source = source
   }
 
@@ -140,7 +172,7 @@ public struct RuleReference: Sendable, Hashable, CustomStringConvertible {
   /// Its own name, perhaps empty.
   public let name: String
   /// What it does.
-  public let action: Action
+  public let action: RuleAction
   /// Whether it is applied or observed.
   public let mode: Mode
   /// Where it was written.
@@ -148,7 +180,7 @@ public struct RuleReference: Sendable, Hashable, CustomStringConvertible {
 
   /// Takes all its parts.
   public init(
-    ruleSet: String, direction: Direction, position: Int, name: String, action: Action, mode: Mode,
+    ruleSet: String, direction: Direction, position: Int, name: String, action: RuleAction, mode: Mode,
     source: SourceLocation = .none
   ) {
     self.ruleSet = ruleSet

@@ -39,6 +39,13 @@ public struct Requirement: Sendable, Hashable, Comparable {
     exactValues = Set(values.map(ExactText.init)).sorted()
   }
 
+  /// Takes what has been checked already, or is this program's own.
+  init(uncheckedKey key: String, _ operator: Operator, _ values: [String] = []) {
+    self.key = key
+    self.operator = `operator`
+    exactValues = Set(values.map(ExactText.init)).sorted()
+  }
+
   /// Requires exactly this label.
   public init(_ label: Label) {
     key = label.key

@@ -10,6 +10,8 @@ public struct WorkloadRule: Sendable, Hashable {
     public var cgroups: [Glob]
     /// Globs over names of systemd units, slices and scopes.
     public var units: [Glob]
+    /// Pods by `NAMESPACE/NAME`, as container runtimes name them; their containers match one by one.
+    public var pods: [String]
     /// Over the labels that the agent found out: `container.…`, `k8s.…`, `sallyport.…`; nil asks for nothing.
     public var labels: Selector?
     /// Globs over absolute paths of executables.
@@ -23,11 +25,12 @@ public struct WorkloadRule: Sendable, Hashable {
 
     /// Takes all its parts.
     public init(
-      cgroups: [Glob] = [], units: [Glob] = [], labels: Selector? = nil, executables: [Glob] = [],
-      digests: [String] = [], users: [String] = [], groups: [String] = []
+      cgroups: [Glob] = [], units: [Glob] = [], pods: [String] = [], labels: Selector? = nil,
+      executables: [Glob] = [], digests: [String] = [], users: [String] = [], groups: [String] = []
     ) {
       self.cgroups = cgroups
       self.units = units
+      self.pods = pods
       self.labels = labels
       self.executables = executables
       self.digests = digests
@@ -41,7 +44,7 @@ public struct WorkloadRule: Sendable, Hashable {
     }
 
     /// Whether it asks for nothing at all; it then matches nothing.
-    public var isEmpty: Bool { !asksForProcesses && cgroups.isEmpty && units.isEmpty && labels == nil }
+    public var isEmpty: Bool { !asksForProcesses && cgroups.isEmpty && units.isEmpty && pods.isEmpty && labels == nil }
   }
 
   /// What becomes of processes that match.

@@ -69,6 +69,17 @@ public struct CgroupFacts: Sendable {
     found.sorted { $0.key < $1.key }.reduce(LabelSet.empty) { $1.value.labels.merging($0) }
   }
 
+  /// The pods, as `NAMESPACE/NAME`, that container runtimes say this is a container of: one at most, if they agree.
+  var podTitles: Set<String> {
+    var titles: Set<String> = []
+    // Runtimes call it NAMESPACE/POD/CONTAINER; other things may have such a name, and no namespace.
+    for source in found.values where source.labels[PodLabel.namespace] != nil {
+      let parts = source.name.split(separator: "/", omittingEmptySubsequences: false)
+      if parts.count >= 2 { titles.insert("\(parts[0])/\(parts[1])") }
+    }
+    return titles
+  }
+
   /// The name of the systemd unit whose own directory this cgroup is, or nil; see `UnitPath`.
   public var unit: String? {
     guard let place = UnitPath(path, root: root), place.isUnitItself else { return nil }

@@ -47,35 +47,52 @@ public struct Classifier: Sendable {
   public let rules: [WorkloadRule]
   /// Cgroups that sources alone would make workloads and that are none, by their labels; nil = none.
   public let ignored: Selector?
+  /// The rules that are about one pod each, by `NAMESPACE/NAME`: a cluster has very many, and a host few of them.
+  private let podRules: [String: [WorkloadRule]]
+  /// All others, by name.
+  private let otherRules: [WorkloadRule]
 
   /// Takes rules in any order.
   public init(rules: [WorkloadRule], ignoring ignored: Selector? = nil) {
     self.rules = rules.sorted { $0.name < $1.name }
     self.ignored = ignored
+    var podRules: [String: [WorkloadRule]] = [:]
+    for rule in self.rules where !rule.match.pods.isEmpty {
+      for pod in Set(rule.match.pods) { podRules[pod, default: []].append(rule) }
+    }
+    self.podRules = podRules
+    otherRules = self.rules.filter { $0.match.pods.isEmpty || $0.match.asksForProcesses }
+  }
+
+  /// The rules that may label a cgroup, by name.
+  private func candidates(_ facts: CgroupFacts) -> [WorkloadRule] {
+    if podRules.isEmpty { return otherRules }
+    let found = facts.podTitles.flatMap { podRules[$0] ?? [] }.filter { !$0.match.asksForProcesses }
+    return found.isEmpty ? otherRules : (otherRules + found).sorted { $0.name < $1.name }
   }
 
   /// Whether any rule asks for what processes there are.
-  public var needsProcesses: Bool { rules.contains { $0.match.asksForProcesses } }
+  public var needsProcesses: Bool { otherRules.contains { $0.match.asksForProcesses } }
 
   /// Whether any rule asks for digests of executables.
-  public var needsDigests: Bool { rules.contains { !$0.match.digests.isEmpty } }
+  public var needsDigests: Bool { otherRules.contains { !$0.match.digests.isEmpty } }
 
   /// Whether any rule wants processes in cgroups of their own.
-  public var placesProcesses: Bool { rules.contains { $0.placement == .ownCgroup } }
+  public var placesProcesses: Bool { otherRules.contains { $0.placement == .ownCgroup } }
 
   /// The executables of such rules: what must not begin elsewhere.
   public var placedExecutables: [Glob] {
-    rules.filter { $0.placement == .ownCgroup }.flatMap(\.match.executables)
+    otherRules.filter { $0.placement == .ownCgroup }.flatMap(\.match.executables)
   }
 
   /// Whether the processes of this cgroup must be known in order to classify it.
   public func needsProcesses(of facts: CgroupFacts) -> Bool {
-    rules.contains { $0.match.asksForProcesses && $0.placement == .inPlace && $0.placeMatches(facts) }
+    otherRules.contains { $0.match.asksForProcesses && $0.placement == .inPlace && $0.placeMatches(facts) }
   }
 
   /// The first rule that wants this process in a cgroup of its own, or nil.
   public func placement(of process: ProcessTraits, in facts: CgroupFacts) -> WorkloadRule? {
-    rules.first { $0.placement == .ownCgroup && $0.placeMatches(facts) && $0.matches(process) }
+    otherRules.first { $0.placement == .ownCgroup && $0.placeMatches(facts) && $0.matches(process) }
   }
 
   /// Decides about one cgroup.
@@ -91,7 +108,7 @@ public struct Classifier: Sendable {
       workload.name = tag.name
       workload.rejectsUnlabelledChildren = tag.rejectsUnlabelledChildren
     }
-    for rule in rules where matches(rule, facts, &labels.warnings) {
+    for rule in candidates(facts) where matches(rule, facts, &labels.warnings) {
       labels.add(rule.labels, from: "rule \(rule.name)")
       labelling.append("rule \(rule.name)")
       workload.observe = workload.observe || rule.mode == .observe
@@ -185,6 +202,7 @@ extension WorkloadRule {
   /// Whether the patterns over the cgroup's place, as far as there are any, match.
   func placeMatches(_ facts: CgroupFacts) -> Bool {
     if !match.cgroups.isEmpty, !match.cgroups.contains(where: { $0.matches(facts.path) }) { return false }
+    if !match.pods.isEmpty, facts.podTitles.isDisjoint(with: match.pods) { return false }
     if let selector = match.labels, !selector.matches(facts.foundLabels) { return false }
     if match.units.isEmpty { return true }
     guard let unit = facts.unit else { return false }

@@ -96,15 +96,10 @@ extension ContainerFacts {
   }
 
   /// Keys that differ from one pod to the next of the same workload, or repeat what has a label of its own: with them every
-  /// pod would be an identity of its own. (The list is Cilium's default, which its users live with.)
+  /// pod would be an identity of its own.
   static func isIncidental(_ key: String) -> Bool {
     key.hasPrefix("io.kubernetes.") || key.hasPrefix("annotation.") || key.hasPrefix("io.cri-containerd.")
-      || key.hasPrefix("io.containerd.")
-      || [
-        "pod-template-hash", "pod-template-generation", "controller-revision-hash", "apps.kubernetes.io/pod-index",
-        "statefulset.kubernetes.io/pod-name", "batch.kubernetes.io/job-completion-index",
-        "batch.kubernetes.io/controller-uid", "controller-uid",
-      ].contains(key)
+      || key.hasPrefix("io.containerd.") || PodLabel.incidental.contains(key)
   }
 
   private struct Found {

@@ -6,8 +6,11 @@ internal import SystemPackage
 
 struct PolicyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "policy", abstract: "Check, apply, show and compare policy.",
-    subcommands: [PolicyCheck.self, PolicyApply.self, PolicyShow.self, PolicyDiff.self])
+    commandName: "policy", abstract: "Check, apply, show, compare and question policy.",
+    subcommands: [
+      PolicyCheck.self, PolicyApply.self, PolicyShow.self, PolicyDiff.self, PolicyVerdict.self, PolicyMatrix.self,
+      PolicyConvert.self,
+    ])
 }
 
 /// Policy as documents and as what they mean.
@@ -54,7 +57,8 @@ struct PolicyCheck: ParsableCommand {
     let rules = policy.ruleSets.reduce(0) { $0 + $1.incoming.count + $1.outgoing.count }
     Terminal.print(
       "ok: \(loaded.sources.count) files, \(policy.ruleSets.count) rule sets with \(rules) rules, "
-        + "\(policy.networks.count) networks, \(policy.workloads.count) workloads")
+        + "\(policy.networks.count) networks, \(policy.workloads.count) workloads"
+        + (policy.pods.isEmpty ? "" : ", \(policy.pods.count) pods"))
   }
 }
 

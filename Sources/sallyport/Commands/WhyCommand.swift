@@ -8,7 +8,7 @@ struct WhyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "why", abstract: "Explain whether one end may talk to another, and what would change it.",
     discussion: """
-      An end is labels (app=web,tier=a), an address (10.0.0.1), a cgroup path of a workload (/system.slice/nginx.\
+      An end is labels (app=web,tier=a), NAMESPACE/POD of a manifest, an address (10.0.0.1), a cgroup path of a workload (/system.slice/nginx.\
       service), `host`, `world` or `unknown`. Ends with 0 if both ends allow the flow and with 1 if not.
       """)
 
@@ -82,7 +82,10 @@ struct WhyCommand: ParsableCommand {
         endpoint = isNobody ? .unlabelled(childOf: found.path) : .workload(found.labels)
         workload = found.path
       default:
-        if let address = try? IPAddress(parsing: text) {
+        if let pod = policy.pods.first(where: { $0.title == text }) {
+          endpoint = .workload(pod.labels)
+          workload = "pod \(text)"
+        } else if let address = try? IPAddress(parsing: text) {
           let owner = snapshot?.workloads.first { $0.addresses.contains(address) }
           endpoint = owner.map { .workload($0.labels) } ?? .external(policy.networks(containing: address))
           workload = owner?.path

@@ -52,6 +52,9 @@ enum Terminal {
   /// Writes what is only for who watches to standard error, as it is.
   static func hint(_ text: String) { write(text, to: 2) }
 
+  /// Writes bytes as they are to standard output.
+  static func write(_ bytes: [UInt8]) { write(bytes, to: 1) }
+
   /// Writes a diagnostic and a newline to standard error.
   static func complain(_ text: String) { write("sallyport: \(text)\n", to: 2) }
 
@@ -71,8 +74,10 @@ enum Terminal {
     return Int(size.ws_col)
   }
 
-  private static func write(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
+  private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+
+  private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
       // A reader that has gone (`| head`) ends the command quietly, as SIGPIPE would.

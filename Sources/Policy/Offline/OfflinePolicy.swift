@@ -1,0 +1,203 @@
+// What a policy says without a kernel: its tables, and names for both ends.
+
+/// A question that cannot be answered.
+public struct QuestionError: Error, Equatable, CustomStringConvertible {
+  /// What was asked about.
+  public let subject: String
+  /// What is wrong with it.
+  public let problem: String
+  /// What to ask instead.
+  public let remedy: String
+
+  /// Takes all its parts.
+  public init(_ subject: String, _ problem: String, _ remedy: String) {
+    self.subject = subject
+    self.problem = problem
+    self.remedy = remedy
+  }
+
+  /// One line.
+  public var description: String { "\(subject.shown) \(problem); \(remedy)" }
+}
+
+/// A policy, compiled for the pods of its manifests, that answers questions.
+///
+/// Answers come from the tables that a kernel would hold, by the walk that a kernel makes.
+public struct OfflinePolicy: Sendable {
+  /// One end of a flow.
+  public struct End: Sendable {
+    let identity: IdentityNumber
+    /// How the specification sees it, for ends whose classes the tables do not have; nil for all others.
+    let endpoint: Endpoint?
+    /// Which pod it is, by its place in `PolicySet.pods`; nil for all others.
+    public let pod: Int?
+    /// Whether it has an enforcer: an address has none.
+    public let isPoliced: Bool
+    let labels: LabelSet
+  }
+
+  /// What one end says.
+  public struct Decision: Sendable, Equatable {
+    /// What happens.
+    public let action: Action
+    /// The number of the rule that decides, 0 = the default.
+    public let rule: UInt32
+    /// Whether both ends are one pod.
+    public let isLocal: Bool
+  }
+
+  /// The policy.
+  public let policy: PolicySet
+  /// All rules; the rule of number n is at n - 1.
+  public var rules: [RuleReference] { compiled.tables.rules }
+  /// How many rows the tables have.
+  public var cellCount: Int { compiled.tables.cells.count }
+  private let compiled: Compiled
+  private var tables: Tables
+  private var numbers: [LabelSet: IdentityNumber] = [:]
+  private var pods: [String: Int] = [:]
+  private var owners: [IPAddress: Int] = [:]
+  private var next: UInt32
+
+  /// Compiles a policy.
+  public init(_ policy: PolicySet) throws(CompileError) {
+    self.policy = policy
+    next = IdentityNumber.firstAllotted.rawValue
+    var identities: [(key: IdentityNumber, value: LabelSet)] = []
+    for (index, pod) in policy.pods.enumerated() {
+      pods[pod.title] = index
+      for address in pod.addresses where pod.labels[PodLabel.hostNetwork] == nil { owners[address] = index }
+      guard numbers[pod.labels] == nil else { continue }
+      let number = IdentityNumber(rawValue: next)
+      numbers[pod.labels] = number
+      identities.append((number, pod.labels))
+      next += 1
+    }
+    compiled = try Compiler.compile(policy: policy, sorted: identities)
+    tables = compiled.tables
+  }
+
+  /// Selectors that match no pod of the manifests.
+  public var warnings: [PolicyError] { compiled.warnings }
+
+  // MARK: Ends
+
+  /// Reads `NAMESPACE/POD`, labels such as `app=web,tier=a`, an address, `host`, `world` or `unknown`.
+  public mutating func end(_ text: String) throws(QuestionError) -> End {
+    switch text {
+    case "host": return End(identity: .host, endpoint: nil, pod: nil, isPoliced: true, labels: .host)
+    case "world": return End(identity: .world, endpoint: nil, pod: nil, isPoliced: false, labels: .world)
+    case "unknown": return End(identity: .unknown, endpoint: nil, pod: nil, isPoliced: false, labels: .unknown)
+    default: break
+    }
+    if let index = pods[text] { return end(ofPod: index) }
+    if let address = try? IPAddress(parsing: text) {
+      if let owner = owners[address] { return end(ofPod: owner) }
+      return End(identity: tables.identity(of: address), endpoint: nil, pod: nil, isPoliced: false, labels: .empty)
+    }
+    guard text.contains("=") else {
+      throw QuestionError(
+        text, "is no pod of the manifests, no address and no labels",
+        "write NAMESPACE/POD, app=web,tier=a, 10.0.0.1, host, world or unknown")
+    }
+    do throws(LabelError) {
+      return end(of: try LabelSet(parsing: text))
+    } catch {
+      throw QuestionError(text, "are no labels: \(error)", "write them like app=web,tier=a")
+    }
+  }
+
+  /// A pod by its place in `PolicySet.pods`.
+  public func end(ofPod index: Int) -> End {
+    let labels = policy.pods[index].labels
+    return End(
+      identity: numbers[labels] ?? .unknown, endpoint: nil, pod: index, isPoliced: true, labels: labels)
+  }
+
+  /// Something with these labels; it is in the tables from now on, if they have its classes.
+  private mutating func end(of labels: LabelSet) -> End {
+    if let known = numbers[labels] {
+      return End(identity: known, endpoint: nil, pod: nil, isPoliced: true, labels: labels)
+    }
+    guard next < IdentityNumber.firstExternal.rawValue, let classes = compiled.classes(for: labels) else {
+      return End(identity: .unknown, endpoint: .workload(labels), pod: nil, isPoliced: true, labels: labels)
+    }
+    let number = IdentityNumber(rawValue: next)
+    next += 1
+    numbers[labels] = number
+    tables.classes[number] = classes
+    return End(identity: number, endpoint: nil, pod: nil, isPoliced: true, labels: labels)
+  }
+
+  /// Reads `tcp/80`, `udp/53`, `icmp/8`, or the name of a container port of the destination: `http`, `tcp/http`.
+  public func port(
+    _ text: String, of destination: End
+  ) throws(QuestionError) -> (protocol: IPProtocol, number: UInt16) {
+    if let spec = try? PortSpec(parsing: text) {
+      guard case .ports(let proto, let range) = spec, range.first == range.last else {
+        throw QuestionError(text, "is not one port", "write tcp/80, udp/53 or icmp/8")
+      }
+      return (proto, range.first)
+    }
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    let protocols: [IPProtocol] =
+      parts.count == 2 ? [IPProtocol(named: String(parts[0]))].compactMap(\.self) : [.tcp, .udp, .sctp]
+    let name = String(parts.last ?? "")
+    var found: [(protocol: IPProtocol, number: UInt16)] = []
+    for proto in protocols {
+      if let number = destination.labels[PodLabel.port(proto, name)].flatMap({ UInt16($0) }) {
+        found.append((proto, number))
+      }
+    }
+    guard let only = found.first, found.count == 1 else {
+      throw QuestionError(
+        text, found.isEmpty ? "is no port of the destination" : "is a port of several protocols there",
+        "write tcp/80, or the name of a container port like http or tcp/http")
+    }
+    return only
+  }
+
+  // MARK: Answers
+
+  /// What each end says to a flow; nil for an end without an enforcer.
+  public func decisions(
+    from source: End, to destination: End, protocol proto: IPProtocol, port: UInt16
+  ) -> (outgoing: Decision?, incoming: Decision?) {
+    if let pod = source.pod, pod == destination.pod {
+      let local = Decision(action: .allow, rule: 0, isLocal: true)
+      return (local, local)
+    }
+    return (
+      source.isPoliced ? decision(.outgoing, source, destination, proto, port) : nil,
+      destination.isPoliced ? decision(.incoming, destination, source, proto, port) : nil
+    )
+  }
+
+  private func decision(
+    _ direction: Direction, _ subject: End, _ peer: End, _ proto: IPProtocol, _ port: UInt16
+  ) -> Decision {
+    if subject.endpoint == nil, peer.endpoint == nil {
+      let (action, rule) = tables.decision(
+        direction, subject: subject.identity, peer: peer.identity, protocol: proto, port: port)
+      return Decision(action: action, rule: rule, isLocal: false)
+    }
+    let verdict = policy.verdict(
+      for: Flow(
+        direction: direction, subject: endpoint(subject), peer: endpoint(peer), protocol: proto, port: port))
+    guard case .rule(let reference) = verdict.decidedBy, let index = rules.firstIndex(of: reference) else {
+      return Decision(action: verdict.action, rule: 0, isLocal: false)
+    }
+    return Decision(action: verdict.action, rule: UInt32(index + 1), isLocal: false)
+  }
+
+  private func endpoint(_ end: End) -> Endpoint {
+    if let endpoint = end.endpoint { return endpoint }
+    switch end.identity {
+    case .host: return .host()
+    case .world: return .world
+    case .unknown: return .unknown
+    default:
+      return end.isPoliced ? .workload(end.labels) : .external(tables.externals[end.identity] ?? [])
+    }
+  }
+}
