@@ -89,7 +89,7 @@ import Testing
       """
     let answer = try run(
       Self.pods + Self.policy, ["policy", "verdict", "--policy", "policy", "--batch"], input: input)
-    let lines = answer.text.split(separator: "\n")
+    let lines = answer.text.split(separator: "\n").map(String.init)
     #expect(answer.status == 1 && lines.count == 4)
     #expect(
       lines.first == "{\"from\":\"shop/web-1\",\"to\":\"shop/db-1\",\"port\":\"pg\",\"verdict\":\"allow\",\"outgoing\":"

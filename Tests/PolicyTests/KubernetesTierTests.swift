@@ -151,4 +151,24 @@ import Testing
     #expect(
       rules["Pod/default/edge"]?.labels.description == "k8s.namespace=default,k8s.port.tcp/http=8080")
   }
+
+  @Test("one pod more is one row: no cell changes, and a label that no policy selects by makes no class")
+  func onePodMore() throws {
+    let policy = try parse(Self.pods + Self.isolation("[{from: [{podSelector: {matchLabels: {app: web}}}]}]")).policy
+    let first = IdentityNumber.firstAllotted.rawValue
+    var identities = Dictionary(
+      uniqueKeysWithValues: policy.pods.enumerated().map {
+        (IdentityNumber(rawValue: first + UInt32($0)), $1.labels)
+      })
+    let before = try Compiler.compile(policy: policy, identities: identities)
+    let more = try LabelSet(parsing: "k8s.namespace=shop,k8s.label/app=web,k8s.label/version=2")
+    let web = try #require(policy.pods.first { $0.name == "web" }).labels
+    #expect(before.classes(for: more) != nil && before.classes(for: more) == before.classes(for: web))
+    identities[IdentityNumber(rawValue: first + 2)] = more
+    let after = try Compiler.compile(policy: policy, identities: identities)
+    let cells = after.tables.cells.changes(from: before.tables.cells)
+    #expect(cells.set.isEmpty && cells.gone.isEmpty)
+    #expect(after.tables.classes.changes(from: before.tables.classes).count == 1)
+    #expect(after.tables.portClasses == before.tables.portClasses)
+  }
 }

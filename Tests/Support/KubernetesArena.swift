@@ -10,6 +10,8 @@ public final class KubernetesArena: Sendable {
   private let policed: Policed
   private let namespaces: [NetworkNamespace]
   private let outside: NetworkNamespace
+  /// Where all links end; they are gone as soon as it is.
+  private let bridge: NetworkNamespace
   private let servers: [Servers]
 
   /// The address of whoever is no pod: 10.77.0.200.
@@ -60,6 +62,7 @@ public final class KubernetesArena: Sendable {
   public init(_ policed: Policed) throws {
     self.policed = policed
     let bridge = try policed.sandbox.makeNamespace()
+    self.bridge = bridge
     let sandbox = policed.sandbox
     try sandbox.command(
       ["ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"], namespace: bridge)
@@ -141,14 +144,13 @@ public final class KubernetesArena: Sendable {
       let begun = try work(at: place) { () throws -> [ProbeSocket?] in
         var socketOfAddress: [String: ProbeSocket] = [:]
         for (index, attempt) in sending {
-          let socket = try socketOfAddress[attempt.source] ?? .bound(attempt.source, 0)
+          let socket = try socketOfAddress[attempt.source] ?? Self.bound(.udp(Family(of: attempt.source)), attempt)
           socketOfAddress[attempt.source] = socket
           // A refusal shows as a datagram that does not come.
           _ = try? socket.send("\(index)", to: attempt.destination, attempt.port)
         }
         return try connecting.map { attempt in
-          let socket = try ProbeSocket.tcp(Family(of: attempt.source))
-          try socket.bind(attempt.source)
+          let socket = try Self.bound(.tcp(Family(of: attempt.source)), attempt)
           do { try socket.startConnect(attempt.destination, attempt.port) } catch is Errno { return nil }
           return socket
         }
@@ -172,6 +174,18 @@ public final class KubernetesArena: Sendable {
     for (index, attempt) in datagrams where arrived.contains(index) != attempt.isExpected { wrong.append(attempt) }
     for listener in servers.flatMap(\.tcp) { while (try? listener.accept(within: 0)) != nil {} }
     return wrong
+  }
+
+  /// What could not even be begun.
+  private struct Trouble: Error, CustomStringConvertible {
+    let attempt: Attempt
+    let errno: Errno
+    var description: String { "bind for \(attempt): \(errno)" }
+  }
+
+  private static func bound(_ socket: ProbeSocket, _ attempt: Attempt) throws -> ProbeSocket {
+    do { try socket.bind(attempt.source) } catch let errno as Errno { throw Trouble(attempt: attempt, errno: errno) }
+    return socket
   }
 
   private func work<T: Sendable>(at place: Int?, _ body: @escaping @Sendable () throws -> T) throws -> T {
