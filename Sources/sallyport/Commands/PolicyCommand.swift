@@ -54,11 +54,13 @@ struct PolicyCheck: ParsableCommand {
     let loaded = try LoadedPolicy.read(paths)
     for warning in loaded.warnings { Terminal.warn(warning) }
     let policy = loaded.policy
+    // Pods are known, so whether their tables fit can be told as well.
+    let rows = policy.pods.isEmpty ? 0 : try OfflinePolicy(policy).cellCount
     let rules = policy.ruleSets.reduce(0) { $0 + $1.incoming.count + $1.outgoing.count }
     Terminal.print(
       "ok: \(loaded.sources.count) files, \(policy.ruleSets.count) rule sets with \(rules) rules, "
         + "\(policy.networks.count) networks, \(policy.workloads.count) workloads"
-        + (policy.pods.isEmpty ? "" : ", \(policy.pods.count) pods"))
+        + (policy.pods.isEmpty ? "" : ", \(policy.pods.count) pods in \(rows) table rows"))
   }
 }
 
