@@ -97,11 +97,15 @@ let package = Package(
     // What a datapath covers on this kernel, found out by trying.
     .target(
       name: "Coverage", dependencies: ["Policy", "Kernel", "Enforcement", system, logging], swiftSettings: house),
+    // What this host must have before anything is attached, found out; YAML for the files of clusters.
+    .target(
+      name: "Preflight", dependencies: ["Kernel", "BPF", "Enforcement", "Workloads", system, "Yams"],
+      swiftSettings: house),
 
     .executableTarget(
       name: "sallyport",
       dependencies: [
-        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence", "Coverage", system,
+        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence", "Coverage", "Preflight", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -144,6 +148,9 @@ let package = Package(
     .testTarget(
       name: "EvidenceTests",
       dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
+      swiftSettings: house),
+    .testTarget(
+      name: "PreflightTests", dependencies: ["Preflight", "Enforcement", "BPF", "Kernel", "TestSupport", system],
       swiftSettings: house),
     .testTarget(
       name: "DatapathTests",

@@ -3,9 +3,11 @@
 #include "clinux.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/membarrier.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,9 +15,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -37,6 +41,7 @@
 static int result(long rc) { return rc < 0 ? -errno : (int)rc; }
 
 int sp_clone_newnet(void) { return CLONE_NEWNET; }
+int sp_clone_newns(void) { return CLONE_NEWNS; }
 int sp_setns(int fd, int nstype) { return result(setns(fd, nstype)); }
 int sp_unshare(int flags) { return result(unshare(flags)); }
 int sp_gettid(void) { return (int)syscall(SYS_gettid); }
@@ -301,3 +306,52 @@ int sp_file_identity(int directory, const char *path, int follow, struct sp_file
   };
   return 0;
 }
+
+int sp_capability_bounding(uint64_t *bounding) {
+  *bounding = 0;
+  for (int capability = 0; capability < 64; capability++) {
+    int rc = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+    // The first one that this kernel does not know.
+    if (rc < 0) return capability > 0 && errno == EINVAL ? 0 : -errno;
+    *bounding |= (uint64_t)rc << capability;
+  }
+  return 0;
+}
+
+int sp_read_clock_state(struct sp_clock_state *state) {
+  struct timex t = {.modes = 0};
+  int rc = adjtimex(&t);
+  if (rc < 0) return -errno;
+  *state = (struct sp_clock_state){
+      .maximum_error = t.maxerror,
+      .offset = t.status & STA_NANO ? t.offset / 1000 : t.offset,
+      .synchronized = rc != TIME_ERROR && !(t.status & STA_UNSYNC),
+  };
+  return 0;
+}
+
+int sp_wait_pidfd_until(int pidfd, int milliseconds) {
+  struct pollfd request = {.fd = pidfd, .events = POLLIN};
+  int rc;
+  do rc = poll(&request, 1, milliseconds);
+  while (rc < 0 && errno == EINTR);
+  return result(rc);
+}
+
+const char *sp_bpf_helper_name(uint32_t number) {
+#define SP_HELPER(name) [BPF_FUNC_##name] = "bpf_" #name
+  static const char *const names[] = {__BPF_FUNC_MAPPER(SP_HELPER)};
+#undef SP_HELPER
+  return number < sizeof names / sizeof *names ? names[number] : NULL;
+}
+
+static int argument_count;
+static char *const *arguments;
+
+// glibc hands every constructor what main gets (_dl_init() in elf/dl-init.c, call_init() in csu/libc-start.c).
+__attribute__((constructor)) static void keep_arguments(int count, char **vector) {
+  argument_count = count;
+  arguments = vector;
+}
+
+const char *sp_argument(int index) { return index < argument_count ? arguments[index] : NULL; }

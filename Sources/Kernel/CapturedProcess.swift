@@ -21,10 +21,11 @@ public struct CapturedProcess: Equatable, Sendable {
 
   /// Runs a program and waits for its end; the arguments mean the same as in `ChildProcess.start`.
   ///
-  /// All three streams are files in memory, so that neither side ever waits for the other, however much is said.
+  /// All three streams are files in memory, so that neither side ever waits for the other, however much is said. Throws
+  /// ETIMEDOUT if it had to be killed because it ran longer than `limit`.
   public static func run(
     _ executable: FilePath, _ arguments: [String], environment: [String]? = nil,
-    namespace: NetworkNamespace? = nil, input: String = ""
+    namespace: NetworkNamespace? = nil, input: String = "", within limit: Duration? = nil
   ) throws(KernelError) -> CapturedProcess {
     let given = try memory("input")
     let said = try memory("output")
@@ -43,7 +44,10 @@ public struct CapturedProcess: Equatable, Sendable {
     let child = try ChildProcess.start(
       executable, arguments, environment: environment, namespace: namespace, input: given.raw,
       output: said.raw, errors: complained.raw)
-    let status = try child.wait()
+    let ended = if let limit { try child.wait(within: limit) } else { try child.wait() as Int32? }
+    guard let status = ended else {
+      throw KernelError("run", executable.string, .timedOut, remedy: "it was killed after \(limit ?? .zero)")
+    }
     return CapturedProcess(status: status, output: try text(of: said), errors: try text(of: complained))
   }
 

@@ -52,11 +52,7 @@ public enum CgroupLayout: Equatable, Sendable {
   /// what is mirrored stays mirrored until enforcement ends.
   public static func parse(mountinfo bytes: [UInt8]) -> CgroupLayout {
     let lines = MountLine.parse(bytes)
-    let older = lines.filter { $0.type == "cgroup" }.map { line in
-      CgroupV1Mount(
-        mountPoint: line.mountPoint, root: line.root,
-        names: line.options.subtracting(plainOptions).filter { !$0.hasPrefix("release_agent=") })
-    }
+    let older = CgroupV1Mount.all(in: lines)
     let newer = lines.filter { $0.type == "cgroup2" }
     if let own = newer.first(where: { $0.source == mirrorSource }) {
       return .v1(older, mirror: CgroupMount(mountPoint: own.mountPoint, root: own.root))
@@ -74,10 +70,41 @@ public enum CgroupLayout: Equatable, Sendable {
     parse(mountinfo: try readKernelBytes("/proc/self/mountinfo"))
   }
 
+}
+
+extension CgroupV1Mount {
+  /// The version 1 mounts in a mountinfo text, in its order; other lines are ignored.
+  public static func parse(mountinfo bytes: [UInt8]) -> [CgroupV1Mount] { all(in: MountLine.parse(bytes)) }
+
+  fileprivate static func all(in lines: [MountLine]) -> [CgroupV1Mount] {
+    lines.filter { $0.type == "cgroup" }.map { line in
+      CgroupV1Mount(
+        mountPoint: line.mountPoint, root: line.root,
+        names: line.options.subtracting(plainOptions).filter { !$0.hasPrefix("release_agent=") })
+    }
+  }
+
   /// Options of version 1 that name no hierarchy (`cgroup1_show_options()` in kernel/cgroup/cgroup-v1.c).
   private static let plainOptions: Set<String> = [
     "rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods",
   ]
+}
+
+/// A mount of any file system, as far as it matters to who looks for one.
+public struct FilesystemMount: Equatable, Sendable {
+  /// Where it is mounted.
+  public let mountPoint: String
+  /// Such as `bpf`, `proc` or `securityfs`.
+  public let type: String
+  /// Of the file system, not of the mount.
+  public let options: Set<String>
+
+  /// Every mount in a mountinfo text, in its order; broken lines are left out.
+  public static func parse(mountinfo bytes: [UInt8]) -> [FilesystemMount] {
+    MountLine.parse(bytes).map { line in
+      FilesystemMount(mountPoint: line.mountPoint.string, type: line.type, options: line.options)
+    }
+  }
 }
 
 /// A process's places in the hierarchies of version 1.

@@ -50,6 +50,23 @@ public struct ChildProcess: ~Copyable, Sendable {
     try check(rc, "wait for", "process \(handle.id)")
     return status
   }
+
+  /// The same, but one that still runs after `limit` is killed, and the result is nil.
+  public borrowing func wait(within limit: Duration) throws(KernelError) -> Int32? {
+    let milliseconds = Int32(clamping: max(limit / .milliseconds(1), 0).rounded(.up).asInt64)
+    let hasEnded = try check(
+      sp_wait_pidfd_until(handle.descriptor.raw, milliseconds), "wait for", "process \(handle.id)")
+    if hasEnded > 0 { return try wait() }
+    // It may have ended meanwhile: then there is nobody to kill, and it is too late all the same.
+    try? handle.send(signal: SIGKILL)
+    _ = try wait()
+    return nil
+  }
+}
+
+extension Double {
+  /// Of a number that is not negative; the largest Int64 for what does not fit.
+  fileprivate var asInt64: Int64 { self < 9e18 ? Int64(self) : .max }
 }
 
 /// A NULL-terminated vector of C strings that execve reads; freed by its user.

@@ -1,6 +1,7 @@
 // A thread of its own for what blocks or changes the thread itself; never one of Swift's pool.
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 
 /// A started thread that must be joined, or is left alone when this value goes.
@@ -54,4 +55,38 @@ public struct DedicatedThread: ~Copyable, Sendable {
   deinit {
     pthread_detach(thread)
   }
+}
+
+// MARK: Running something and waiting for it
+
+/// Runs `body` on a thread that ends with it, and waits: what it changes about its thread stays there.
+public func runOnFreshThread<T: Sendable>(
+  _ name: String, _ body: @escaping @Sendable () throws(KernelError) -> T
+) throws(KernelError) -> T {
+  try runSideBySide(name, body) { () throws(KernelError) in }.there
+}
+
+/// Runs `there` on a thread that ends with it and `here` on this one, at once, and waits for both.
+///
+/// What `here` throws is thrown, after `there` has ended too; else what `there` throws.
+public func runSideBySide<There: Sendable, Here>(
+  _ name: String, _ there: @escaping @Sendable () throws(KernelError) -> There, here: () throws(KernelError) -> Here
+) throws(KernelError) -> (there: There, here: Here) {
+  let carrier = Carrier<There>()
+  let thread = try DedicatedThread.start(name) {
+    let result: Result<There, KernelError>
+    do throws(KernelError) { result = .success(try there()) } catch { result = .failure(error) }
+    carrier.value.withLock { $0 = result }
+  }
+  let mine: Result<Here, KernelError>
+  do throws(KernelError) { mine = .success(try here()) } catch { mine = .failure(error) }
+  thread.join()
+  guard let theirs = carrier.value.withLock({ $0 }) else { throw KernelError("run thread", name, .canceled) }
+  let done = try mine.get()
+  return (try theirs.get(), done)
+}
+
+/// Carries a result from one thread to another.
+private final class Carrier<T: Sendable>: Sendable {
+  let value = Mutex<Result<T, KernelError>?>(nil)
 }

@@ -1,7 +1,6 @@
 // Network namespaces held by descriptor, and work done inside them on threads that end with it.
 internal import CLinux
 internal import Glibc
-internal import Synchronization
 public import SystemPackage
 
 /// A network namespace, alive at least as long as this object.
@@ -86,26 +85,6 @@ public final class NetworkNamespace: Sendable {
       return cookie
     }
   }
-}
-
-/// Runs `body` on a thread that ends with it, and waits: what it changes about its thread stays there.
-public func runOnFreshThread<T: Sendable>(
-  _ name: String, _ body: @escaping @Sendable () throws(KernelError) -> T
-) throws(KernelError) -> T {
-  let outcome = Outcome<T>()
-  let thread = try DedicatedThread.start(name) {
-    let result: Result<T, KernelError>
-    do throws(KernelError) { result = .success(try body()) } catch { result = .failure(error) }
-    outcome.value.withLock { $0 = result }
-  }
-  thread.join()
-  guard let result = outcome.value.withLock({ $0 }) else { throw KernelError("run thread", name, .canceled) }
-  return try result.get()
-}
-
-/// Carries a result from one thread to another.
-private final class Outcome<T: Sendable>: Sendable {
-  let value = Mutex<Result<T, KernelError>?>(nil)
 }
 
 extension OwnedDescriptor {

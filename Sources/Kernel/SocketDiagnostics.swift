@@ -87,8 +87,10 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
     request.sdiag_protocol = `protocol`
     request.idiag_states = states.rawValue
     let dump = UInt16(NLM_F_REQUEST) | UInt16(NLM_F_ROOT) | UInt16(NLM_F_MATCH)
-    try send(
-      Self.message(kind: UInt16(SOCK_DIAG_BY_FAMILY), flags: dump, sequence: 0, request, attributes: attributes))
+    var message: [UInt8] = []
+    Self.append(
+      kind: UInt16(SOCK_DIAG_BY_FAMILY), flags: dump, sequence: 0, request, attributes: attributes, to: &message)
+    try send(message)
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     var isDone = false
     var failure: Int32 = 0
@@ -134,8 +136,8 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
       bytes.reserveCapacity(batch.count * 72)
       for (sequence, socket) in zip(UInt32(0)..., batch) {
         // A dump's answer is told by its type; a failure's by the sequence number, which is its place in the batch.
-        bytes += Self.message(
-          kind: UInt16(SOCK_DESTROY), flags: UInt16(NLM_F_REQUEST), sequence: sequence, socket.request)
+        Self.append(
+          kind: UInt16(SOCK_DESTROY), flags: UInt16(NLM_F_REQUEST), sequence: sequence, socket.request, to: &bytes)
       }
       // The kernel has handled all requests when send returns.
       try send(bytes)
@@ -180,14 +182,16 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
 
   // MARK: Netlink
 
-  private static func message(
-    kind: UInt16, flags: UInt16, sequence: UInt32, _ request: inet_diag_req_v2, attributes: [UInt8] = []
-  ) -> [UInt8] {
+  private static func append(
+    kind: UInt16, flags: UInt16, sequence: UInt32, _ request: inet_diag_req_v2, attributes: [UInt8] = [],
+    to bytes: inout [UInt8]
+  ) {
     let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size + attributes.count
     let head = nlmsghdr(
       nlmsg_len: UInt32(length), nlmsg_type: kind, nlmsg_flags: flags, nlmsg_seq: sequence, nlmsg_pid: 0)
-    return unsafe withUnsafeBytes(of: head) { unsafe Array($0) }
-      + withUnsafeBytes(of: request) { unsafe Array($0) } + attributes
+    unsafe withUnsafeBytes(of: head) { unsafe bytes.append(contentsOf: $0) }
+    unsafe withUnsafeBytes(of: request) { unsafe bytes.append(contentsOf: $0) }
+    bytes += attributes
   }
 
   private borrowing func send(_ bytes: [UInt8]) throws(KernelError) {

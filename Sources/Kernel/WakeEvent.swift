@@ -22,6 +22,17 @@ public final class WakeEvent: Sendable {
     _ = unsafe write(owned.raw, &one, 8)
   }
 
+  /// Waits until somebody signals, or the time is over; false if nobody has.
+  @discardableResult
+  public func wait(atMost limit: Duration) throws(KernelError) -> Bool {
+    let milliseconds = Int32(clamping: Int((max(limit, .zero) / .milliseconds(1)).rounded(.up)))
+    var request = pollfd(fd: owned.raw, events: Int16(POLLIN), revents: 0)
+    let ready = unsafe poll(&request, 1, milliseconds)
+    let error = errno
+    if ready < 0, error == EINTR { return false }
+    return try check(ready < 0 ? -error : ready, "wait for", "eventfd") > 0
+  }
+
   /// Takes back all signals so far.
   public func clear() {
     var count: UInt64 = 0

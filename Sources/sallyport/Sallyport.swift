@@ -11,7 +11,8 @@ struct Sallyport: AsyncParsableCommand {
     commandName: "sallyport",
     abstract: "Identity-based microsegmentation for Linux hosts.",
     discussion: """
-      Nouns read and verbs change. Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 not enforcing, 4 not permitted.
+      Nouns read and verbs change. Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 not enforcing, 4 not permitted; \
+      of preflight also 5 ready with remarks, 6 something could not be looked at.
       """,
     version: Version.text,
     groupedSubcommands: [
@@ -20,7 +21,7 @@ struct Sallyport: AsyncParsableCommand {
         subcommands: [
           StatusCommand.self, WorkloadsCommand.self, TagCommand.self, IdentitiesCommand.self, FlowsCommand.self,
           WhyCommand.self,
-          CountersCommand.self,
+          CountersCommand.self, PreflightCommand.self,
         ]),
       CommandGroup(
         name: "Change",
@@ -33,7 +34,7 @@ struct Sallyport: AsyncParsableCommand {
 
   static func main() async {
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(HostIdentity.arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {

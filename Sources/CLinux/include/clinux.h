@@ -23,6 +23,7 @@
 
 // CLONE_* and setns/unshare exist only under _GNU_SOURCE, which Swift's Glibc module is built without.
 int sp_clone_newnet(void);
+int sp_clone_newns(void);
 int sp_setns(int fd, int nstype);
 int sp_unshare(int flags);
 int sp_gettid(void);
@@ -147,3 +148,20 @@ int sp_errand_start(int cgroup, int *channel, int *placed);
 int sp_errand_run(int channel, const struct sp_errand *errand, const uint8_t *bytes, int passed, int *made);
 // Kills the child and waits for its end.
 int sp_errand_end(int pid);
+
+// The bounding set of capabilities of the calling thread, a bit for each.
+int sp_capability_bounding(uint64_t *bounding);
+// adjtimex(2) without a change.
+struct sp_clock_state {
+  int64_t maximum_error;  // microseconds
+  int64_t offset;         // microseconds
+  int synchronized;
+  int pad;
+};
+int sp_read_clock_state(struct sp_clock_state *state);
+// Waits for the end of the process behind a pidfd; 0 = it still runs after that time, 1 = it has ended.
+int sp_wait_pidfd_until(int pidfd, int milliseconds);
+// What a BPF helper is called, such as `bpf_map_lookup_elem`; NULL for one that the headers do not know.
+const char *sp_bpf_helper_name(uint32_t number);
+// An argument of this program, 0 = its name; NULL after the last. Swift's own list is read from /proc/self/cmdline.
+const char *sp_argument(int index);

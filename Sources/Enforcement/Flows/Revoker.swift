@@ -95,7 +95,7 @@ public struct Revoker: Sendable {
     let byNamespace = Dictionary(grouping: losing) { sockets[$0].namespace }
     for (index, own) in byNamespace.sorted(by: { $0.key < $1.key }) {
       do throws(KernelError) {
-        let outcome = try SocketDiagnostics.open(in: namespaces[index]).destroy(own.map { sockets[$0].entry })
+        let outcome = try SocketDiagnostics.destroy(own.map { sockets[$0].entry }, in: namespaces[index])
         result.destroyed += outcome.destroyed
         result.gone += outcome.gone
         result.failures += outcome.failed.map { "destroy socket \($0.socket.cookie): error \($0.error)" }

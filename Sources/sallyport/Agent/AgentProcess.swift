@@ -18,7 +18,7 @@ struct AgentProcess {
   func run() async throws {
     var logger = Logger(label: "sallyport") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = verbose ? .debug : .info
-    let place = try Preflight.check(configuration)
+    let place = try EnforcementPlace.find(configuration)
     do {
       try await run(at: place, logger)
     } catch {

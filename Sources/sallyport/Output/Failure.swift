@@ -14,6 +14,10 @@ enum ExitStatus: Int32, Sendable {
   case notEnforcing = 3
   /// The caller lacks a privilege.
   case notPermitted = 4
+  /// Ready, with something to know or to improve.
+  case remarks = 5
+  /// Something that matters could not be looked at.
+  case unclear = 6
 }
 
 /// A failure that is shown as `sallyport: PROBLEM; REMEDY`.
@@ -44,6 +48,9 @@ enum Terminal {
 
   /// Writes text as it is to standard output.
   static func write(_ text: String) { write(text, to: 1) }
+
+  /// Writes what is only for who watches to standard error, as it is.
+  static func hint(_ text: String) { write(text, to: 2) }
 
   /// Writes bytes as they are to standard output.
   static func write(_ bytes: [UInt8]) { write(bytes, to: 1) }

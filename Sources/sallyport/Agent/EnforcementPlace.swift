@@ -1,5 +1,6 @@
-// What must be there before anything is loaded, each with its remedy.
+// What must be there before anything is loaded: the checks of preflight that an agent cannot start without.
 internal import Kernel
+internal import Preflight
 internal import SystemPackage
 internal import Workloads
 
@@ -11,27 +12,16 @@ struct EnforcementPlace {
   let location: String
   /// What brings processes there on a host that mounts version 1 alone; nil on all others.
   let mirror: CgroupMirror?
-}
 
-enum Preflight {
   /// Finds the cgroup to enforce on, after checking privileges and file systems; mounts cgroup2 where there is none.
   ///
-  /// - Throws: the first thing that is missing, as a `Failure` that says what to do.
-  static func check(_ configuration: AgentConfiguration) throws -> EnforcementPlace {
-    do {
-      try Capabilities.require([.bpf, .netAdmin, .perfmon, .sysAdmin, .sysPtrace])
-    } catch {
-      throw Failure("\(error)", status: .notPermitted)
-    }
-    if configuration.mountBPFFS {
-      try BPFFilesystem.standard.mountIfMissing()
-    } else {
-      do {
-        try BPFFilesystem.standard.require()
-      } catch {
-        throw Failure("\(error)", remedy: "or start with --mount-bpffs")
-      }
-    }
+  /// - Throws: the first thing that is missing, as a `Failure` in the words of `sallyport preflight`.
+  static func find(_ configuration: AgentConfiguration) throws -> EnforcementPlace {
+    var host = HostView.current()
+    host.asksUnit = false
+    try require(Check.toStart.filter { $0.group == .capability }, of: host)
+    if configuration.mountBPFFS { try BPFFilesystem.standard.mountIfMissing() }
+    try require(Check.toStart.filter { $0.group != .capability }, of: host)
     guard let path = configuration.cgroup else {
       throw Failure(
         "no cgroup to enforce on", remedy: "name a cgroup directory with --cgroup", status: .usage)
@@ -51,5 +41,16 @@ enum Preflight {
       if let mirror, mirror.isNew { try? mirror.end() }
       throw error
     }
+  }
+
+  /// Refuses what a check fails; what could not be looked at is found out by what comes next.
+  private static func require(_ checks: [Check], of host: HostView) throws {
+    let failed = Check.failures(checks, in: host)
+    guard let first = failed.first else { return }
+    let words = failed.map { "\($0.check.requirement): \($0.finding.found) (\($0.check.name))" }
+    let command = first.finding.commands.first.map { ": \($0)" } ?? ""
+    throw Failure(
+      words.joined(separator: "; "), remedy: first.finding.remedy + command,
+      status: failed.contains { $0.check.group == .capability } ? .notPermitted : .refused)
   }
 }

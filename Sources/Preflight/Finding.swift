@@ -1,0 +1,100 @@
+// What a check came to: the outcome, what was seen and how, what it means, and what to do about it.
+
+/// How a check ended.
+public enum Outcome: String, Sendable, CaseIterable, Codable {
+  /// What is required is there.
+  case pass
+  /// Nothing is required here, as on a host without a cluster.
+  case notApplicable = "not-applicable"
+  /// It works, but not as well as it could, or not for everybody.
+  case warn
+  /// It could not be looked at; `found` says why.
+  case unknown
+  /// What is required is not there.
+  case fail
+
+  /// From the best (0) to the worst.
+  public var severity: Int { Self.order.firstIndex(of: self) ?? 0 }
+
+  private static let order: [Outcome] = [.notApplicable, .pass, .warn, .unknown, .fail]
+}
+
+/// What `--fix` can do about a finding.
+public enum Repair: Sendable, Equatable {
+  /// Load a kernel module by modprobe(8).
+  case loadModule(String)
+  /// Mount a BPF file system at a directory.
+  case mountBPF(String)
+  /// Write a value to a file of /proc/sys.
+  case setKernelParameter(path: String, value: String)
+  /// Write a drop-in of the agent's systemd unit; it counts from the unit's next start.
+  case writeUnitDropIn(path: String, text: String)
+
+  /// The command that does the same by hand.
+  public var command: String {
+    switch self {
+    case .loadModule(let name): "modprobe \(name)"
+    case .mountBPF(let path): "mount -t bpf bpf \(path)"
+    case .setKernelParameter(let path, let value):
+      "sysctl -w \(path.dropFirst("/proc/sys/".count).split(separator: "/").joined(separator: "."))=\(value)"
+    case .writeUnitDropIn(let path, let text):
+      "printf '\(text.split(separator: "\n").joined(separator: "\\n"))\\n' > \(path) && systemctl daemon-reload"
+    }
+  }
+}
+
+/// What a check came to on a host.
+public struct Finding: Sendable, Equatable {
+  /// How it ended.
+  public var outcome: Outcome
+  /// What was found, in one line; for `unknown`, why it could not be looked at.
+  public var found: String
+  /// How it was found out: a file, a system call, an attempt.
+  public var how: String
+  /// What that means for Sallyport; empty where there is nothing to say.
+  public var meaning = ""
+  /// What to do about it, in words; empty where nothing needs to be done.
+  public var remedy = ""
+  /// The same as commands, to be run as root in this order.
+  public var commands: [String] = []
+  /// What `--fix` would do.
+  public var repairs: [Repair] = []
+  /// What stands behind `found`, one line each, for who wants to know more.
+  public var details: [String] = []
+
+  /// What is required is there.
+  public static func pass(_ found: String, how: String, details: [String] = []) -> Finding {
+    Finding(outcome: .pass, found: found, how: how, details: details)
+  }
+
+  /// Nothing is required here.
+  public static func notApplicable(_ found: String, how: String) -> Finding {
+    Finding(outcome: .notApplicable, found: found, how: how)
+  }
+
+  /// It could not be looked at.
+  public static func unknown(_ why: String, how: String, remedy: String = "") -> Finding {
+    Finding(outcome: .unknown, found: why, how: how, remedy: remedy)
+  }
+
+  /// It works, but.
+  public static func warn(
+    _ found: String, how: String, meaning: String, remedy: String = "", commands: [String] = [], repairs: [Repair] = [],
+    details: [String] = []
+  ) -> Finding {
+    Finding(
+      outcome: .warn, found: found, how: how, meaning: meaning, remedy: remedy,
+      commands: commands.isEmpty ? repairs.map(\.command) : commands, repairs: repairs, details: details)
+  }
+
+  /// What is required is not there.
+  public static func fail(
+    _ found: String, how: String, meaning: String, remedy: String, commands: [String] = [], repairs: [Repair] = [],
+    details: [String] = []
+  ) -> Finding {
+    var finding = warn(
+      found, how: how, meaning: meaning, remedy: remedy, commands: commands, repairs: repairs, details: details)
+    finding.outcome = .fail
+    return finding
+  }
+}

@@ -1,0 +1,88 @@
+// All checks of a host: what must be tried for them is tried at once, then each judges.
+public import Kernel
+
+/// What is looked at, and how long.
+public struct SurveySettings: Sendable {
+  /// Nil for everything.
+  public var purpose: Purpose?
+  /// One check by its name; nil for all.
+  public var only: String?
+  /// Addresses that must be reached.
+  public var destinations: [Destination] = []
+  /// Where certificates of authorities are.
+  public var trustStore = TrustStore(path: nil)
+  /// The time for all of it.
+  public var limit: Duration = .seconds(10)
+  /// Whether anything is tried on the machine that this runs on; a recorded tree is of another.
+  public var triesHere = true
+  /// Added to the environment of iptables.
+  public var iptablesEnvironment: [String] = []
+
+  /// Everything, within 10 seconds.
+  public init() {}
+
+  /// The checks that are wanted, in their order.
+  public var checks: [Check] {
+    let all = Check.all + destinations.map(Check.destination)
+    return all.filter { check in
+      if let only { return check.name == only }
+      guard let purpose else { return true }
+      return check.features.contains { $0 == purpose || $0 == .agent || $0 == .connectivity }
+    }
+  }
+}
+
+/// A host, looked at.
+public struct Survey: Sendable {
+  /// One check and what it came to.
+  public struct Row: Sendable {
+    /// The requirement.
+    public let check: Check
+    /// What was found.
+    public let finding: Finding
+
+    /// States a row.
+    public init(check: Check, finding: Finding) {
+      self.check = check
+      self.finding = finding
+    }
+  }
+
+  /// In the order of the checks.
+  public let rows: [Row]
+  /// What the host was looked at for; nil for everything.
+  public let purpose: Purpose?
+
+  /// States a survey.
+  public init(rows: [Row], purpose: Purpose? = nil) {
+    self.rows = rows
+    self.purpose = purpose
+  }
+
+  /// Looks at a host; `progress` is told what is still waited for.
+  public static func of(
+    _ host: HostView, _ settings: SurveySettings = SurveySettings(), progress: ([String]) -> Void = { _ in }
+  ) throws(KernelError) -> Survey {
+    let checks = settings.checks
+    let kinds = checks.reduce(into: Set<ProbeKind>()) { $0.formUnion($1.probes) }
+    let tried = ProbeKind.allCases.filter { settings.triesHere && kinds.contains($0) }
+    var probes = tried.compactMap { probe($0, host, settings) }
+    probes += settings.destinations.map { Probe.reach($0, settings.trustStore, within: settings.limit * 9 / 10) }
+    let results = try Probe.run(probes, within: settings.limit, progress: progress)
+    return Survey(rows: checks.map { Row(check: $0, finding: $0.find(in: host, results)) }, purpose: settings.purpose)
+  }
+
+  private static func probe(_ kind: ProbeKind, _ host: HostView, _ settings: SurveySettings) -> Probe? {
+    switch kind {
+    case .rules: .rules(host, environment: settings.iptablesEnvironment)
+    case .programs: .programs
+    case .hooks: .hooks
+    case .features: .features
+    case .sockets: .sockets
+    case .tools: .tools
+    case .cgroupPrograms: .cgroupPrograms()
+    case .packetFilters: .packetFilters
+    case .destinations: nil
+    }
+  }
+}
