@@ -124,11 +124,16 @@ private func judge(_ look: Look<[FeatureTrials.Trial]>, _ what: String, how: Str
   if missing.isEmpty {
     return .unknown("\(found); not known: \(list)", how: how, remedy: unclear.first?.support.reason ?? "")
   }
-  // What programs do without is no fault: they were loaded.
-  let loads = results.programs.value.map { trials in
-    ["cgroup", "netfilter"].filter { object in trials.contains { $0.object.hasPrefix(object) && $0.isLoaded } }
+  // What programs do without is no fault, and only loading them tells.
+  guard case .seen(let programs) = results.programs else {
+    return Finding(
+      outcome: .unknown, found: "\(found); missing: \(list); whether programs load without was not seen", how: how,
+      remedy: "give it longer: --timeout 60", details: details)
   }
-  if let loads, !loads.isEmpty {
+  let loads = ["cgroup", "netfilter"].filter { object in
+    programs.contains { $0.object.hasPrefix(object) && $0.isLoaded }
+  }
+  if !loads.isEmpty {
     return Finding(
       outcome: loads.count == 2 ? .pass : .warn, found: "\(found); without: \(list)", how: how,
       meaning: "the programs of \(loads.joined(separator: " and ")) load without them", details: details)
