@@ -39,7 +39,8 @@ struct ClusterCommand: ControlMeasurement {
       policies: policies, pods: pods, namespaces: namespaces, broad: broad, seed: seed)
     let files = cluster.files()
     var began = Clock.monotonicNanoseconds()
-    let policy = try PolicyParser.parse(files: files.map { ($0.name, $0.bytes) }).policy
+    var reader = PolicyReader()
+    let policy = try reader.parse(files: files.map { ($0.name, $0.bytes) }).policy
     let reading = Double(Clock.monotonicNanoseconds() - began) / 1e6
     var identities: [(key: IdentityNumber, value: LabelSet)] = []
     for labels in Set(policy.pods.map(\.labels)) {
@@ -65,18 +66,19 @@ struct ClusterCommand: ControlMeasurement {
           [.text("peak resident so far, MiB"), .count(peakResidentKiB() / 1024)],
         ]))
     report.quantities.append(Quantity("cluster compile", unit: "ms", [compiling]))
-    if !compileOnly { try await publish(cluster, files, policy, tables.cells.count, &report) }
+    if !compileOnly { try await publish(cluster, files, reader, policy, tables.cells.count, &report) }
     return report
   }
 
   private func publish(
-    _ cluster: SyntheticCluster, _ files: [PolicySource], _ policy: PolicySet, _ cells: Int, _ report: inout Report
+    _ cluster: SyntheticCluster, _ files: [PolicySource], _ reader: PolicyReader, _ policy: PolicySet, _ cells: Int,
+    _ report: inout Report
   ) async throws {
     let arena = try Arena()
     defer { arena.remove() }
     let instance = try Instance("cluster", in: arena, cells: cells)
     do {
-      let run = ClusterRun(instance: instance, cluster: cluster, files: files)
+      let run = ClusterRun(instance: instance, cluster: cluster, files: files, reader: reader)
       try await run.begin(policy)
       try await run.addPods(rounds: rounds)
       try await run.addManifests(rounds: min(rounds, 3))
