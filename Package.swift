@@ -126,7 +126,9 @@ let package = Package(
     // Sandboxes (cgroup, network namespace, bpffs) and packets for the tests.
     .target(
       name: "TestSupport",
-      dependencies: ["Policy", "Kernel", "BPF", "Enforcement", "Workloads", "Coverage", "CLinux", system, logging],
+      dependencies: [
+        "Policy", "Kernel", "BPF", "Enforcement", "Workloads", "Coverage", "Benchmark", "CLinux", system, logging,
+      ],
       path: "Tests/Support", swiftSettings: house),
     .testTarget(
       name: "BenchmarkTests", dependencies: ["Benchmark", "Kernel", "TestSupport", system], exclude: ["Fixtures"],

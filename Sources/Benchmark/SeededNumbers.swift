@@ -16,7 +16,7 @@ public struct SeededNumbers: Sendable {
     return mixed ^ (mixed >> 31)
   }
 
-  /// A number in 0..<count.
+  /// A number in 0..<count, 0 if there are none.
   public mutating func below(_ count: Int) -> Int { count < 1 ? 0 : Int(next() % UInt64(count)) }
 
   /// True so many times in a hundred.

@@ -11,22 +11,6 @@ import Testing
 struct HarnessTests {
   private static let own = "sallyport cgroup, 1000 rules"
 
-  /// A folder for the files of one test.
-  private final class Folder {
-    let path: String
-
-    init() throws {
-      var name = Array("/tmp/sallyport-bench-test-XXXXXX".utf8CString)
-      guard unsafe mkdtemp(&name) != nil else { throw KernelError("make", "temporary folder", .ioError) }
-      path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    deinit {
-      for file in (try? directoryNames(path)) ?? [] { try? removeFile("\(path)/\(file)") }
-      try? removeDirectory(path)
-    }
-  }
-
   /// The program beside the one that runs the tests.
   private static func bench(_ arguments: [String]) throws -> CapturedProcess {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -35,7 +19,7 @@ struct HarnessTests {
     return try CapturedProcess.run(own.removingLastComponent().appending("sallyport-bench"), arguments)
   }
 
-  private static func measure(_ folder: Folder, _ name: String, _ more: [String] = []) throws -> Results {
+  private static func measure(_ folder: TemporaryDirectory, _ name: String, _ more: [String] = []) throws -> Results {
     let file = "\(folder.path)/\(name).json"
     let said = try bench(
       [
@@ -48,7 +32,7 @@ struct HarnessTests {
   }
 
   /// Compiles something that includes the sources of bpf/.
-  private static func build(_ fixture: String, _ folder: Folder) throws -> String {
+  private static func build(_ fixture: String, _ folder: TemporaryDirectory) throws -> String {
     let tests = FilePath(#filePath).removingLastComponent()
     let object = "\(folder.path)/\(fixture).o"
     let root = tests.removingLastComponent().removingLastComponent()
@@ -59,7 +43,7 @@ struct HarnessTests {
   }
 
   @Test func aPlantedSlowdownIsFoundAndItsProgramsAreNamed() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let before = try Self.measure(folder, "before")
     #expect(before.entrants.map(\.name) == ["nothing", "empty programs", Self.own])
     let own = try #require(before.measurement(Self.own, "udp-pingpong", in: Targets.Names.sockets))
@@ -79,7 +63,7 @@ struct HarnessTests {
   }
 
   @Test func programsThatDoNotEnforceAreNotTimed() throws {
-    let folder = try Folder()
+    let folder = try TemporaryDirectory()
     let results = try Self.measure(folder, "open", ["--object", try Self.build("open", folder)])
     let reason = try #require(results.entrants.first { $0.name == Self.own }?.leftOut)
     #expect(

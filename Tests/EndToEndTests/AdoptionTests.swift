@@ -33,9 +33,9 @@ import Testing
 
   private func withPlace<T>(_ body: (Place) async throws -> T) async throws -> T {
     try await withSandbox { sandbox in
-      let directory = FileManager.default.temporaryDirectory.path + "/sallyport-\(UInt64.random(in: .min ... .max))"
-      let state = StateDirectory(directory)
-      defer { try? FileManager.default.removeItem(atPath: directory) }
+      let directory = try TemporaryDirectory()
+      defer { withExtendedLifetime(directory) {} }
+      let state = StateDirectory(directory.path)
       let hierarchy = try CgroupHierarchy.find()
       let location = try #require(hierarchy.location(of: sandbox.cgroup.path))
       let options = DatapathOptions(cgroup: location.string, bpffs: try sandbox.makePinDirectory())

@@ -11,16 +11,6 @@ struct RealProgramTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }
 
-  /// Whether a program is there; a skip is not possible from here, so its test passes without it.
-  private static func installed(_ names: String...) -> Bool { names.allSatisfy { Sandbox.find($0) != nil } }
-
-  /// A directory of its own, removed by the caller.
-  private static func directory() throws -> String {
-    var template = Array("/tmp/sallyport-test-XXXXXX".utf8CString)
-    guard unsafe mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
   private static func write(_ text: String, to path: String) throws {
     let file = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw Errno(rawValue: errno) }
@@ -37,18 +27,16 @@ struct RealProgramTests {
 
   @Test(
     "curl reaches nginx over TCP where policy says so, and is refused at once where it does not",
-    arguments: [
-      "10.77.0.2", "[fd77::2]",
-    ])
+    .requires(.programs("nginx", "curl")), arguments: ["10.77.0.2", "[fd77::2]"])
   func nginx(address: String) async throws {
-    guard Self.installed("nginx", "curl") else { return }
     let pair = try policed.pair()
     let (client, server) = (try policed.threadedCgroup("curl"), try policed.threadedCgroup("nginx"))
     try await policed.label(client, "app=curl")
     try await policed.label(server, "app=nginx", at: ["10.77.0.2", "fd77::2"])
     try await policed.apply(Policed.allowing("app=curl", to: "app=nginx", "tcp/8080"))
-    let directory = try Self.directory()
-    defer { _ = try? policed.sandbox.command(["rm", "-r", directory]) }
+    let temporary = try TemporaryDirectory()
+    defer { withExtendedLifetime(temporary) {} }
+    let directory = temporary.path
     try Self.write(
       """
       daemon off; master_process off; pid \(directory)/pid; error_log \(directory)/error.log;
@@ -79,9 +67,8 @@ struct RealProgramTests {
     #expect(told?.workload == client.id.rawValue)
   }
 
-  @Test("redis-cli talks to redis-server until its label changes")
+  @Test("redis-cli talks to redis-server until its label changes", .requires(.programs("redis-server", "redis-cli")))
   func redis() async throws {
-    guard Self.installed("redis-server", "redis-cli") else { return }
     let (client, server) = (try policed.threadedCgroup("cli"), try policed.threadedCgroup("redis"))
     try await policed.label(client, "app=cli")
     try await policed.label(server, "app=redis")

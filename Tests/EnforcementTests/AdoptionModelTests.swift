@@ -3,17 +3,14 @@
 import FoundationEssentials
 import Kernel
 import Policy
+import TestSupport
 import Testing
 
 @testable import Enforcement
 
 @Suite struct AdoptionModelTests {
   private func withState<T>(_ body: (StateDirectory) async throws -> T) async throws -> T {
-    let name = "sallyport-enforcement-\(UInt64.random(in: .min ... .max))"
-    let path = "\(FileManager.default.temporaryDirectory.path)/\(name)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    return try await body(StateDirectory(path))
+    try await TemporaryDirectory.with { try await body(StateDirectory($0)) }
   }
 
   @Test("a restart writes nothing, knows policy and workloads, and keeps every number")

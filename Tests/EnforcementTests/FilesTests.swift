@@ -1,6 +1,7 @@
 // Are names of pins never shared, and are policy files read whole or not at all?
 
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import Enforcement
@@ -20,10 +21,8 @@ import Testing
   }
 
   private func withDirectory(_ body: (String) throws -> Void) throws {
-    let path = FileManager.default.temporaryDirectory.path + "/sallyport-policy-\(UInt64.random(in: .min ... .max))"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    try body(path)
+    let directory = try TemporaryDirectory()
+    try withExtendedLifetime(directory) { try body(directory.path) }
   }
 
   private func write(_ path: String, _ bytes: [UInt8]) throws { try Data(bytes).write(to: URL(filePath: path)) }

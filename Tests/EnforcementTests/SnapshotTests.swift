@@ -3,16 +3,14 @@
 import FoundationEssentials
 import Kernel
 import Policy
+import TestSupport
 import Testing
 
 @testable import Enforcement
 
 @Suite struct SnapshotTests {
   private func withState<T>(_ body: (StateDirectory) async throws -> T) async throws -> T {
-    let path = "\(FileManager.default.temporaryDirectory.path)/sallyport-snapshot-\(UInt64.random(in: .min ... .max))"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    return try await body(StateDirectory(path))
+    try await TemporaryDirectory.with { try await body(StateDirectory($0)) }
   }
 
   @Test("after a policy, after flushing and after asking for the state, readers find it")

@@ -8,16 +8,7 @@ import Testing
 @Suite("Files and descriptors")
 struct FileTests {
   private func withDirectory<T>(_ body: (FilePath) async throws -> T) async throws -> T {
-    var template = Array("/tmp/sallyport-test-XXXXXX".utf8CString)
-    try #require(unsafe mkdtemp(&template) != nil)
-    let path = FilePath(platformString: template)
-    defer { removeDirectory(path) }
-    return try await body(path)
-  }
-
-  private func removeDirectory(_ path: FilePath) {
-    for name in ["a", "b", "lock"] { _ = unsafe unlink(path.appending(name).string) }
-    _ = unsafe rmdir(path.string)
+    try await TemporaryDirectory.with { try await body(FilePath($0)) }
   }
 
   @Test("A second lock is refused and names the holder; it is free when the holder goes")

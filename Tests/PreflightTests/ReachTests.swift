@@ -26,7 +26,8 @@ import Testing
 extension LivePreflightTests {
   @Suite(.requires(.root, .product, .networkNamespaces)) final class ReachTests {
     private let namespace: NetworkNamespace
-    private let directory: String
+    private let files: TemporaryDirectory
+    private var directory: String { files.path }
     private var servers: [Server] = []
 
     /// Keeps a child that must not outlive the test.
@@ -42,14 +43,7 @@ extension LivePreflightTests {
     init() throws {
       namespace = try NetworkNamespace.anonymous()
       try namespace.bringLoopbackUp()
-      var template = Array("/tmp/sallyport-tls-XXXXXX".utf8CString)
-      guard let made = unsafe mkdtemp(&template) else { throw Errno(rawValue: errno) }
-      directory = unsafe String(cString: made)
-    }
-
-    deinit {
-      for name in (try? directoryNames(directory)) ?? [] { try? removeFile("\(directory)/\(name)") }
-      try? removeDirectory(directory)
+      files = try TemporaryDirectory()
     }
 
     /// Authorities `ca` (trusted) and `other`, and a certificate of each kind.

@@ -3,10 +3,12 @@ import Glibc
 import Kernel
 import Preflight
 import SystemPackage
+import TestSupport
 
 /// Recorded files below a root of their own.
 final class Tree {
-  let root: String
+  private let directory: TemporaryDirectory
+  var root: String { directory.path }
   /// What a host with everything has: the tests take away or change one thing.
   static let whole: [String: String] = [
     "/etc/os-release": "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
@@ -50,9 +52,7 @@ final class Tree {
 
   /// Makes the files; a nil text leaves one out.
   init(_ changes: [String: String?] = [:], on base: [String: String] = Tree.whole) throws {
-    var template = Array("/tmp/sallyport-tree-XXXXXX".utf8CString)
-    guard let made = unsafe mkdtemp(&template) else { throw Errno(rawValue: errno) }
-    root = unsafe String(cString: made)
+    directory = try TemporaryDirectory()
     var files = base
     for (path, text) in changes { files[path] = text }
     for (path, text) in files { try write(path, text) }
@@ -66,16 +66,6 @@ final class Tree {
       try makeDirectory(directory.string, mode: 0o755, mayExist: true)
     }
     try replaceFile(file, with: Array(text.utf8), mode: 0o644)
-  }
-
-  deinit { Self.remove(root) }
-
-  private static func remove(_ path: String) {
-    for name in (try? directoryNames(path)) ?? [] {
-      let child = "\(path)/\(name)"
-      if unsafe unlink(child) != 0 { remove(child) }
-    }
-    _ = unsafe rmdir(path)
   }
 
   static let everything = CapabilitySets(effective: .max, permitted: .max, bounding: .max)

@@ -64,6 +64,24 @@ public struct MachineRequirement: Sendable {
     }
   }
 
+  /// Programs in PATH.
+  public static func programs(_ names: String...) -> MachineRequirement {
+    MachineRequirement("programs") {
+      let absent = names.filter { Sandbox.find($0) == nil }
+      return absent.isEmpty ? nil : "\(absent.joined(separator: ", ")): not installed"
+    }
+  }
+
+  /// Multipath TCP (CONFIG_MPTCP, IPPROTO_MPTCP of RFC 8684), tried.
+  public static let multipathTCP = MachineRequirement("multipath TCP") {
+    do {
+      _ = try TestSocket(family: .ipv4, type: 1, protocol: 262)
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
   /// The kernel's own types (CONFIG_DEBUG_INFO_BTF), without which only the told view loads.
   public static let kernelTypes = MachineRequirement("kernel types") {
     unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0

@@ -88,9 +88,9 @@ public final class Policed: Sendable {
     maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
   ) async throws -> T {
     try await withSandbox { sandbox in
-      let directory = try temporaryDirectory()
-      defer { removeStateDirectory(directory) }
-      let policed = try Policed(sandbox, directory, kind, view, tellsAtOnce: tellsAtOnce, maxEntries: maxEntries)
+      let directory = try TemporaryDirectory()
+      defer { withExtendedLifetime(directory) {} }
+      let policed = try Policed(sandbox, directory.path, kind, view, tellsAtOnce: tellsAtOnce, maxEntries: maxEntries)
       let result: Result<T, any Error>
       do {
         try await policed.start()
@@ -289,23 +289,4 @@ public final class Policed: Sendable {
     guard tracked?.failures.isEmpty ?? true else { throw Errno.ioError }
     return result
   }
-}
-
-/// A directory of its own for state.
-private func temporaryDirectory() throws -> String {
-  var template = Array("/tmp/sallyport-test-XXXXXX".utf8CString)
-  guard unsafe mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
-  return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-/// Removes a directory with the files in it.
-private func removeStateDirectory(_ path: String) {
-  guard let stream = unsafe opendir(path) else { return }
-  while let entry = unsafe readdir(stream) {
-    let bytes = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { unsafe Array($0.prefix { $0 != 0 }) }
-    let name = String(decoding: bytes, as: UTF8.self)
-    if name != ".", name != ".." { unsafe unlink("\(path)/\(name)") }
-  }
-  unsafe closedir(stream)
-  unsafe rmdir(path)
 }

@@ -1,25 +1,20 @@
 // Random policies and flows from a seed, so that every failure can be had again.
 
+internal import Benchmark
 public import Policy
 
 /// SplitMix64: the same seed gives the same numbers everywhere.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
-  private var state: UInt64
+  private var numbers: SeededNumbers
 
   /// Takes any seed.
-  public init(seed: UInt64) { state = seed }
+  public init(seed: UInt64) { numbers = SeededNumbers(seed: seed) }
 
   /// The next 64 bits.
-  public mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
-  }
+  public mutating func next() -> UInt64 { numbers.next() }
 
   /// A number in 0..<count, 0 if there are none.
-  public mutating func below(_ count: Int) -> Int { count < 1 ? 0 : Int(next() % UInt64(count)) }
+  public mutating func below(_ count: Int) -> Int { numbers.below(count) }
 
   /// True once in so many times.
   public mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }

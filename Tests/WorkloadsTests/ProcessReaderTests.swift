@@ -152,12 +152,11 @@ struct ProcessReaderTests {
 
 /// A directory of its own below /tmp with programs that nobody else runs.
 struct ProbeDirectory {
-  let path: String
+  private let directory: TemporaryDirectory
+  var path: String { directory.path }
 
   init() throws {
-    var template = Array("/tmp/sallyport-probe-XXXXXX".utf8CString)
-    try #require(unsafe mkdtemp(&template) != nil)
-    path = FilePath(platformString: template).string
+    directory = try TemporaryDirectory()
     // Other users run what is in it.
     _ = unsafe chmod(path, 0o755)
   }

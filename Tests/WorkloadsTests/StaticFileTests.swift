@@ -3,6 +3,7 @@ import Glibc
 import Kernel
 import Policy
 import SystemPackage
+import TestSupport
 import Testing
 import Workloads
 
@@ -51,18 +52,12 @@ struct StaticFileTests {
     #expect(error?.description.contains(says) == true, "\(String(describing: error))")
   }
 
-  @Test("A change is seen; a wrong file is a fault and what it said before holds")
+  @Test("A change is seen; a wrong file is a fault and what it said before holds", .requires(.root))
   func follow() async throws {
-    guard geteuid() == 0 else { return }
-    var template = Array("/tmp/sallyport-file-XXXXXX".utf8CString)
-    try #require(unsafe mkdtemp(&template) != nil)
-    let directory = FilePath(platformString: template)
+    let temporary = try TemporaryDirectory()
+    defer { withExtendedLifetime(temporary) {} }
+    let directory = FilePath(temporary.path)
     let path = directory.appending("sub").appending("w.yaml")
-    defer {
-      _ = unsafe unlink(path.string)
-      _ = unsafe rmdir(directory.appending("sub").string)
-      _ = unsafe rmdir(directory.string)
-    }
     let source = StaticFile(path.string)
     let (events, continuation) = AsyncStream.makeStream(of: String.self)
     let task = Task {

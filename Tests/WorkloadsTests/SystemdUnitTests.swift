@@ -11,19 +11,10 @@ import Workloads
 struct SystemdUnitTests {
   /// Directories like /etc, /run and /usr/lib have, with files whose contents are the section's.
   private func withUnits(_ body: (String, UnitFiles) async throws -> Void) async throws {
-    var template = Array("/tmp/sallyport-units-XXXXXX".utf8CString)
-    try #require(unsafe mkdtemp(&template) != nil)
-    let path = FilePath(platformString: template).string
-    defer { removeAll(path) }
-    for name in ["etc", "run", "lib"] { try makeDirectory("\(path)/\(name)") }
-    try await body(path, UnitFiles(directories: ["etc", "run", "lib"].map { "\(path)/\($0)" }))
-  }
-
-  private func removeAll(_ path: String) {
-    for name in (try? directoryNames(path)) ?? [] {
-      if unsafe unlink("\(path)/\(name)") != 0 { removeAll("\(path)/\(name)") }
+    try await TemporaryDirectory.with { path in
+      for name in ["etc", "run", "lib"] { try makeDirectory("\(path)/\(name)") }
+      try await body(path, UnitFiles(directories: ["etc", "run", "lib"].map { "\(path)/\($0)" }))
     }
-    _ = unsafe rmdir(path)
   }
 
   private func write(_ path: String, _ lines: String..., section: String = "[X-Sallyport]") throws {
@@ -158,7 +149,7 @@ struct SystemdUnitTests {
       for round in 0..<50 {
         try write("\(path)/etc/a.service.d/50-s.conf", "Labels=round=\(round)")
         #expect(try ask(place)?.labels["round"] == String(round))
-        if round % 10 == 9 { removeAll("\(path)/etc/a.service.d") }
+        if round % 10 == 9 { TemporaryDirectory.remove("\(path)/etc/a.service.d") }
       }
       try write("\(path)/etc/a.service", "Labels=app=a", "Mode=observe", "Children=reject-until-labelled")
       let found = try #require(try ask(place))
