@@ -151,6 +151,8 @@ static void become(const struct sp_spawn *r, int report, const sigset_t *mask) {
   for (int s = 1; s < 32; s++)
     if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
   sigprocmask(SIG_SETMASK, mask, NULL);
+  f.step = "prctl";
+  if (r->dies_with && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) goto fail;
   f.step = "execve";
   execve(r->path, r->argv, r->envp);
 fail:

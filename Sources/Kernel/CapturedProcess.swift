@@ -22,7 +22,8 @@ public struct CapturedProcess: Equatable, Sendable {
   /// Runs a program and waits for its end; the arguments mean the same as in `ChildProcess.start`.
   ///
   /// All three streams are files in memory, so that neither side ever waits for the other, however much is said. Throws
-  /// ETIMEDOUT if it had to be killed because it ran longer than `limit`.
+  /// ETIMEDOUT if it had to be killed because it ran longer than `limit`; with a limit it does not outlive this process
+  /// either, which may end before that.
   public static func run(
     _ executable: FilePath, _ arguments: [String], environment: [String]? = nil,
     namespace: NetworkNamespace? = nil, input: String = "", within limit: Duration? = nil
@@ -43,7 +44,7 @@ public struct CapturedProcess: Equatable, Sendable {
     _ = lseek(given.raw, 0, SEEK_SET)
     let child = try ChildProcess.start(
       executable, arguments, environment: environment, namespace: namespace, input: given.raw,
-      output: said.raw, errors: complained.raw)
+      output: said.raw, errors: complained.raw, diesWithCaller: limit != nil)
     let ended = if let limit { try child.wait(within: limit) } else { try child.wait() as Int32? }
     guard let status = ended else {
       throw KernelError("run", executable.string, .timedOut, remedy: "it was killed after \(limit ?? .zero)")

@@ -12,11 +12,14 @@ public struct ChildProcess: ~Copyable, Sendable {
   ///
   /// `executable` is a path, not searched for; `arguments` leave out the name of the program. `environment` nil means
   /// this process's own. A nil cgroup, namespace or stream means this process's own. `inherited` stays open in the
-  /// child under the same number. The corresponding function is `clone3` with CLONE_INTO_CGROUP; kernel 5.7.
+  /// child under the same number. With `diesWithCaller` it is killed when the calling thread ends, for which that thread
+  /// has to wait for it (prctl(2), PR_SET_PDEATHSIG). The corresponding function is `clone3` with CLONE_INTO_CGROUP;
+  /// kernel 5.7.
   public static func start(
     _ executable: FilePath, _ arguments: [String], environment: [String]? = nil,
     cgroup: CgroupDirectory? = nil, namespace: NetworkNamespace? = nil,
-    input: Int32? = nil, output: Int32? = nil, errors: Int32? = nil, inherited: Int32? = nil
+    input: Int32? = nil, output: Int32? = nil, errors: Int32? = nil, inherited: Int32? = nil,
+    diesWithCaller: Bool = false
   ) throws(KernelError) -> ChildProcess {
     let words = unsafe CStringVector([executable.string] + arguments)
     let variables = unsafe environment.map { unsafe CStringVector($0) }
@@ -35,6 +38,7 @@ public struct ChildProcess: ~Copyable, Sendable {
       unsafe request.netns_fd = namespace?.descriptor.raw ?? -1
       unsafe request.stdio = (input ?? -1, output ?? -1, errors ?? -1)
       unsafe request.keep_fd = inherited ?? -1
+      unsafe request.dies_with = diesWithCaller ? 1 : 0
       return unsafe sp_spawn(&request, &pidfd, &step)
     }
     let failed = unsafe step.map { unsafe String(cString: $0) } ?? "start"

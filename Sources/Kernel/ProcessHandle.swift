@@ -132,7 +132,7 @@ struct ProcessStatistics: Equatable {
 }
 
 /// The target of a symbolic link, of any bytes; nil if it cannot be read.
-func readLink(_ path: FilePath) -> FilePath? {
+public func readLink(_ path: FilePath) -> FilePath? {
   var bytes = [UInt8](repeating: 0, count: 4096)
   let count = unsafe path.withPlatformString { path in
     unsafe bytes.withUnsafeMutableBytes { buffer in

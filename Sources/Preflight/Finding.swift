@@ -72,9 +72,13 @@ public struct Finding: Sendable, Equatable {
     Finding(outcome: .notApplicable, found: found, how: how)
   }
 
-  /// It could not be looked at.
+  /// How what was given up says so.
+  static let late = "no answer within"
+
+  /// It could not be looked at; what took too long needs time, whatever else `remedy` says.
   public static func unknown(_ why: String, how: String, remedy: String = "") -> Finding {
-    Finding(outcome: .unknown, found: why, how: how, remedy: remedy)
+    let isLate = why.contains(late)
+    return Finding(outcome: .unknown, found: why, how: how, remedy: isLate ? "give it longer: --timeout 60" : remedy)
   }
 
   /// It works, but.

@@ -64,12 +64,17 @@ public struct Survey: Sendable {
     _ host: HostView, _ settings: SurveySettings = SurveySettings(), progress: ([String]) -> Void = { _ in }
   ) throws(KernelError) -> Survey {
     let checks = settings.checks
+    let end = ContinuousClock.now + settings.limit
     let kinds = checks.reduce(into: Set<ProbeKind>()) { $0.formUnion($1.probes) }
     let tried = ProbeKind.allCases.filter { settings.triesHere && kinds.contains($0) }
     var probes = tried.compactMap { probe($0, host, settings) }
-    probes += settings.destinations.map { Probe.reach($0, settings.trustStore, within: settings.limit * 9 / 10) }
-    let results = try Probe.run(probes, within: settings.limit, progress: progress)
-    return Survey(rows: checks.map { Row(check: $0, finding: $0.find(in: host, results)) }, purpose: settings.purpose)
+    probes += settings.destinations.map { Probe.reach($0, settings.trustStore, within: settings.limit * 8 / 10) }
+    // A tenth is for the files that checks read.
+    let results = try Probe.run(probes, within: settings.limit * 9 / 10, progress: progress)
+    ScratchCgroup.removeAbandoned()
+    let judging = Judging(checks: checks, host: host, results: results)
+    let findings = try judging.run(until: end, patience: settings.limit / 10)
+    return Survey(rows: zip(checks, findings).map { Row(check: $0, finding: $1) }, purpose: settings.purpose)
   }
 
   private static func probe(_ kind: ProbeKind, _ host: HostView, _ settings: SurveySettings) -> Probe? {
@@ -80,7 +85,7 @@ public struct Survey: Sendable {
     case .features: .features
     case .sockets: .sockets
     case .tools: .tools
-    case .cgroupPrograms: .cgroupPrograms()
+    case .cgroupPrograms: .cgroupPrograms(of: settings.limit)
     case .packetFilters: .packetFilters
     case .destinations: nil
     }

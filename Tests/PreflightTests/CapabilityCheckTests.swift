@@ -34,6 +34,16 @@ import Testing
       finding.found.contains("no program that it starts can") && finding.remedy.contains("CapabilityBoundingSet="))
   }
 
+  @Test func whatIsHeldInAUserNamespaceIsNotHeld() throws {
+    for map in ["         0      65534          1\n", ""] {
+      let finding = try Tree(["/proc/self/uid_map": map]).find("capability.net-admin")
+      #expect(finding.outcome == .fail && finding.remedy.contains("the host's user namespace"), "\(finding)")
+      #expect(try Tree(["/proc/self/uid_map": map]).find("capability.bpf").outcome == .fail)
+    }
+    let first = try Tree(["/proc/self/uid_map": "         0          0 4294967295\n"])
+    #expect(try first.find("capability.net-admin").outcome == .pass)
+  }
+
   @Test func aUserIsToldToBecomeRoot() throws {
     var host = try Tree().host
     host.user = 1000

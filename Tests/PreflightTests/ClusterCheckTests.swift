@@ -24,7 +24,8 @@ import Testing
     #expect(old.outcome == .fail && old.remedy.contains("1.8") && old.found == "Istio 1.7.4", "\(old)")
     #expect(try node(proxy("1.8.0")).find("cluster.istio").outcome == .pass)
     #expect(try node(proxy("1.22.1")).find("cluster.istio").outcome == .pass)
-    #expect(try node(proxy("unknown")).find("cluster.istio").outcome == .notApplicable)
+    // A proxy whose version is none is a proxy all the same.
+    #expect(try node(proxy("unknown")).find("cluster.istio").outcome == .unknown)
     #expect(try node().find("cluster.istio").outcome == .notApplicable)
     let sign = try node(["/var/log/pods/shop_web-1_uid/istio-proxy/0.log": ""]).find("cluster.istio")
     #expect(sign.outcome == .unknown && sign.found.contains("shop_web-1_uid"), "\(sign)")
@@ -93,6 +94,15 @@ import Testing
     host.environment = ["HOME": "/home/me"]
     #expect(try Check.named("cluster.kubeconfig").find(in: host).found == "https://10.0.0.1:6443")
     withExtendedLifetime(tree) {}
+  }
+
+  @Test func whatMayNotBeReadIsNoFault() throws {
+    // A directory cannot be read as a file, not even by root.
+    let tree = try node(["/etc/cni/net.d/10-calico.conflist/x": "", "/etc/kubernetes/admin.conf/x": ""])
+    for name in ["cluster.cni", "cluster.kubeconfig"] {
+      let finding = try tree.find(name)
+      #expect(finding.outcome == .unknown && finding.remedy.contains("as root"), "\(finding)")
+    }
   }
 
   @Test func serverlessNodesAreIgnored() throws {

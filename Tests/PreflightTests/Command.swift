@@ -2,6 +2,7 @@
 import FoundationEssentials
 import Glibc
 import Kernel
+import Preflight
 import SystemPackage
 import TestSupport
 import Testing
@@ -10,6 +11,7 @@ import Testing
 struct Document: Decodable {
   struct Check: Decodable {
     var name: String
+    var requirement: String
     var outcome: String
     var found: String
     var meaning: String
@@ -74,9 +76,31 @@ enum Command {
   static func preflight(
     _ arguments: [String] = [], after script: String, in namespace: NetworkNamespace? = nil
   ) async throws -> Run {
-    let hidden = ["unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc", "--propagation", "private"]
-    return try await preflight(
-      arguments, behind: hidden + ["sh", "-c", "set -e\n\(script)\nexec \"$@\"", "sh"], in: namespace)
+    try await preflight(arguments, behind: apart(script), in: namespace)
+  }
+
+  /// What this very process finds: the first row.
+  static func survey(_ settings: SurveySettings) async throws -> Survey.Row {
+    try #require(try await survey(of: .current(), settings).rows.first)
+  }
+
+  /// What is found of a host, on a thread of its own.
+  static func survey(of host: HostView, _ settings: SurveySettings) async throws -> Survey {
+    try await withCheckedThrowingContinuation { continuation in
+      do throws(KernelError) {
+        _ = try DedicatedThread.start("survey") {
+          continuation.resume(with: Result { try Survey.of(host, settings) })
+        }
+      } catch {
+        continuation.resume(throwing: error)
+      }
+    }
+  }
+
+  /// The words before a program that has it run after a script, in mount and pid namespaces of its own.
+  static func apart(_ script: String) -> [String] {
+    ["unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc", "--propagation", "private"]
+      + ["sh", "-c", "set -e\n\(script)\nexec \"$@\"", "sh"]
   }
 }
 

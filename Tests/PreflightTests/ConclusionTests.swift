@@ -64,9 +64,9 @@ import Testing
 }
 
 @Suite struct NeighbourCheckTests {
-  private func find(_ entries: [CgroupSurvey.Entry]) throws -> Finding {
+  private func find(_ entries: [CgroupSurvey.Entry], isComplete: Bool = true) throws -> Finding {
     var results = ProbeResults()
-    results.cgroupPrograms = .seen(CgroupSurvey(entries: entries, looked: 12, isComplete: true))
+    results.cgroupPrograms = .seen(CgroupSurvey(entries: entries, looked: 12, isComplete: isComplete))
     return try Tree().find("neighbour.cgroup-programs", results)
   }
 
@@ -82,5 +82,8 @@ import Testing
     #expect(fail.outcome == .fail && fail.remedy.contains("BPF_F_ALLOW_MULTI") && fail.found.contains("/b"), "\(fail)")
     let yielding = CgroupSurvey.Entry(cgroup: "/b", hook: "cgroup_inet_egress", mode: .overridable, programs: ["mine"])
     #expect(try find([yielding]).outcome == .warn)
+    // What was not looked at may exclude others.
+    #expect(try find([beside], isComplete: false).outcome == .unknown)
+    #expect(try find([beside, alone], isComplete: false).outcome == .fail)
   }
 }

@@ -1,4 +1,6 @@
 // Does each check of the host find what its files say, with the right remedy, and never guess?
+import Enforcement
+import Glibc
 import Kernel
 import Preflight
 import SystemPackage
@@ -135,6 +137,9 @@ import Testing
     #expect(try tree.find("host.jit").outcome == .pass)
     let dropIn = try readKernelFile(FilePath("\(tree.root)/etc/systemd/system/sallyport.service.d/50-limits.conf"))
     #expect(dropIn == "[Service]\nLimitNOFILE=65536\n")
+    // What the unit is given counts from its next start: there is nothing left to repair.
+    let limits = try tree.find("host.limits")
+    #expect(limits.outcome == .warn && limits.repairs.isEmpty && limits.found.contains("50-limits.conf"), "\(limits)")
   }
 
   @Test func hidepidWithoutTheCapabilityHidesProcesses() throws {
@@ -143,6 +148,34 @@ import Testing
     host.capabilities = .seen(CapabilitySets(effective: 0, permitted: 0, bounding: 0))
     let finding = try Check.named("host.proc").find(in: host)
     #expect(finding.outcome == .warn && finding.remedy.contains("CAP_SYS_PTRACE"), "\(finding)")
+  }
+
+  @Test func namespacesOfItsOwnAreASign() throws {
+    for (target, outcome) in [("pid:[4026531836]", Outcome.pass), ("pid:[4026532199]", .warn)] {
+      let tree = try Tree(["/proc/self/ns/user": "", "/proc/1/environ": "PATH=/bin\0"])
+      #expect(unsafe symlink(target, "\(tree.root)/proc/self/ns/pid") == 0)
+      let finding = try tree.find("host.container")
+      #expect(finding.outcome == outcome, "\(finding)")
+    }
+  }
+
+  @Test func whetherProgramsAreCompiledIsToldByOneWhereNoFileDoes() throws {
+    let tree = try Tree(["/proc/sys/net/core/bpf_jit_enable": nil])
+    #expect(try tree.find("host.jit").outcome == .unknown)
+    for isCompiled in [true, false] {
+      var results = ProbeResults()
+      let program = ObjectTrial.Program(name: "sp_egress", isCompiled: isCompiled, refusal: nil)
+      results.programs = .seen([ObjectTrial(object: "cgroup", programs: [program])])
+      #expect(try tree.find("host.jit", results).outcome == (isCompiled ? .pass : .warn))
+    }
+  }
+
+  @Test func aProcessThatMayNotBeReadIsNoSign() throws {
+    // A directory cannot be read as a file, not even by root.
+    let tree = try Tree(["/proc/1/environ/x": ""])
+    let finding = try tree.find("host.container")
+    #expect(finding.outcome == .unknown && finding.remedy == "look as root", "\(finding)")
+    #expect(try Tree(["/proc/1/environ": "PATH=/bin\0"]).find("host.container").outcome == .pass)
   }
 
   @Test func aClockThatNobodyKeepsIsAWarning() throws {

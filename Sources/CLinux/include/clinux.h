@@ -81,7 +81,7 @@ struct sp_spawn {
   int netns_fd;      // -1 = the caller's
   int stdio[3];      // -1 = the caller's
   int keep_fd;       // passed on to the child although it is close-on-exec; -1 = none
-  int pad;
+  int dies_with;     // not 0: the child is killed when the calling thread ends (PR_SET_PDEATHSIG)
 };
 // Returns the child's pid, or -errno of the step that failed, named in *step (static storage).
 int sp_spawn(const struct sp_spawn *request, int *pidfd, const char **step);

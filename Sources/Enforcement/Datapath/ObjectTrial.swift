@@ -26,6 +26,23 @@ public struct ObjectTrial: Sendable {
     public let isCompiled: Bool
     /// Why the kernel refused it, or nil.
     public let refusal: String?
+
+    /// States what became of a program of which nothing more is known.
+    public init(name: String, isCompiled: Bool, refusal: String?) {
+      self.name = name
+      self.isCompiled = isCompiled
+      self.refusal = refusal
+      tag = nil
+      instructions = nil
+      verifiedInstructions = nil
+    }
+  }
+
+  /// States a trial.
+  public init(object: String, features: [String] = [], programs: [Program]) {
+    self.object = object
+    self.features = features
+    self.programs = programs
   }
 
   /// Whether an agent could use the object this way.

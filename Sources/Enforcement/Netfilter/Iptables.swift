@@ -24,6 +24,8 @@ struct Iptables: Sendable {
   var environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]
   /// How long another user of the xtables lock is waited for.
   var lockWait: Duration = .seconds(10)
+  /// How long a program may take; nil = as long as it likes.
+  var limit: Duration?
 
   // MARK: Programs
 
@@ -39,7 +41,8 @@ struct Iptables: Sendable {
   /// From its version: `iptables v1.8.9 (nf_tables)`; before 1.8 there was one kind and no word for it.
   private func backend(ofPlain name: String) -> IptablesBackend? {
     guard let path = find(name),
-      let said = try? CapturedProcess.run(path, ["--version"], environment: environment), said.status == 0
+      let said = try? CapturedProcess.run(path, ["--version"], environment: environment, within: limit),
+      said.status == 0
     else { return nil }
     return said.output.contains("nf_tables") ? .nft : .legacy
   }
@@ -80,7 +83,7 @@ struct Iptables: Sendable {
     guard let path = program(family, backend, purpose) else { throw missing(family, backend) }
     do throws(KernelError) {
       return try CapturedProcess.run(
-        path, arguments, environment: environment, namespace: namespace, input: input)
+        path, arguments, environment: environment, namespace: namespace, input: input, within: limit)
     } catch {
       throw DatapathError("run", path.string, underlying: error)
     }

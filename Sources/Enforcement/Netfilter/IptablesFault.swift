@@ -24,6 +24,11 @@ struct IptablesFault {
     self.tools = tools
   }
 
+  /// What an error's remedy is where this process may not ask the kernel.
+  static let privileges = "CAP_NET_ADMIN and CAP_NET_RAW are needed in that namespace"
+  /// How an error's reason begins where another process holds the lock.
+  static let lockHeld = "the xtables lock is held"
+
   private var command: String { "\(family == .ipv4 ? "iptables" : "ip6tables")-\(backend)" }
 
   /// The failure in our words; what iptables said itself is always in it.
@@ -42,7 +47,7 @@ struct IptablesFault {
     let words = said.errors
     if words.contains("holding the xtables lock") || words.contains("lock /") {
       return (
-        "the xtables lock is held" + (lockHolder.map { " by \($0)" } ?? ""),
+        Self.lockHeld + (lockHolder.map { " by \($0)" } ?? ""),
         "wait until it is done, or end it; \(tools.lockWait.components.seconds) s were waited"
       )
     }
@@ -74,7 +79,7 @@ struct IptablesFault {
       )
     }
     if words.contains("Permission denied") || words.contains("you must be root") {
-      return (nil, "CAP_NET_ADMIN and CAP_NET_RAW are needed in that namespace")
+      return (nil, Self.privileges)
     }
     if let missing = missingExtension {
       return (

@@ -58,8 +58,14 @@ private func judgePrograms(
     return .pass(found, how: how, details: refusals)
   }
   let first = refusals.first ?? "there is no such object"
-  let missing =
-    results.features.value.map { $0.helpers + $0.maps }?.filter { $0.support.reason != nil }.map(\.name) ?? []
+  // libbpf finds the kernel's types there: without it what they are needed for does not load anywhere.
+  if host.names("/sys/kernel").value == nil {
+    let why = host.names("/sys/kernel").obstacle ?? "there is no /sys/kernel"
+    return .unknown(
+      "\(why), and programs find the kernel's types there: \(first)", how: how, remedy: "mount -t sysfs sysfs /sys")
+  }
+  let tried = results.features.value.map { $0.helpers + $0.maps } ?? []
+  let missing = tried.filter { if case .unsupported = $0.support { true } else { false } }.map(\.name)
   let newer = host.distribution.value?.row?.newerKernel ?? "use a kernel of 5.10 or later"
   guard isVital else {
     return .warn(

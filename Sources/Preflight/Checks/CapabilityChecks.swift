@@ -30,7 +30,8 @@ private func capability(
   let word = capability.description.dropFirst("CAP_".count).lowercased().split(separator: "_").joined(separator: "-")
   return Check(
     word, .capability, requires: "\(capability)", by: features, purpose: purpose,
-    method: "capget(2) and prctl(PR_CAPBSET_READ) of this process; CapabilityBoundingSet= of sallyport.service",
+    method:
+      "capget(2) and prctl(PR_CAPBSET_READ) of this process, its user namespace; CapabilityBoundingSet= of sallyport.service",
     remedy: "run as root, or add it to AmbientCapabilities= and CapabilityBoundingSet= of the unit"
   ) { host, _ in judge(capability, purpose, isVital: isVital, host) }
 }
@@ -53,8 +54,15 @@ private func judge(_ capability: Capability, _ purpose: String, isVital: Bool, _
       outcome: isVital ? .fail : .warn, found: "\(unit.file) does not grant \(capability)", how: unit.file,
       meaning: effect, remedy: "add \(capability) to CapabilityBoundingSet= there", details: details)
   }
+  if has(sets.effective), host.isInUserNamespace == true {
+    return Finding(
+      outcome: isVital ? .fail : .warn, found: "held in a user namespace, and not in the host's",
+      how: "/proc/self/uid_map",
+      meaning: "the kernel asks for it in the host's own: \(effect)",
+      remedy: "run as root of the host, or in a container that shares the host's user namespace", details: details)
+  }
   if has(sets.effective) { return bounded ?? .pass("held", how: how, details: details) }
-  if [.bpf, .perfmon].contains(capability), has(sets.effective, .sysAdmin) {
+  if [.bpf, .perfmon].contains(capability), has(sets.effective, .sysAdmin), host.isInUserNamespace != true {
     return bounded ?? .pass("CAP_SYS_ADMIN stands for it", how: how, details: details)
   }
   var finding = Finding(

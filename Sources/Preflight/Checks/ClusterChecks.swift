@@ -36,7 +36,9 @@ private func cluster(
     probes: [.tools]
   ) { host, results in
     guard host.isInCluster else {
-      return .notApplicable("no kubelet and no kubeconfig here", how: "/var/lib/kubelet, /etc/kubernetes, KUBECONFIG")
+      let how = "/var/lib/kubelet, /etc/kubernetes, KUBECONFIG"
+      if let why = host.clusterObstacle { return .unknown(why, how: how, remedy: "look as root") }
+      return .notApplicable("no kubelet and no kubeconfig here", how: how)
     }
     return judge(host, results)
   }
@@ -82,7 +84,7 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
       meaning: "kubenet is no CNI plugin: pods share the bridge cbr0 and routes of the cloud, and it is not supported",
       remedy: "move the cluster to a CNI plugin such as Calico or Cilium (AKS: `az aks update --network-plugin azure`)")
   }
-  let (networks, problems) = host.networks
+  let (networks, problems, obstacle) = host.networks
   if let first = networks.first {
     let others = networks.dropFirst().map(\.file)
     return .pass(
@@ -92,6 +94,7 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
   guard !host.kubelet.isEmpty else {
     return .unknown("this host has a kubeconfig and no kubelet: its network is none of the cluster's", how: how)
   }
+  if let obstacle { return .unknown(obstacle, how: how, remedy: "look as root") }
   switch host.names("/etc/cni/net.d") {
   case .unseen(let why): return .unknown(why, how: how, remedy: "look as root")
   default:
@@ -114,12 +117,17 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
       remedy: "upgrade Istio to 1.8 or later, and restart the pods that still have an old proxy",
       commands: ["istioctl proxy-status"])
   }
+  if let odd = texts.sorted().first {
+    return .unknown("Istio \(odd), which is no version", how: how, remedy: "istioctl version")
+  }
   if unread > 0 {
     return .unknown("\(unread) proxies run whose environment may not be read", how: how, remedy: "look as root")
   }
   if let sign = host.istioSign {
     return .unknown("\(sign), and no proxy that runs here tells its version", how: how, remedy: "istioctl version")
   }
+  // A proxy that is not shown is none that is not there.
+  if let why = host.hiddenProcesses { return .unknown(why, how: how, remedy: "look as root") }
   return .notApplicable("no sign of Istio on this node", how: how)
 }
 
@@ -141,10 +149,13 @@ private let serverUnasked = "no API server was asked: other nodes may differ"
   let files = host.kubeConfigs
   guard !files.isEmpty else { return .notApplicable("none here", how: how) }
   let details = files.map { "\($0.file): \($0.problem ?? $0.servers.joined(separator: ", "))" }
-  if let broken = files.first(where: { $0.problem != nil }) {
+  if let broken = files.first(where: { $0.problem != nil && !$0.isUnread }) {
     return .warn(
       "\(broken.file): \(broken.problem ?? "")", how: how, meaning: "it does not say where the cluster's API server is",
       remedy: "write the file anew, or take it away", details: details)
+  }
+  if let hidden = files.first(where: \.isUnread) {
+    return .unknown("\(hidden.file): \(hidden.problem ?? "")", how: how, remedy: "look as its owner, or as root")
   }
   return .pass(Set(files.flatMap(\.servers)).sorted().joined(separator: ", "), how: how, details: details)
 }

@@ -46,7 +46,8 @@ let hostChecks: [Check] = [
   Check(
     "container", .host, requires: "the host's own namespaces", by: [.agent],
     purpose: "inside a container most of what is found is the container's and not the host's",
-    method: "/run/.containerenv, /.dockerenv, the serviceaccount of a pod, and `container=` of process 1",
+    method:
+      "/run/.containerenv, /.dockerenv, the serviceaccount of a pod, `container=` of process 1, and /proc/self/ns",
     remedy: "run it on the host, or in a container with the host's pid, network and cgroup namespaces"
   ) { host, _ in judgeContainer(host) },
 ]
@@ -196,10 +197,8 @@ private func judgeProc(_ host: HostView) -> Finding {
   guard let mounts = host.mounts.value, let mount = mounts.last(where: { $0.mountPoint == "/proc" }) else {
     return .unknown(host.mounts.obstacle ?? "mountinfo has no line for /proc", how: how)
   }
-  let hiding = mount.options.first { $0.hasPrefix("hidepid=") && !["hidepid=0", "hidepid=off"].contains($0) }
-  guard let hiding else { return .pass("every process is shown", how: how) }
-  let seesAll = host.capabilities.value.map { $0.effective >> Capability.sysPtrace.rawValue & 1 == 1 }
-  if seesAll == true, !hiding.hasSuffix("ptraceable"), !hiding.hasSuffix("=4") {
+  guard let hiding = mount.hiding else { return .pass("every process is shown", how: how) }
+  guard host.hiddenProcesses != nil else {
     return .pass("mounted with \(hiding), which CAP_SYS_PTRACE sees through", how: how)
   }
   return .warn(
@@ -209,16 +208,53 @@ private func judgeProc(_ host: HostView) -> Finding {
     commands: ["mount -o remount,hidepid=0 /proc"])
 }
 
+extension FilesystemMount {
+  /// The option of proc(5) by which it hides processes, or nil.
+  fileprivate var hiding: String? {
+    options.first { $0.hasPrefix("hidepid=") && !["hidepid=0", "hidepid=off"].contains($0) }
+  }
+}
+
+extension HostView {
+  /// Why processes of others are not seen here; nil if they are, or if no /proc tells.
+  var hiddenProcesses: String? {
+    guard let hiding = mounts.value?.last(where: { $0.mountPoint == "/proc" })?.hiding else { return nil }
+    let seesAll = capabilities.value.map { $0.effective >> Capability.sysPtrace.rawValue & 1 == 1 } ?? false
+    let isAll = hiding.hasSuffix("ptraceable") || hiding.hasSuffix("=4")
+    return seesAll && !isAll ? nil : "/proc is mounted with \(hiding), which hides processes"
+  }
+}
+
 private func judgeContainer(_ host: HostView) -> Finding {
-  let how = "/run/.containerenv, /.dockerenv, /proc/1/environ"
-  let signs = ["/run/.containerenv", "/.dockerenv", "/var/run/secrets/kubernetes.io/serviceaccount"].filter(
-    host.isThere)
-  let environment = host.text("/proc/1/environ").value?.split(separator: "\0") ?? []
-  let variable = environment.first { $0.hasPrefix("container=") }.map { "process 1 has \($0)" }
-  guard let sign = signs.first.map({ "\($0) is there" }) ?? variable else {
+  let how = "/run/.containerenv, /.dockerenv, /proc/1/environ, /proc/self/ns"
+  let files = ["/run/.containerenv", "/.dockerenv", "/var/run/secrets/kubernetes.io/serviceaccount"]
+  var signs = files.filter(host.isThere).map { "\($0) is there" }
+  let first = host.text("/proc/1/environ")
+  let variable = first.value?.split(separator: "\0").first { $0.hasPrefix("container=") }
+  if let variable { signs.append("process 1 has \(variable)") }
+  let own = host.ownNamespaces
+  if !own.isEmpty { signs.append("a \(own.joined(separator: " and a ")) namespace of its own") }
+  guard let sign = signs.first else {
+    // Engines that leave no file, such as LXC, say it there alone.
+    if let why = host.procProblem ?? first.obstacle {
+      return .unknown("no file is a sign of a container, and \(why)", how: how, remedy: "look as root")
+    }
     return .pass("no sign of a container", how: how)
   }
   return .warn(
     sign, how: how, meaning: "this is a container: distribution, tools and limits below are its own, not the host's",
-    remedy: "look again on the host, or share the host's pid, network and cgroup namespaces and its /lib/modules")
+    remedy: "look again on the host, or share the host's pid, network and cgroup namespaces and its /lib/modules",
+    details: signs)
+}
+
+extension HostView {
+  /// Kinds of namespaces of which this process has another one than the host's first, as far as that can be told.
+  ///
+  /// The first ones have numbers of their own (`PROC_PID_INIT_INO` and the like in include/linux/proc_ns.h); that of the
+  /// network is no constant.
+  fileprivate var ownNamespaces: [String] {
+    [("pid", "pid:[4026531836]"), ("cgroup", "cgroup:[4026531835]")].filter { kind, first in
+      link("/proc/self/ns/\(kind)").map { $0 != first } ?? false
+    }.map(\.0)
+  }
 }

@@ -36,8 +36,9 @@ let kernelChecks: [Check] = [
   Check(
     "jit", .host, requires: "programs that run as machine code", by: [.agent],
     purpose: "interpreted programs cost each packet several times as much",
-    method: "/proc/sys/net/core/bpf_jit_enable", remedy: "sysctl -w net.core.bpf_jit_enable=1"
-  ) { host, _ in judgeJIT(host) },
+    method: "/proc/sys/net/core/bpf_jit_enable, or else a program that was loaded",
+    remedy: "sysctl -w net.core.bpf_jit_enable=1", probes: [.programs]
+  ) { host, results in judgeJIT(host, results) },
   Check(
     "lockdown", .host, requires: "no lockdown for confidentiality", by: [.agent],
     purpose: "under it programs may not read kernel memory: who runs in which cgroup cannot be followed",
@@ -174,14 +175,20 @@ private func judgeBTF(_ host: HostView) -> Finding {
   }
 }
 
-private func judgeJIT(_ host: HostView) -> Finding {
+private func judgeJIT(_ host: HostView, _ results: ProbeResults) -> Finding {
   let path = "/proc/sys/net/core/bpf_jit_enable"
   switch host.text(path) {
   case .unseen(let why): return .unknown(why, how: path, remedy: "look as root")
   case .absent:
+    // Network namespaces other than the first do not show it (net/core/sysctl_net_core.c): a loaded program tells.
+    let how = "bpf(BPF_PROG_LOAD); \(path) is not there"
+    guard let program = results.programs.value?.first(where: \.isLoaded)?.programs.first else {
+      return .unknown("\(path) is not there, as in every network namespace but the host's", how: path)
+    }
+    if program.isCompiled { return .pass("programs are compiled", how: how) }
     return .warn(
-      "\(path) is not there", how: path, meaning: "this kernel interprets programs, or /proc/sys is hidden here",
-      remedy: "use a kernel with CONFIG_BPF_JIT=y")
+      "programs are interpreted", how: how, meaning: "every packet costs several times as much",
+      remedy: "use a kernel with CONFIG_BPF_JIT=y, and look in the host's network namespace")
   case .seen(let text) where text.trimmed == "0":
     return .warn(
       "0: programs are interpreted", how: path, meaning: "every packet costs several times as much",
@@ -263,9 +270,14 @@ private func judgeLimits(_ host: HostView) -> Finding {
   let raises = host.capabilities.value.map { $0.effective >> Capability.sysResource.rawValue & 1 == 1 } ?? false
   if needsMemory, let locked, locked < 1 << 30, !raises { lines.append("LimitMEMLOCK=infinity") }
   guard !lines.isEmpty else { return .pass(found, how: path) }
-  let repair = Repair.writeUnitDropIn(
-    path: "/etc/systemd/system/sallyport.service.d/50-limits.conf",
-    text: "[Service]\n\(lines.joined(separator: "\n"))\n")
+  let file = "/etc/systemd/system/sallyport.service.d/50-limits.conf"
+  let repair = Repair.writeUnitDropIn(path: file, text: "[Service]\n\(lines.joined(separator: "\n"))\n")
+  if case .seen(let kept) = host.lines(file), lines.allSatisfy({ kept.contains(Substring($0)) }) {
+    return .warn(
+      "\(found); \(file) raises them for the unit", how: path,
+      meaning: "an agent that is started from here, and not by systemd, has no more than this process",
+      remedy: "start it by its unit, or raise them with ulimit first")
+  }
   return .fail(
     found, how: path,
     meaning:

@@ -63,6 +63,10 @@ private func without(
         ?? package.map { "install \($0.name), or use a kernel that has it" } ?? "use a kernel that has it",
       commands: package.map { [$0.command] } ?? [], host, results)
   case (_, .builtIn), (_, .loaded): return .pass(words(place, module) ?? "", how: lists)
+  case (.unclear(let reason, let remedy)?, .unknown(let why)):
+    return .unknown("\(why), and trying it came to nothing: \(reason)", how: tried, remedy: remedy ?? "look again")
+  case (.silent(let reason)?, .unknown(let why)):
+    return .unknown("\(why), and \(reason)", how: tried, remedy: "run that program by hand, and see what it waits for")
   case (_, .onDisk(let name, let file)): return loadable(module, name, file, host, results)
   case (_, .absent):
     return missing(

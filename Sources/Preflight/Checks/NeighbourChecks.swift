@@ -42,6 +42,11 @@ private func judgeCgroupPrograms(_ results: ProbeResults) -> Finding {
       meaning: "enforcing below it ends that program there, and nothing can be attached to \(first.cgroup) itself",
       remedy: "have its owner attach it with BPF_F_ALLOW_MULTI", details: details)
   }
+  guard survey.isComplete else {
+    return Finding(
+      outcome: .unknown, found: "none that excludes others so far; \(scope)", how: how,
+      remedy: "give it longer: --timeout 60", details: details)
+  }
   guard !survey.entries.isEmpty else { return .pass("nobody; \(scope)", how: how) }
   var owners: [String: Int] = [:]
   for name in survey.entries.flatMap(\.programs) {

@@ -25,8 +25,15 @@ private func tool(_ tool: Tool, _ features: [Purpose], _ purpose: String) -> Che
     case .unseen(let why): return .unknown(why, how: how)
     case .absent: return .unknown("nobody looked", how: how)
     case .seen(let tools):
-      if let fact = tools[tool] { return .pass("\(fact.version) (\(fact.path))", how: how) }
       let isVital = features.contains(.netfilter)
+      if let fact = tools[tool] {
+        guard let fault = fact.fault else { return .pass("\(fact.version) (\(fact.path))", how: how) }
+        return Finding(
+          outcome: isVital ? .fail : .warn, found: "\(fact.path) is there, and cannot be run: \(fault)", how: how,
+          meaning: isVital ? "there is no netfilter datapath without it: \(purpose)" : purpose,
+          remedy: "run `\(fact.path) --version` by hand, and install the package anew",
+          commands: ["\(fact.path) --version"])
+      }
       return Finding(
         outcome: isVital ? .fail : .warn, found: "not installed", how: how,
         meaning: isVital ? "there is no netfilter datapath without it: \(purpose)" : purpose,

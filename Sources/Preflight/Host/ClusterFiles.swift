@@ -22,6 +22,8 @@ struct KubeConfig: Sendable, Equatable {
   let servers: [String]
   /// Why it could not be understood, or nil.
   let problem: String?
+  /// Whether it may not be read, so that nothing is known of it.
+  var isUnread = false
 }
 
 extension HostView {
@@ -38,20 +40,25 @@ extension HostView {
   var isInCluster: Bool { !kubelet.isEmpty || !kubeConfigPaths.isEmpty || openShift != nil }
 
   /// The files that may say where an API server is, in the order of kubectl.
-  private var kubeConfigPaths: [String] {
+  private var kubeConfigPaths: [String] { possibleKubeConfigs.filter(isThere) }
+
+  private var possibleKubeConfigs: [String] {
     var paths = (environment["KUBECONFIG"] ?? "").split(separator: ":").map(String.init)
     if let home = environment["HOME"] { paths.append("\(home)/.kube/config") }
     paths += ["/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/kubeconfig"]
     paths += ["/etc/rancher/k3s/k3s.yaml"]
     var seen: Set<String> = []
-    return paths.filter { seen.insert($0).inserted && isThere($0) }
+    return paths.filter { seen.insert($0).inserted }
   }
+
+  /// Why it cannot be said whether this host is in a cluster; nil if it can.
+  var clusterObstacle: String? { hidden(Self.kubeletFiles + possibleKubeConfigs) }
 
   /// Every kubeconfig that is there, understood or not.
   var kubeConfigs: [KubeConfig] {
     kubeConfigPaths.map { path in
       guard case .seen(let text) = text(path) else {
-        return KubeConfig(file: path, servers: [], problem: text(path).obstacle ?? "it is gone")
+        return KubeConfig(file: path, servers: [], problem: text(path).obstacle ?? "it is gone", isUnread: true)
       }
       do {
         guard let node = try Yams.compose(yaml: text), let clusters = node["clusters"]?.sequence else {
@@ -84,15 +91,17 @@ extension HostView {
     return nil
   }
 
-  /// The networks of /etc/cni/net.d in the order in which runtimes take them, and what of it could not be read.
-  var networks: (found: [NetworkConfiguration], problems: [String]) {
+  /// The networks of /etc/cni/net.d in the order in which runtimes take them, what is wrong with the other files, and why
+  /// one of them could not be read.
+  var networks: (found: [NetworkConfiguration], problems: [String], obstacle: String?) {
     var found: [NetworkConfiguration] = []
     var problems: [String] = []
+    var obstacle: String?
     let directory = "/etc/cni/net.d"
     for name in names(directory).value ?? [] where [".conf", ".conflist", ".json"].contains(where: name.hasSuffix) {
       let path = "\(directory)/\(name)"
       guard case .seen(let text) = text(path) else {
-        problems.append(self.text(path).obstacle ?? "\(path) is gone")
+        obstacle = obstacle ?? self.text(path).obstacle
         continue
       }
       // JSON is YAML too.
@@ -106,7 +115,7 @@ extension HostView {
           file: path, name: node["name"]?.string ?? "", plugins: plugins.compactMap { $0["type"]?.string },
           bridges: plugins.compactMap { $0["bridge"]?.string }))
     }
-    return (found, problems)
+    return (found, problems, obstacle)
   }
 
   /// Where the kubelet is told to use kubenet; nil if it is nowhere.

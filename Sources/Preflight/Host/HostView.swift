@@ -73,6 +73,25 @@ public struct HostView: Sendable {
   /// Whether something is there and can be reached.
   public func isThere(_ path: String) -> Bool { Kernel.isThere(root + path) }
 
+  /// What a symbolic link says; nil if there is none, or it may not be read.
+  func link(_ path: String) -> String? { readLink(FilePath(root + path))?.string }
+
+  /// Whether capabilities count in a user namespace alone, and not for the host; nil where no /proc tells.
+  var isInUserNamespace: Bool? {
+    // The first one maps every user to itself (user_namespaces(7)); in one without a map the file is empty.
+    text("/proc/self/uid_map").value.map { $0.split(whereSeparator: \.isWhitespace) != ["0", "0", "4294967295"] }
+  }
+
+  /// Why none of some paths can be said not to be there; nil if that can be said of all.
+  func hidden(_ paths: [String]) -> String? {
+    for path in paths {
+      do throws(KernelError) { _ = try FileKind.at(root + path) } catch {
+        if case .unseen(let why) = missing(path, error) as Look<Void> { return why }
+      }
+    }
+    return nil
+  }
+
   private func isKernels(_ path: String) -> Bool { path.hasPrefix("/proc/") || path.hasPrefix("/sys/") }
 
   /// That a file of /proc is missing says nothing where /proc is.

@@ -53,13 +53,13 @@ public struct CgroupSurvey: Sendable {
 }
 
 extension Probe {
-  /// Asks every cgroup, at most `limit` long: on a host with many the first ones are told, and that there are more.
-  static func cgroupPrograms(_ limit: Duration = .seconds(3)) -> Probe {
-    Probe("programs on cgroups", within: limit + .seconds(1)) {
+  /// Asks every cgroup, in less than half of `total`: on a host with many the first ones are told, and that there are more.
+  static func cgroupPrograms(of total: Duration) -> Probe {
+    Probe("programs on cgroups", within: .seconds(5)) {
       $0.cgroupPrograms = $1
     } _: {
       try Capabilities.require([.netAdmin, .bpf])
-      return try ScratchCgroup.inVersion2 { try survey(of: $0, until: ContinuousClock.now + limit) }
+      return try ScratchCgroup.inVersion2 { try survey(of: $0, until: ContinuousClock.now + total * 4 / 10) }
     }
   }
 
@@ -88,6 +88,8 @@ extension Probe {
   private static func entries(of cgroup: CgroupDirectory) -> [CgroupSurvey.Entry] {
     HookTrial.hooks.compactMap { hook in
       guard let found = try? CgroupAttachments.query(cgroup.descriptor, hook) else { return nil }
+      // Beside this attempt others make theirs.
+      guard cgroup.path.lastComponent?.string.hasPrefix(ScratchCgroup.prefix) != true else { return nil }
       let names = found.programs.map { number in (try? BPFProgram.numbered(number).name) ?? "program \(number)" }
       return CgroupSurvey.Entry(
         cgroup: cgroup.path.string, hook: hook.name, mode: found.mode,

@@ -10,6 +10,10 @@ internal import Workloads
 /// A cgroup that nobody lives in, for one attempt; gone with `remove()`.
 enum ScratchCgroup {
   private static let counter = Atomic<Int>(0)
+  /// How their names begin.
+  static let prefix = "sallyport-preflight-"
+  /// Those that are there now, by their names.
+  private static let present = Mutex<[String: CgroupDirectory]>([:])
 
   /// Makes one directly below the top of version 2, runs `body` with it and removes it.
   ///
@@ -27,13 +31,21 @@ enum ScratchCgroup {
 
   private static func make<T>(_ hierarchy: CgroupHierarchy, _ body: (CgroupDirectory) throws -> T) throws -> T {
     let number = counter.add(1, ordering: .relaxed).newValue
-    guard let name = FilePath.Component("sallyport-preflight-\(getpid())-\(number)") else {
+    guard let name = FilePath.Component("\(prefix)\(getpid())-\(number)") else {
       throw KernelError("name", "scratch cgroup", .invalidArgument)
     }
     let directory = try hierarchy.root().create(name)
+    present.withLock { $0[name.string] = directory }
     let result = Result { try body(directory) }
+    present.withLock { $0[name.string] = nil }
     try directory.remove()
     return try result.get()
+  }
+
+  /// Removes those of attempts that were given up, as far as nobody is in them.
+  static func removeAbandoned() {
+    let left = present.withLock { Array($0.values) }
+    for directory in left { try? directory.remove(within: 0) }
   }
 }
 
@@ -42,15 +54,28 @@ extension Probe {
   static let programs = Probe("programs", within: .seconds(9)) {
     $0.programs = $1
   } _: {
-    try Capabilities.require([.bpf, .netAdmin])
+    // Without one of them the verifier refuses what it takes from an agent.
+    try requireBPF([.bpf, .netAdmin, .perfmon])
     return try DatapathKind.trials() + [KernelEvents.trial()]
+  }
+
+  /// Throws where no program at all may be loaded: what is refused then says nothing of the kernel.
+  private static func requireBPF(_ capabilities: [Capability]) throws {
+    try Capabilities.require(capabilities)
+    do throws(BPFError) {
+      _ = try BPFProgram.load(.socketFilter, name: "sp_preflight", instructions: [.move(0, 1), .exit])
+    } catch {
+      guard [.notPermitted, .permissionDenied].contains(error.errno) else { return }
+      throw KernelError(
+        "load", "the smallest program (a user namespace, seccomp or a security module refuses that)", error.errno)
+    }
   }
 
   /// Attaches the smallest program of each kind to a scratch cgroup; only loads it where none can be made.
   static let hooks = Probe("hooks", within: .seconds(5)) {
     $0.hooks = $1
   } _: {
-    try Capabilities.require([.bpf, .netAdmin])
+    try requireBPF([.bpf, .netAdmin])
     return (try? ScratchCgroup.with { HookTrial.all(on: $0) }) ?? HookTrial.all(on: nil)
   }
 
@@ -58,7 +83,7 @@ extension Probe {
   static let features = Probe("helpers and maps", within: .seconds(8)) {
     $0.features = $1
   } _: {
-    try Capabilities.require([.bpf, .netAdmin])
+    try requireBPF([.bpf, .netAdmin, .perfmon])
     let needs = try DatapathKind.allCases.flatMap { try DatapathKind.needs(of: $0) }
     let maps = Set(needs.flatMap(\.maps)).sorted { $0.rawValue < $1.rawValue }
     let calls = Set(needs.flatMap(\.calls))

@@ -11,7 +11,7 @@ public struct Probe: Sendable {
   /// Runs it and says what is to be noted.
   let attempt: @Sendable () -> Note
   /// What is to be noted when it took too long.
-  let late: Note
+  let late: @Sendable (_ after: Duration) -> Note
 
   typealias Note = @Sendable (inout ProbeResults) -> Void
 
@@ -27,7 +27,7 @@ public struct Probe: Sendable {
       do { look = .seen(try body()) } catch { look = .unseen(Self.words(error)) }
       return { place(&$0, look) }
     }
-    late = { place(&$0, .unseen("\(name): no answer within \(limit)")) }
+    late = { limit in { place(&$0, .unseen("\(name): \(Finding.late) \(limit)")) } }
   }
 
   /// Why an attempt said nothing; the check says what to do about it.
@@ -46,7 +46,8 @@ public struct Probe: Sendable {
 
   /// Runs all of them at once, and returns when each has ended or was given up.
   ///
-  /// `total` bounds all of it. `progress` is told the names of those that still run, each time one has ended. One that was
+  /// `total` bounds all of it; the limit of each is meant for the usual 10 seconds, and longer where there is more time.
+  /// `progress` is told the names of those that still run, each time one has ended. One that was
   /// given up goes on by itself: what it holds in the kernel goes with this process.
   public static func run(
     _ probes: [Probe], within total: Duration, progress: ([String]) -> Void = { _ in }
@@ -63,7 +64,8 @@ public struct Probe: Sendable {
         news.signal()
       }
     }
-    func deadline(_ index: Int) -> Duration { min(probes[index].limit, total) }
+    let stretch = max(total / .seconds(10), 1)
+    func deadline(_ index: Int) -> Duration { min(probes[index].limit * stretch, total) }
     while !waiting.isEmpty {
       progress(waiting.sorted().map { probes[$0].name })
       let next = waiting.map(deadline).min() ?? total
@@ -78,7 +80,7 @@ public struct Probe: Sendable {
       let now = ContinuousClock.now - begin
       for index in waiting where now >= deadline(index) {
         waiting.remove(index)
-        probes[index].late(&results)
+        probes[index].late(deadline(index))(&results)
       }
     }
     progress([])

@@ -12,11 +12,21 @@ extension Probe {
     Probe("rules of iptables", within: .seconds(8)) {
       $0.rules = $1
     } _: {
+      // Without one of them iptables is refused, whatever the kernel has.
+      try Capabilities.require([.sysAdmin, .netAdmin, .netRaw])
       let namespace = try NetworkNamespace.anonymous()
       try namespace.bringLoopbackUp()
       var found: [String: RuleTrial.Outcome] = [:]
+      var useless: [String: RuleTrial.Outcome] = [:]
       for module in ModuleRequirement.all where !host.modules.isOnDiskAlone(module.names) {
-        if let outcome = module.attempt(in: namespace, host.modules, environment) { found[module.name] = outcome }
+        let outcome = useless[module.program] ?? module.attempt(in: namespace, host.modules, environment)
+        guard let outcome else { continue }
+        found[module.name] = outcome
+        // A program that hangs, or waits for a lock, would do so for each of them.
+        switch outcome {
+        case .silent, .unclear: useless[module.program] = outcome
+        case .taken, .refused, .noProgram: break
+        }
       }
       return found
     }
@@ -27,16 +37,39 @@ extension ModuleIndex {
   /// Whether a rule in a table can be tried by a variant of iptables without loading what carries its tables.
   fileprivate func mayTry(_ variant: String, _ table: String, _ family: IPFamily) -> Bool {
     let prefix = family == .ipv4 ? "ip" : "ip6"
-    let carriers = variant == "nft" ? ["nf_tables", "nft_compat"] : ["\(prefix)_tables", "\(prefix)table_\(table)"]
+    var carriers = variant == "nft" ? ["nf_tables", "nft_compat"] : ["\(prefix)_tables", "\(prefix)table_\(table)"]
+    if variant == "nft", table == "nat" { carriers.append("nft_chain_nat") }
     return !carriers.contains { isOnDiskAlone([$0]) }
   }
 }
 
 extension ModuleRequirement {
+  /// Modules that trying it may load besides, by the names of all kernels.
+  private var besides: [String] {
+    switch name {
+    case "xt_limit": ["nft_limit"]
+    case "xt_string": ["ts_kmp"]
+    case "xt_LOG", "nf_log_common", "nf_log_ipv4": ["nft_log", "nf_log_syslog", "nf_log_common", "nf_log_ipv4"]
+    case "xt_set": ["ip_set", "ip_set_hash_net"]
+    case "cls_cgroup": ["sch_htb"]
+    default: []
+    }
+  }
+
+  /// What it is tried with.
+  fileprivate var program: String {
+    switch trial {
+    case .rule, .setRule: "iptables"
+    case .set: "ipset"
+    case .classifier: "tc"
+    }
+  }
+
   /// Nil where trying would load something.
   fileprivate func attempt(
     in namespace: NetworkNamespace, _ modules: ModuleIndex, _ environment: [String]
   ) -> RuleTrial.Outcome? {
+    guard !besides.contains(where: { modules.isOnDiskAlone([$0]) }) else { return nil }
     switch trial {
     case .rule(let rule, let table, let family, let wanted):
       guard family == .ipv4 || RuleTrial.families.contains(family) else {
@@ -84,7 +117,8 @@ extension ModuleRequirement {
       let words = said.errors.split(separator: "\n").map { String($0).trimmed }.filter { !$0.isEmpty }
       return .refused(reason: "\(name): \(words.joined(separator: " | "))", remedy: nil)
     } catch {
-      return .refused(reason: "\(error)", remedy: nil)
+      guard error.errno != .timedOut else { return .silent(reason: "\(path) did not end within 2 s") }
+      return .unclear(reason: "\(error.operation) \(path): \(KernelError.describe(error.errno))", remedy: nil)
     }
   }
 }

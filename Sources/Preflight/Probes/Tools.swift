@@ -7,6 +7,14 @@ internal import SystemPackage
 public enum Tool: String, Sendable, CaseIterable {
   case iptables, ip6tables, ipset, conntrack, libelf, modprobe, openssl, kubelet
 
+  /// The names of its program, the first one that is there counts: the datapath takes iptables under any of its names.
+  var names: [String] {
+    switch self {
+    case .iptables, .ip6tables: [rawValue, "\(rawValue)-nft", "\(rawValue)-legacy"]
+    default: [rawValue]
+    }
+  }
+
   /// The package of Debian and Ubuntu.
   var debian: String {
     switch self {
@@ -44,13 +52,16 @@ public enum Tool: String, Sendable, CaseIterable {
 public struct ToolFact: Sendable, Equatable {
   /// Where it is.
   public let path: String
-  /// Its first line when asked for its version.
+  /// Its first line when asked for its version; empty with `fault`.
   public let version: String
+  /// Why it cannot be run; nil if it can.
+  public let fault: String?
 
   /// States what a tool said.
-  public init(path: String, version: String) {
+  public init(path: String, version: String, fault: String? = nil) {
     self.path = path
     self.version = version
+    self.fault = fault
   }
 }
 
@@ -67,18 +78,26 @@ extension Probe {
 
   private static func ask(_ tool: Tool) -> ToolFact? {
     let places = RuleTrial.directories + ["/usr/local/bin", "/var/lib/rancher/rke2/bin", "/opt/bin"]
-    guard let path = places.map({ "\($0)/\(tool.rawValue)" }).first(where: { isThere($0) }) else { return nil }
+    let paths = tool.names.flatMap { name in places.map { "\($0)/\(name)" } }
+    guard let path = paths.first(where: { isThere($0) }) else { return nil }
     let words = tool == .openssl ? ["version"] : ["--version"]
     do throws(KernelError) {
       let said = try CapturedProcess.run(
         FilePath(path), words, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"], within: .seconds(2))
       let line = (said.output + said.errors).split(separator: "\n").first.map { String($0).trimmed }
-      guard said.status == 0, let line else {
-        return ToolFact(path: path, version: "it ended with \(said.status): \(line ?? "no word")")
+      let ending = "it ended with \(said.status): \(line ?? "no word")"
+      // A shell's codes for what it cannot start, and signals.
+      if said.status > 125 { return ToolFact(path: path, version: "", fault: ending) }
+      // Some ask the kernel something too, which not every user may.
+      guard said.status == 0 || line?.hasPrefix("\(tool.rawValue) v") == true, let line else {
+        return ToolFact(path: path, version: ending)
       }
       return ToolFact(path: path, version: line)
     } catch {
-      return ToolFact(path: path, version: error.description)
+      let fault =
+        error.errno == .timedOut
+        ? "it did not tell its version within 2 s" : "\(error.operation): \(KernelError.describe(error.errno))"
+      return ToolFact(path: path, version: "", fault: fault)
     }
   }
 

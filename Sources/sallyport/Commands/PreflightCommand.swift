@@ -67,9 +67,10 @@ struct PreflightCommand: ParsableCommand {
     return try Survey.of(host, settings) { Progress.show($0) }
   }
 
-  private func show(_ survey: Survey) throws {
+  /// Prints a survey, and ends with what it comes to; with 1 where something that was to be done was not.
+  private func show(_ survey: Survey, leavesUndone: Bool = false) throws {
     try options.print(PreflightDocument(survey)) { survey.table(all: all, width: Terminal.width) }
-    let status = ExitStatus(survey.outcome)
+    let status = leavesUndone ? .refused : ExitStatus(survey.outcome)
     if status != .done { throw ExitCode(status.rawValue) }
   }
 
@@ -134,8 +135,7 @@ struct PreflightCommand: ParsableCommand {
     }
     // What was done shows in what is found now, and not in what was meant.
     let after = try look(settings)
-    try show(after)
-    if failures > 0 { throw ExitCode(ExitStatus.refused.rawValue) }
+    try show(after, leavesUndone: failures > 0)
   }
 }
 

@@ -17,6 +17,6 @@ payload_prepare() {
     awk -v toolchain="$toolchain" 'index($3, toolchain) == 1 && !seen[$3]++ {print $3}' > "$store/libraries"
   xargs cp -t "$place/lib" < "$store/libraries"
   dirname "$(head -1 "$store/libraries")" > "$place/runpath"
-  install -m 755 "$(dirname "${BASH_SOURCE[0]}")"/guest-{start,cases} "$place/"
+  install -m 755 "$(dirname "${BASH_SOURCE[0]}")"/guest-{start,cases,preflight} "$place/"
   image_of "$place" "$store/payload.img"
 }

@@ -13,6 +13,8 @@ def text($prefix): map(select(startswith($prefix)));
 | ($trials | best) as $objects
 | [$objects[] | .object as $object | .programs[] | .object = $object] as $programs
 | between("@tests " + $datapath; "@tested") as $lines
+# Faults that were planted are of a guest, not of a datapath.
+| (if $datapath == "cgroup" then mark("fault") | map({name: .[0], ended: .[1], said: (.[2:] | join(" "))}) else [] end) as $faults
 | [mark("tested")[] | select(.[0] == $datapath)][0] as $tested
 | ($lines | text("✔ Test \"") | length) as $passed
 | ($lines | map(select(test("^✘ Test \".*\" (with .* )?failed after"))) ) as $failed
@@ -32,9 +34,11 @@ def text($prefix): map(select(startswith($prefix)));
     failures: [$failed[] | capture("^✘ (?<name>Test \".*\") (with .* )?failed after").name as $name
       | {name: $name, reason: ([$lines[] | select(startswith("✘ " + $name + " recorded"))][0] // "" | sub(".* recorded an issue "; ""))}],
     skips: ($skipped | group_by(.reason) | map({reason: .[0].reason, names: map(.name)})),
+    faults: ($faults | group_by(.ended) | map({key: .[0].ended, value: length}) | from_entries),
+    missed: [$faults[] | select(.ended != "ok" and .ended != "none:")],
     seconds: (if $tested then ($tested[2] | tonumber) else null end)
   }
 | select($trials != [] or $passed + (.cases.failed) > 0 or ($datapath == "cgroup"))
 # Kernels without modules get no suites of the rules. Without types of their own the told view alone can load: nothing else is asked of them.
-| .ok = ($ended == "ended" and .cases.failed == 0 and ($tested == null or $tested[1] == "0")
+| .ok = ($ended == "ended" and .cases.failed == 0 and .missed == [] and ($said | contains("\n@faulted")) and ($tested == null or $tested[1] == "0")
     and all($objects[]; .loaded or ($report.hasBTF == false and .object != "netfilter-told")))

@@ -5,6 +5,7 @@ def notes: [
   (if .panics > 0 then "\(.panics) panic" else empty end),
   (if .ended != "ended" then .ended else empty end),
   (if .hasBTF == false then "no BTF" else empty end),
+  (if .faults.ok then "preflight found \(.faults.ok) planted faults" else empty end),
   (if .programs.compiled == false then "no JIT" else empty end)
 ] | join(", ");
 (["KERNEL", "PACKAGE", "LAYOUT", "DATAPATH", "PROGRAMS", "MOST VERIFIED", "PASSED", "FAILED", "SKIPPED", "SECONDS", "NOTES"] | @tsv),
@@ -12,7 +13,8 @@ def notes: [
   .cases.failed, .cases.skipped, (.seconds // "-"), notes] | @tsv),
 (.[] | "\(.version) \(.layout) \(.datapath)" as $row
   | .hasBTF as $hasBTF
-  | (.failures[] | "FAIL  \($row): \(.name): \(.reason)"),
+  | (.missed[] | "FAIL  \($row): preflight: \(.name): \(.said)"),
+    (.failures[] | "FAIL  \($row): \(.name): \(.reason)"),
     (.programs as $programs | .objects[] | select(.loaded | not) | .object as $object
       | [$programs.refused[] | select(.object == $object)] | group_by(.program)[][0]
       | (if $hasBTF == false and $object != "netfilter-told" then "NONE" else "FAIL" end) + "  \($row): \(.program): \(.reason)")),
