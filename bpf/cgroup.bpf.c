@@ -69,7 +69,9 @@ static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struc
 		return 0;
 	if (sk->type == SP_SOCK_STREAM && sk->protocol == SP_TCP) {
 		tcp->is_stream = 1;
-		return tcp->state != SP_STATE_LISTEN && tcp->state != SP_STATE_SYN_SENT && tcp->state != SP_STATE_CLOSE;
+		if (tcp->state == SP_STATE_LISTEN || tcp->state == SP_STATE_SYN_SENT)
+			return sp_is_answer(skb, direction, tcp->state);
+		return tcp->state != SP_STATE_CLOSE;
 	}
 	return sk->protocol == SP_UDP && sp_talk_fast(skb, direction);
 }

@@ -94,6 +94,27 @@ extension BPFMap {
     return found
   }
 
+  /// The entries of an array at these indices, in order; nothing is kept of them.
+  ///
+  /// The corresponding function is `bpf_map_lookup_batch`; kernel 5.6.
+  public borrowing func forEach(
+    in indices: Range<UInt32>, _ body: (UInt32, Value) -> Void
+  ) throws(BPFError) where Key == UInt32 {
+    guard !indices.isEmpty else { return }
+    let stride = MemoryLayout<Value>.size
+    let rc = unsafe lookupBatches(descriptor.raw, info, valueStride: stride, indices: indices) { keys, values, count in
+      for place in 0..<count {
+        let key = unsafe keys.loadUnaligned(fromByteOffset: place * MemoryLayout<UInt32>.size, as: UInt32.self)
+        body(key, unsafe values.loadUnaligned(fromByteOffset: place * stride, as: Value.self))
+      }
+    }
+    if rc >= 0 { return }
+    guard cannotBatch(rc) else { throw BPFError("walk", info.name, Errno(rawValue: -rc)) }
+    for index in indices {
+      if let value = try value(for: index) { body(index, value) }
+    }
+  }
+
   /// All keys at about this time, one system call each; bounded by twice the map's size.
   ///
   /// A key that is removed while we stand on it makes the kernel start again: the bound ends that.
@@ -131,13 +152,15 @@ func walkKeys<Key: BitwiseCopyable>(_ map: Int32, _ info: MapInfo) throws(BPFErr
 
 /// Calls `body` with each batch of keys and values; the result is 0, or -errno of the call that failed.
 ///
-/// A hash answers ENOSPC when one bucket does not fit: the batch doubles until it does.
+/// A hash answers ENOSPC when one bucket does not fit: the batch doubles until it does. `indices` limits it to those of an
+/// array.
 func lookupBatches(
-  _ map: Int32, _ info: MapInfo, valueStride: Int,
+  _ map: Int32, _ info: MapInfo, valueStride: Int, indices: Range<UInt32>? = nil,
   _ body: (UnsafeRawPointer, UnsafeRawPointer, Int) -> Void
 ) -> Int32 {
   var options = bpf_map_batch_opts(sz: MemoryLayout<bpf_map_batch_opts>.size, elem_flags: 0, flags: 0)
-  var capacity = min(batchSize, max(info.maxEntries, 1))
+  var remaining = indices?.count ?? info.maxEntries
+  var capacity = min(batchSize, max(remaining, 1))
   var keys = UnsafeMutableRawPointer.allocate(byteCount: capacity * info.keySize, alignment: 8)
   var values = UnsafeMutableRawPointer.allocate(byteCount: capacity * valueStride, alignment: 8)
   // The position between calls: a bucket number for hashes, a key for the others.
@@ -148,6 +171,11 @@ func lookupBatches(
     unsafe position.deallocate()
   }
   var started = false
+  if let first = indices?.lowerBound, first > 0 {
+    // An array's batch begins behind the key that it is given.
+    unsafe position.storeBytes(of: first - 1, as: UInt32.self)
+    started = true
+  }
   while true {
     var count = UInt32(capacity)
     let rc = unsafe bpf_map_lookup_batch(map, started ? position : nil, position, keys, values, &count, &options)
@@ -163,6 +191,11 @@ func lookupBatches(
     guard rc >= 0 || ended else { return rc }
     unsafe body(keys, values, Int(count))
     if ended { return 0 }
+    if indices != nil {
+      remaining -= Int(count)
+      guard remaining > 0 else { return 0 }
+      capacity = min(capacity, remaining)
+    }
     started = true
   }
 }

@@ -54,7 +54,7 @@ public final class RingBuffer: Sendable {
     let stopEvent = OwnedDescriptor(adopting: stop)
     let waiter = try Waiter(ring: map.raw, stop: stop, timeout: timeout)
     let shared = SharedState(stopEvent: stopEvent)
-    let ring = try RingMemory(map: map, info: info)
+    let ring = try RingMemory(map: map, info: info, largest: MemoryLayout<Record>.size)
     let reader = Reader<Record>(waiter: waiter, ring: ring, shared: shared, batch: batch, handler: handler)
     do {
       let thread = try DedicatedThread.start("ring-\(info.name)") { reader.run() }
@@ -162,13 +162,14 @@ private final class Reader<Record: BitwiseCopyable> {
     while true {
       records.removeAll(keepingCapacity: true)
       records.reserveCapacity(batch)
-      let more = ring.read(upTo: batch) { bytes in
+      let (isMore, oversized) = ring.read(upTo: batch) { bytes in
         if bytes.byteCount == MemoryLayout<Record>.size {
           unsafe records.append(bytes.unsafeLoadUnaligned(as: Record.self))
         } else {
           malformed += 1
         }
       }
+      malformed += oversized
       if malformed > 0 { shared.malformed.add(malformed, ordering: .relaxed) }
       malformed = 0
       shared.pending.store(ring.pending, ordering: .relaxed)
@@ -176,7 +177,7 @@ private final class Reader<Record: BitwiseCopyable> {
         shared.records.add(UInt64(records.count), ordering: .relaxed)
         handler(records)
       }
-      guard more else { return }
+      guard isMore else { return }
     }
   }
 }

@@ -52,6 +52,7 @@ extension Enforcer {
 
   /// Changes who is who; returns how many rows that took.
   func relabel(setting workloads: [WorkloadInstance], removing gone: [CgroupID]) throws -> Int {
+    readNames(of: workloads)
     var retained: [IdentityNumber] = []
     let former = (workloads.map(\.cgroup) + gone).compactMap { roster.members[$0] }
     do {

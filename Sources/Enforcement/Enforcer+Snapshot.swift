@@ -21,11 +21,15 @@ extension Enforcer {
   /// Waits until readers find every change that was made before this call.
   ///
   /// For whoever answers that a change was made, and before the process ends.
-  public func flushSnapshot() async { await writer?.flush() }
+  public func flushSnapshot() async {
+    readAllNames()
+    await writer?.flush()
+  }
 
   /// Has the state written for readers, soon.
   func offerSnapshot() {
-    guard let writer else { return }
+    // Without the names that are not read yet, they would be lost with the next agent.
+    guard let writer, unread == nil || isDetached else { return }
     writer.submit(isDetached ? .removed : .image(image))
   }
 

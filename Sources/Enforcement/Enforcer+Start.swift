@@ -8,7 +8,8 @@ extension Enforcer {
   /// Takes over what the agent before this one left: its policy and workloads stay in force and known.
   ///
   /// No table is written. What the snapshot cannot explain stays as it is until policy and workloads are given anew.
-  /// Attaches whatever of an adopted datapath is not attached.
+  /// Attaches whatever of an adopted datapath is not attached. Many names that nobody here has now are left for
+  /// `readMoreNames`; until then readers find the snapshot of the agent before.
   @discardableResult
   public func start() throws -> Publication {
     guard !datapath.holdings.isNew else { return Publication(generation: 0) }
@@ -28,6 +29,7 @@ extension Enforcer {
         "generation": "\(shadow.generation)", "workloads": "\(shadow.workloads.count)",
         "explained": "\(roster.members.count)", "policy": policy == nil ? "unknown" : "known",
       ])
+    if let unread, unread.count <= Self.fewNames { readAllNames() }
     offerSnapshot()
     return Publication(generation: shadow.generation)
   }
@@ -49,17 +51,56 @@ extension Enforcer {
     }
   }
 
-  /// Gives every number that the former agent allotted its labels again; returns the rest of what it wrote.
+  /// So many names are read before an agent enforces: it takes less than ten milliseconds.
+  private static let fewNames = 2048
+
+  /// Whether names of the agent before are left to be read.
+  public var hasUnreadNames: Bool { unread != nil }
+
+  /// Reads some of the names that were left; false when there are no more.
+  ///
+  /// They keep their numbers: whoever has labels that are not known yet has all of them read first.
+  @discardableResult
+  public func readMoreNames(_ limit: Int = 2048) -> Bool {
+    let generation = shadow.generation
+    unread?.take(limit) { number, labels in
+      guard let set = Self.checked(labels) else { return }
+      allocator.adopt(IdentityNumber(rawValue: number), set, generation: generation)
+    }
+    if let unread, unread.count > 0 { return true }
+    if unread != nil {
+      unread = nil
+      offerSnapshot()
+    }
+    return false
+  }
+
+  /// Reads all of them.
+  func readAllNames() {
+    while readMoreNames(.max) {}
+  }
+
+  /// Reads all names if one of these sets of labels may be among them: it has its number then.
+  func readNames(of workloads: [WorkloadInstance]) {
+    guard unread != nil, workloads.contains(where: { allocator.number(of: $0.labels) == nil }) else { return }
+    readAllNames()
+  }
+
+  /// Gives every number that is in force its labels again; returns the rest of what the former agent wrote.
   private func adoptIdentities(of path: String) throws(DatapathError) -> Snapshot? {
-    try Snapshot.read(from: path) { number, _, labels in
-      var checked: [Label] = []
-      for (key, value) in labels {
-        guard let label = try? Label(key, value) else { return }
-        checked.append(label)
-      }
-      guard let set = try? LabelSet(checked) else { return }
+    let inForce = Set(shadow.workloads.values.map(\.identity.rawValue))
+    let read = try Snapshot.read(from: path, needing: { inForce.contains($0) }) { number, _, labels in
+      guard let set = Self.checked(labels) else { return }
       allocator.adopt(IdentityNumber(rawValue: number), set, generation: shadow.generation)
     }
+    guard let read else { return nil }
+    if read.unread.count > 0 { unread = read.unread }
+    return read.snapshot
+  }
+
+  /// The labels of a file, which may hold anything; nil if they are none.
+  private static func checked(_ labels: [(key: String, value: String)]) -> LabelSet? {
+    try? LabelSet(labels.map { label throws(LabelError) in try Label(label.key, label.value) })
   }
 
   private func takeOver(_ former: Snapshot) {

@@ -21,6 +21,8 @@ public actor Enforcer {
   var policy: PolicySet?
   var sources: [PolicySource] = []
   var compiled: Compiled?
+  /// What the agent before this one named beside what is in force; nil once all of it is known.
+  var unread: UnreadNames?
   /// Whether rows may be left from a change that could be neither finished nor taken back.
   var isUncertain = false
   /// Whether the programs are attached.

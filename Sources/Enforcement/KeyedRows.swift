@@ -25,10 +25,30 @@ struct KeyedRows<Key: Hashable & Sendable, Row: Sendable>: Sendable {
   }
 
   /// All rows, in no order.
-  var values: some Sequence<Row> { shards.lazy.flatMap(\.values) }
+  var values: some Sequence<Row> { lazy.map { $0.value } }
 
   /// The keys of all rows, in no order.
-  var keys: some Sequence<Key> { shards.lazy.flatMap(\.keys) }
+  var keys: some Sequence<Key> { lazy.map { $0.key } }
 
   private static func shard(of key: Key) -> Int { Int(truncatingIfNeeded: key.hashValue) & (width - 1) }
+}
+
+extension KeyedRows: Sequence {
+  /// Walks the rows with their keys, in no order; nothing is copied.
+  struct Iterator: IteratorProtocol {
+    private var shards: Array<[Key: Row]>.Iterator
+    private var rows: Dictionary<Key, Row>.Iterator?
+
+    init(_ shards: [[Key: Row]]) { self.shards = shards.makeIterator() }
+
+    mutating func next() -> (key: Key, value: Row)? {
+      while true {
+        if let row = rows?.next() { return row }
+        guard let shard = shards.next() else { return nil }
+        rows = shard.makeIterator()
+      }
+    }
+  }
+
+  func makeIterator() -> Iterator { Iterator(shards) }
 }

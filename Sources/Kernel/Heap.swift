@@ -10,6 +10,16 @@ public enum Heap {
     return info.uordblks + info.hblkhd
   }
 
+  /// Has large blocks come from the kernel and go back to it, and threads share two heaps; for a process that lives long.
+  ///
+  /// Left alone, glibc keeps what a large block had once the first one was freed, and makes every thread a heap of its own
+  /// (mallopt(3)). To be called before there are threads.
+  public static func keepSmall() {
+    mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    mallopt(M_TRIM_THRESHOLD, 128 << 10)
+    mallopt(M_ARENA_MAX, 2)
+  }
+
   /// Gives pages that hold nothing back to the kernel; costs as much as there are free pages.
   public static func trim() { malloc_trim(0) }
 }

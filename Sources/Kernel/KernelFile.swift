@@ -15,6 +15,8 @@ public func readKernelBytes(_ path: FilePath, at directory: Int32? = nil) throws
     guard count >= 0 else { throw KernelError("read", path.description, Errno(rawValue: error)) }
     guard count > 0 else { return bytes }
     bytes.append(contentsOf: chunk.prefix(count))
+    // A file of our own may have tens of megabytes.
+    if bytes.count > 1 << 18, chunk.count < 1 << 20 { chunk = [UInt8](repeating: 0, count: 1 << 20) }
   }
 }
 

@@ -59,6 +59,22 @@ struct MapTests {
     #expect(try map.count() == 0)
   }
 
+  @Test(
+    "Some entries of an array are read, and no others",
+    arguments: [0..<1, 0..<10_000, 1..<2, 4095..<4097, 4096..<8192, 9_999..<10_000, 5..<5, 100..<9_000])
+  func part(_ indices: Range<UInt32>) throws {
+    let map = try BPFMap<UInt32, UInt64>.create(.array, name: "t_part", maxEntries: 10_000)
+    try map.setAll((0..<10_000).map { ($0, UInt64($0) * 3) })
+    var found: [UInt32] = []
+    var isRight = true
+    try map.forEach(in: indices) { index, value in
+      found.append(index)
+      isRight = isRight && value == UInt64(index) * 3
+    }
+    #expect(found == Array(indices))
+    #expect(isRight)
+  }
+
   @Test("A map without batches is filled and walked one by one")
   func fallback() throws {
     // Socket storage has no batches at all; an LPM trie has some, depending on the kernel.

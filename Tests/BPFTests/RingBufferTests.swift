@@ -93,6 +93,23 @@ struct RingBufferTests {
     #expect(records.allSatisfy { $0 == 9 })
   }
 
+  @Test("Records that are larger than they may be are counted and left out, also where they wrap")
+  func oversized() async throws {
+    let map = try createRingBuffer(name: "t_large", bytes: 4096)
+    let large = try writer(to: map, value: 9)
+    let right = try writer(to: map, value: 5, size: 4)
+    let (stream, continuation) = AsyncStream.makeStream(of: [UInt32].self)
+    let reader = try RingBuffer.start(map: map.duplicate(), of: UInt32.self, timeout: 20) { continuation.yield($0) }
+    var batches = stream.makeAsyncIterator()
+    for _ in 0..<20 {
+      _ = try large.testRun(packet: packet, repeating: 100)
+      _ = try right.testRun(packet: packet)
+      #expect(await batches.next() == [5])
+    }
+    reader.stop()
+    #expect(reader.counts == RingBuffer.Counts(records: 20, malformed: 2000, pending: 0))
+  }
+
   @Test("A handler that drops the last reference to its reader ends it")
   func stoppedByHandler() async throws {
     let map = try createRingBuffer(name: "t_self", bytes: 4096)

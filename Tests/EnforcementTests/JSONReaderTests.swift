@@ -40,4 +40,39 @@ import Testing
     let text = #"{"a":"# + String(repeating: "[", count: 100_000)
     #expect(throws: JSONFault.self) { try Self.strings(text) }
   }
+
+  @Test("A leap ends where the object ends, whatever its strings hold")
+  func leap() throws {
+    let objects = [#"{"a":"}{","b":"\"","c":["]",{"d":"\\"}]}"#, "{}", #"{"number":7}"#, #" {"x":{"y":[[]]}}"#]
+    var reader = JSONReader(Array("[\(objects.joined(separator: ","))]".utf8))
+    let bytes = Array("[\(objects.joined(separator: ","))]".utf8)
+    var found: [String] = []
+    try reader.array { (reader) throws(JSONFault) in
+      found.append(String(decoding: bytes[try reader.leap()], as: UTF8.self))
+    }
+    try reader.end()
+    #expect(found == objects.map { String($0.trimmingPrefix(" ")) })
+  }
+
+  @Test(
+    "A leap over what is no object, or does not end, is a fault",
+    arguments: ["[]", "1", "", "{", #"{"a"#, #"{"a\"#, "{[}"])
+  func badLeap(_ text: String) {
+    var reader = JSONReader(Array(text.utf8))
+    #expect(throws: JSONFault.self) { try reader.leap() }
+  }
+
+  @Test(
+    "The number of an identity is told by its end, or not at all",
+    arguments: [
+      (#"{"identity":"ab","labels":{"a":"b"},"number":17}"#, 17), (#"{"a":{},"number":4294967295}"#, 4_294_967_295),
+      (#"{"a":{},"number":4294967296}"#, nil), (#"{"a":1,"number":99999999999999999999}"#, nil),
+      (#"{"number":17}"#, nil), (#"{"number":17,"labels":{}}"#, nil), (#"{"labels":{"a":"b","number":5}}"#, nil),
+      (#"{"a":1,"number":}"#, nil), (#"{"a":"\"number\":5"}"#, nil), (#"{"a\",\"number":5}"#, nil), ("{}", nil),
+      ("{5}", nil),
+    ] as [(String, UInt32?)])
+  func lastNumber(_ text: String, _ expected: UInt32?) {
+    let bytes = Array(text.utf8)
+    #expect(UnreadNames(bytes).number(of: 0..<bytes.count) == expected)
+  }
 }

@@ -92,4 +92,74 @@ import Testing
     member.array([odd, ""]) { $0.string($1) }
     #expect(try JSONDecoder().decode([String].self, from: Data(member.bytes)) == [odd, ""])
   }
+
+  /// A snapshot that also names so many sets of labels that no workload has any more: `n=0` has number 1000.
+  private func remember(_ count: Int, in state: StateDirectory) throws {
+    let text = String(decoding: try Data(contentsOf: URL(filePath: state.snapshot)), as: UTF8.self)
+    let more = try (0..<count).map { index in
+      let identity = try LabelSet(parsing: "n=\(index)").identity
+      return "{\"identity\":\"\(identity)\",\"labels\":{\"n\":\"\(index)\"},\"number\":\(1000 + index)},"
+    }
+    let place = try #require(text.firstRange(of: "\"identities\":["))
+    try Data((text[..<place.upperBound] + more.joined() + text[place.upperBound...]).utf8)
+      .write(to: URL(filePath: state.snapshot))
+  }
+
+  private func identities(in state: StateDirectory) throws -> [Snapshot.NumberedIdentity]? {
+    try Snapshot.read(from: state.snapshot)?.identities.sorted { $0.number < $1.number }
+  }
+
+  @Test("names that nobody has now are read after the start, in pieces, and keep their numbers")
+  func readLater() async throws {
+    try await withState { state in
+      let (_, model) = try await enforcing(state: state)
+      try remember(10_000, in: state)
+      let written = try identities(in: state)
+      let successor = Enforcer(
+        datapath: ModelDatapath(adopting: model), state: state, cgroup: "/test", logger: quiet)
+      try await successor.start()
+      #expect(await successor.hasUnreadNames)
+      #expect(await successor.workloads.count == 2)
+      // Nothing is lost if the agent dies now, or after some of them.
+      let more = await successor.readMoreNames(4000)
+      #expect(more)
+      _ = try await successor.update(setting: [workload(101, "app=web", observe: true)])
+      #expect(try identities(in: state) == written)
+      while await successor.readMoreNames() {}
+      #expect(await !successor.hasUnreadNames)
+      await successor.flushSnapshot()
+      #expect(try identities(in: state) == written)
+      let last = try LabelSet(parsing: "n=9999")
+      #expect(await successor.names.labels(of: IdentityNumber(rawValue: 10_999)) == last)
+    }
+  }
+
+  @Test("a workload with labels that were not read yet gets their number; new labels get one that nobody had")
+  func neededBeforeRead() async throws {
+    try await withState { state in
+      let (_, model) = try await enforcing(state: state)
+      try remember(10_000, in: state)
+      let next = ModelDatapath(adopting: model)
+      let successor = Enforcer(datapath: next, state: state, cgroup: "/test", logger: quiet)
+      try await successor.start()
+      _ = try await successor.update(setting: [workload(103, "n=9000"), workload(104, "app=new")])
+      #expect(next.workloads[CgroupID(rawValue: 103)]?.identity.rawValue == 10_000)
+      #expect(next.workloads[CgroupID(rawValue: 104)]?.identity.rawValue == 11_000)
+      #expect(await !successor.hasUnreadNames)
+    }
+  }
+
+  @Test("few names are read at once, and whoever asks for the state gets all of them", arguments: [100, 5000])
+  func asked(_ count: Int) async throws {
+    try await withState { state in
+      let (_, model) = try await enforcing(state: state)
+      try remember(count, in: state)
+      let successor = Enforcer(
+        datapath: ModelDatapath(adopting: model), state: state, cgroup: "/test", logger: quiet)
+      try await successor.start()
+      #expect(await successor.hasUnreadNames == (count > 2048))
+      // Three are reserved, two are in force.
+      #expect(await successor.snapshot.identities.count == count + 5)
+    }
+  }
 }

@@ -86,6 +86,18 @@ static __always_inline int sp_icmp_always(int is_ipv4, __u8 type, __u8 code)
 	return type == 2 || type == 3 || (type >= 130 && type <= 137) || type == 143;
 }
 
+/* True for an IPv4 header of 20 bytes at `data`, of a packet that is whole. */
+static __always_inline int sp_is_plain_ipv4(const void *data, __u8 protocol)
+{
+	return *(__u8 *)data == 0x45 && *(__u8 *)(data + 9) == protocol && !(*(__be16 *)(data + 6) & bpf_htons(0x3fff));
+}
+
+/* True for an IPv6 header at `data` that is followed by that of the transport. */
+static __always_inline int sp_is_plain_ipv6(const void *data, __u8 protocol)
+{
+	return (*(__u8 *)data >> 4) == 6 && *(__u8 *)(data + 6) == protocol;
+}
+
 static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb, struct sp_packet *packet, __u32 offset)
 {
 	__u8 header[14] __attribute__((aligned(8)));

@@ -189,13 +189,12 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	__u64 now;
 
 	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
-		if (data + 28 > end || *(__u8 *)data != 0x45 || *(__u8 *)(data + 9) != SP_UDP ||
-		    (*(__be16 *)(data + 6) & bpf_htons(0x3fff)))
+		if (data + 28 > end || !sp_is_plain_ipv4(data, SP_UDP))
 			return 0;
 		sp_map_ipv4(key.remote, *(__be32 *)(data + (direction == SP_OUTGOING ? 16 : 12)));
 		key.remote_port = *(__be16 *)(data + (direction == SP_OUTGOING ? 22 : 20));
 	} else {
-		if (data + 48 > end || *(__u8 *)(data + 6) != SP_UDP || (*(__u8 *)data >> 4) != 6)
+		if (data + 48 > end || !sp_is_plain_ipv6(data, SP_UDP))
 			return 0;
 		sp_copy_address(key.remote, data + (direction == SP_OUTGOING ? 24 : 8));
 		key.remote_port = *(__be16 *)(data + (direction == SP_OUTGOING ? 42 : 40));

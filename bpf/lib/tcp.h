@@ -88,6 +88,22 @@ static __always_inline void sp_note_accepted(struct __sk_buff *skb, const struct
 	known->stage = SP_STAGE_ACCEPTED;
 }
 
+/* True for what a handshake needs no verdict for, told without reading addresses: all that a listener sends is the answer to
+ * a SYN that was let in, and what is no bare SYN is the answer to our own. Unusual headers take the long way.
+ */
+static __always_inline int sp_is_answer(struct __sk_buff *skb, __u32 direction, __u8 state)
+{
+	__u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (direction == SP_OUTGOING)
+		return state == SP_STATE_LISTEN;
+	if (state != SP_STATE_SYN_SENT)
+		return 0;
+	if (skb->protocol == bpf_htons(SP_ETH_IPV4))
+		return data + 40 <= end && sp_is_plain_ipv4(data, SP_TCP) && (data[33] & (SP_TCP_ACK | SP_TCP_RST));
+	return data + 60 <= end && sp_is_plain_ipv6(data, SP_TCP) && (data[53] & (SP_TCP_ACK | SP_TCP_RST));
+}
+
 static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)

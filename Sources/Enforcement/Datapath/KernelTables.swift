@@ -90,14 +90,12 @@ final class KernelTables: Sendable {
 
   func contents(of slot: Slot) throws(BPFError) -> SlotContents {
     var held = SlotContents.empty
-    for (index, row) in try classes.entries() {
-      let (own, number) = Rows.slotAndNumber(index)
-      if own == slot, let classes = Rows.classes(row) { held.classes[number] = classes }
+    // One slot of two, row by row: as lists both would take tens of megabytes.
+    try classes.forEach(in: Rows.classIndices(slot)) { index, row in
+      if let classes = Rows.classes(row) { held.classes[Rows.slotAndNumber(index).1] = classes }
     }
-    for (index, row) in try ports.entries() {
-      let (own, number) = Rows.slotAndRow(index)
-      guard own == slot, number < PortRow.count else { continue }
-      let start = PortRow.range(number).lowerBound
+    try ports.forEach(in: Rows.portIndices(slot)) { index, row in
+      let start = PortRow.range(Rows.slotAndRow(index).1).lowerBound
       for offset in row.indices { held.portClasses[start + offset] = row[offset] }
     }
     var found: [(key: CellKey, value: Cell)] = []

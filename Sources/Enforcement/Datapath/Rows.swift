@@ -42,6 +42,12 @@ enum Rows {
     UInt32(slot.rawValue) * SP_IDENTITY_CAPACITY + number.rawValue
   }
 
+  /// Where the rows of a slot's identities are.
+  static func classIndices(_ slot: Slot) -> Range<UInt32> {
+    let first = classIndex(slot, .unknown)
+    return first..<first + SP_IDENTITY_CAPACITY
+  }
+
   static func slotAndNumber(_ index: UInt32) -> (Slot, IdentityNumber) {
     let odd = index >= SP_IDENTITY_CAPACITY
     return (odd ? .odd : .even, IdentityNumber(rawValue: odd ? index - SP_IDENTITY_CAPACITY : index))
@@ -67,6 +73,12 @@ enum Rows {
   }
 
   static func portIndex(_ slot: Slot, _ row: Int) -> UInt32 { UInt32(slot.rawValue) * SP_PORT_ROWS + UInt32(row) }
+
+  /// Where the rows of a slot's ports are.
+  static func portIndices(_ slot: Slot) -> Range<UInt32> {
+    let first = portIndex(slot, 0)
+    return first..<first + UInt32(PortRow.count)
+  }
 
   static func slotAndRow(_ index: UInt32) -> (Slot, Int) {
     index >= SP_PORT_ROWS ? (.odd, Int(index - SP_PORT_ROWS)) : (.even, Int(index))

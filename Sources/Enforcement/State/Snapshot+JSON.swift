@@ -9,21 +9,24 @@ extension Snapshot {
   /// Reads the snapshot that an agent wrote; nil if there is none.
   public static func read(from path: String) throws(DatapathError) -> Snapshot? {
     var identities: [NumberedIdentity] = []
-    var snapshot = try read(from: path) { number, hash, labels in
+    let found = try read(from: path, needing: { _ in true }) { number, hash, labels in
       let labels = Dictionary(labels, uniquingKeysWith: { $1 })
       identities.append(NumberedIdentity(number: number, identity: hash, labels: labels))
     }
-    snapshot?.identities = identities
+    guard var snapshot = found?.snapshot else { return nil }
+    snapshot.identities = identities
     return snapshot
   }
 
-  /// The same, but each identity is given to `identity` (its number, hash and labels) and none is kept.
+  /// The same, but each identity whose number is needed is given to `identity` (its number, hash and labels), and none is
+  /// kept; the others may be read later.
   ///
   /// There may be a hundred thousand, of which an agent that starts keeps its own form; decoding them with the rest took
   /// longer than everything else that it does before it enforces.
   static func read(
-    from path: String, identity: (UInt32, String, [(key: String, value: String)]) -> Void
-  ) throws(DatapathError) -> Snapshot? {
+    from path: String, needing isNeeded: (UInt32) -> Bool,
+    identity: (UInt32, String, [(key: String, value: String)]) -> Void
+  ) throws(DatapathError) -> (snapshot: Snapshot, unread: UnreadNames)? {
     let bytes: [UInt8]
     do throws(KernelError) {
       bytes = try readKernelBytes(FilePath(path))
@@ -33,8 +36,9 @@ extension Snapshot {
     }
     let remedy = "remove it; the agent writes a new one"
     let rest: [UInt8]
+    var unread = UnreadNames(bytes)
     do throws(JSONFault) {
-      rest = try parting(bytes, identity)
+      rest = try parting(bytes, isNeeded, &unread, identity)
     } catch {
       throw DatapathError("read snapshot", path, underlying: error, remedy: remedy)
     }
@@ -45,7 +49,7 @@ extension Snapshot {
           "read snapshot", path, reason: "it has version \(snapshot.version), this program reads version 1",
           remedy: "use the program that wrote it")
       }
-      return snapshot
+      return (snapshot, unread)
     } catch let error as DatapathError {
       throw error
     } catch {
@@ -53,9 +57,10 @@ extension Snapshot {
     }
   }
 
-  /// Reads the identities; returns the text of everything else.
+  /// Reads the identities that are needed; returns the text of everything but identities.
   private static func parting(
-    _ bytes: [UInt8], _ identity: (UInt32, String, [(key: String, value: String)]) -> Void
+    _ bytes: [UInt8], _ isNeeded: (UInt32) -> Bool, _ unread: inout UnreadNames,
+    _ identity: (UInt32, String, [(key: String, value: String)]) -> Void
   ) throws(JSONFault) -> [UInt8] {
     var rest = JSONText()
     var reader = JSONReader(bytes)
@@ -64,7 +69,13 @@ extension Snapshot {
         rest.key(key)
         if key == "identities" {
           rest.array(EmptyCollection<Never>()) { _, _ in }
-          try reader.array { (reader) throws(JSONFault) in try one(&reader, identity) }
+          try reader.array { (reader) throws(JSONFault) in
+            let place = try reader.leap()
+            if let number = unread.number(of: place), !isNeeded(number) { return unread.append(at: place.lowerBound) }
+            var again = JSONReader(bytes, at: place.lowerBound)
+            let found = try Self.identity(&again)
+            identity(found.number, found.hash, found.labels)
+          }
         } else {
           rest.raw(try reader.raw())
         }
@@ -74,9 +85,10 @@ extension Snapshot {
     return rest.take()
   }
 
-  private static func one(
-    _ reader: inout JSONReader, _ identity: (UInt32, String, [(key: String, value: String)]) -> Void
-  ) throws(JSONFault) {
+  /// Reads an identity.
+  static func identity(
+    _ reader: inout JSONReader
+  ) throws(JSONFault) -> (number: UInt32, hash: String, labels: [(key: String, value: String)]) {
     var number: Int?
     var hash: String?
     var labels: [(key: String, value: String)] = []
@@ -94,6 +106,6 @@ extension Snapshot {
     guard let number = number.flatMap({ UInt32(exactly: $0) }), let hash else {
       throw reader.fault("an identity without number or hash")
     }
-    identity(number, hash, labels)
+    return (number, hash, labels)
   }
 }

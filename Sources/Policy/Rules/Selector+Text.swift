@@ -26,7 +26,7 @@ extension LabelSet {
   /// The first `=` ends the key, so values may hold more of them; a value with a comma stands in double quotes.
   public init(parsing text: String) throws(LabelError) {
     var labels: [Label] = []
-    var rest = Scalars(text.unicodeScalars)
+    var rest = Substring(text).unicodeScalars
     while !rest.isEmpty {
       guard let equals = rest.firstIndex(of: "=") else {
         throw LabelError(subject: "label \(String(rest).shown)", problem: "has no `=`")
@@ -58,6 +58,8 @@ extension LabelSet {
 }
 
 /// Text is read by scalars: a character may be a comma with an accent on it.
+///
+/// Made from a `Substring`: `Scalars(…)` of a string's own scalars would copy them one by one.
 private typealias Scalars = Substring.UnicodeScalarView
 
 extension Scalars {
@@ -103,7 +105,7 @@ private struct SelectorReader {
 
   init(_ text: String) {
     self.text = text
-    rest = Scalars(text.unicodeScalars)
+    rest = Substring(text).unicodeScalars
   }
 
   mutating func advance() throws(LabelError) {

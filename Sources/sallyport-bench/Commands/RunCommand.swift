@@ -48,6 +48,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(parsing: .upToNextOption, help: "Packets a second.") var rates: [Int] = []
   @Option(help: "Another build of bpf/cgroup.bpf.c, to be measured in the place of Sallyport's programs.")
   var object: String?
+  @Option(parsing: .upToNextOption, help: "More builds of it, each measured beside Sallyport's own in the same run.")
+  var beside: [String] = []
   @Option(help: "The agent, for what is measured of its process; beside this program by default.") var agent: String?
   @Option(help: "What was built, such as a git revision.") var revision: String?
   @Option(name: .customLong("out"), help: "Write the results, with every batch, to this JSON file.") var file: String?
@@ -120,7 +122,7 @@ struct RunCommand: AsyncParsableCommand {
       in: arena,
       Catalogue.Wishes(
         names: contestants, isQuick: quick, rivalSizes: quick ? [10, 1000] : [10, 100, 1000],
-        sizes: sizes.isEmpty ? usualSizes : sizes, object: object))
+        sizes: sizes.isEmpty ? usualSizes : sizes, object: object, beside: beside))
     do {
       writeError("Making contestants …\n")
       var contests: [Contest] = []

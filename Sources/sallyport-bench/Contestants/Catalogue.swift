@@ -20,27 +20,33 @@ final class Catalogue {
     var sizes: [Int] = []
     /// Another build of bpf/cgroup.bpf.c, whose programs take the place of Sallyport's.
     var object: String?
+    /// More builds of it, each measured beside Sallyport's own.
+    var beside: [String] = []
   }
 
   private let arena: Arena
   private let wishes: Wishes
   private let object: [UInt8]?
+  private let beside: [(file: String, bytes: [UInt8])]
   private var instances: [Instance] = []
   /// Who could not be made.
   private(set) var leftOut: [Entrant] = []
 
-  /// Reads the object, if one is wished for.
+  /// Reads the objects that are wished for.
   init(in arena: Arena, _ wishes: Wishes) throws {
     self.arena = arena
     self.wishes = wishes
-    object = try wishes.object.map { file in
-      let bytes = try readKernelBytes(FilePath(file))
-      // Now, and not when half of the run is over.
-      do throws(BPFError) { _ = try BPFObject.open(bytes: bytes, name: "sp") } catch {
-        throw KernelError("read programs from", file, error.errno, remedy: "name an object built from bpf/cgroup.bpf.c")
-      }
-      return bytes
+    object = try wishes.object.map(Self.read)
+    beside = try wishes.beside.map { (file: $0, bytes: try Self.read($0)) }
+  }
+
+  /// Now, and not when half of the run is over.
+  private static func read(_ file: String) throws -> [UInt8] {
+    let bytes = try readKernelBytes(FilePath(file))
+    do throws(BPFError) { _ = try BPFObject.open(bytes: bytes, name: "sp") } catch {
+      throw KernelError("read programs from", file, error.errno, remedy: "name an object built from bpf/cgroup.bpf.c")
     }
+    return bytes
   }
 
   /// Ends everything that was made.
@@ -70,6 +76,14 @@ final class Catalogue {
     let name = "1000 rules"
     try await add(own(name, Targets.Names.own, 25_000), &found) { entrant in
       try CgroupPrograms.sallyport(entrant, try await self.instance("mechanisms", policy))
+    }
+    for (index, object) in beside.enumerated() {
+      let entrant = Entrant(name: "sallyport cgroup by \(object.file)", role: .own, family: "beside")
+      try await add(entrant, &found) { entrant in
+        let instance = try await self.instance("beside-\(index)", policy)
+        try instance.replacePrograms(from: object.file, object.bytes)
+        return try CgroupPrograms.sallyport(entrant, instance)
+      }
     }
     for variant in variants {
       var made: Instance?

@@ -111,7 +111,8 @@ actor Agent: Service {
     await revisePlacements()
     await placeRunning()
     await treatMirrored()
-    await enforcer.flushSnapshot()
+    // Else readers wait for it, and nobody for them: see NameReader.
+    if await !enforcer.hasUnreadNames { await enforcer.flushSnapshot() }
     guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
       try await enforcer.detach()

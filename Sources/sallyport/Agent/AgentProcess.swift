@@ -16,6 +16,7 @@ struct AgentProcess {
   let readyDescriptor: Int32?
 
   func run() async throws {
+    Heap.keepSmall()
     var logger = Logger(label: "sallyport") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = verbose ? .debug : .info
     let place = try EnforcementPlace.find(configuration)
@@ -40,22 +41,8 @@ struct AgentProcess {
     try makeDirectory(configuration.stateDirectory)
     let state = StateDirectory(configuration.state)
     let options = try options(cgroup)
-    let chosen = try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
-    let datapath = chosen.datapath
-    let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
-    let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
     let starts = ProgramStarts()
-    let pipeline = try FlowPipeline(
-      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize),
-      processes: LiveProcesses(starts: starts), logger: logger)
     let changes = Changes()
-    let sources = try configuration.sources.sources()
-    let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
-    var report = AgentReport(
-      pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
-      policyPath: configuration.policy)
-    report.mirror = mirror.map { "version 1 host: mirrored in \($0.hierarchy.mount.mountPoint)" }
-    report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     // Before the first look, so that nothing happens between the two unseen.
     let tell: @Sendable ([WorkloadEvent]) -> Void = { events in
       starts.note(events)
@@ -63,9 +50,21 @@ struct AgentProcess {
       if let mirror { changes.announce(mirror.follow(events)) }
       changes.announce(events)
     }
-    let feed = try EventFeed.start(
-      root: root, preferInotify: configuration.inotify, tellsV1: mirror != nil, logger: logger, handler: tell)
+    let (feed, chosen) = try load(root, options, state, tellsV1: mirror != nil, tell, logger)
     defer { feed.stop() }
+    let datapath = chosen.datapath
+    let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
+    let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
+    let pipeline = try FlowPipeline(
+      settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize),
+      processes: LiveProcesses(starts: starts), logger: logger)
+    let sources = try configuration.sources.sources()
+    let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
+    var report = AgentReport(
+      pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
+      policyPath: configuration.policy)
+    report.mirror = mirror.map { "version 1 host: mirrored in \($0.hierarchy.mount.mountPoint)" }
+    report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     try feed.follow(processes: true)
     logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
     for note in datapath.notes { logger.notice("datapath: \(note)") }
@@ -99,6 +98,23 @@ struct AgentProcess {
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
+  }
+
+  /// Loads the programs that tell what happens and those that enforce at once, because the kernel takes its time to verify
+  /// either.
+  private func load(
+    _ root: CgroupDirectory, _ options: DatapathOptions, _ state: StateDirectory, tellsV1: Bool,
+    _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ logger: Logger
+  ) throws -> (feed: EventFeed, chosen: DatapathKind.Chosen) {
+    let prefersInotify = configuration.inotify
+    let loaded = try runSideBySide("events") { () throws(KernelError) in
+      try EventFeed.start(root: root, preferInotify: prefersInotify, tellsV1: tellsV1, logger: logger, handler: tell)
+    } here: { () throws(KernelError) in
+      Result { () throws(DatapathError) in
+        try DatapathKind.choose(configuration.datapath, options, state: state, logger: logger)
+      }
+    }
+    return (loaded.there, try loaded.here.get())
   }
 
   /// Nil where the kernel has no permission events; placed after they began is then the best that can be done.
@@ -143,6 +159,7 @@ struct AgentProcess {
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     // Those that are done some time.
     if let survey { group.services.append(.init(service: survey, successTerminationBehavior: .ignore)) }
+    group.services.append(.init(service: NameReader(agent: agent), successTerminationBehavior: .ignore))
     if let readyDescriptor {
       let announcement = ReadyAnnouncement(descriptor: FileDescriptor(rawValue: readyDescriptor))
       group.services.append(.init(service: announcement, successTerminationBehavior: .ignore))
@@ -172,6 +189,20 @@ struct AgentProcess {
     guard rc == 0 || reason == EEXIST else {
       throw Failure("make state directory \(path): \(Errno(rawValue: reason))", remedy: "make its parent directory")
     }
+  }
+}
+
+/// Reads what the agent before knew and no verdict needs, in pieces between which changes are made; then gives back the
+/// memory that a start needs and an agent does not.
+private struct NameReader: Service {
+  let agent: Agent
+
+  func run() async throws {
+    while await agent.enforcer.readMoreNames(), !Task.isShuttingDownGracefully {}
+    await agent.publishNames()
+    await agent.enforcer.flushSnapshot()
+    Heap.trim()
+    ProgramMemory.release()
   }
 }
 
