@@ -12,6 +12,15 @@ extension Enforcer {
     return try Compiler.compile(policy: policy, sorted: identities)
   }
 
+  /// The tables of a policy: those in force if its rules are too, so that documents which only tell of more workloads
+  /// cost as much as the workloads; compiled anew otherwise.
+  func tables(of policy: PolicySet) throws(CompileError) -> Compiled {
+    // Rows that an agent before us left may have got their labels just now.
+    let isExplained = waiting == nil && shadow.workloads.count == roster.members.count
+    if isExplained, let compiled, let former = self.policy, former.hasSameRules(as: policy) { return compiled }
+    return try compile(policy)
+  }
+
   /// Puts tables in force unless the slot in force already holds the same; returns how many rows that took.
   func publish(_ next: Compiled) throws(DatapathError) -> Int {
     var wanted = SlotContents(next.tables, addresses: roster.addresses)
@@ -79,19 +88,39 @@ extension Enforcer {
     }
   }
 
-  /// Finds classes for identities that had no users; compiles again if one falls in no known class.
+  /// Up to how many label sets at once are worth cells of their own before everything is compiled anew.
+  private static let mostStrangers = 8
+
+  /// Finds classes for identities that had no users; publishes tables with more classes if one falls in no known class.
   private func place(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
     guard let compiled, let policy else { return ([:], 0) }
     var found: [IdentityNumber: Classes] = [:]
+    var strangers: [Roster.Member] = []
     for member in members {
-      let number = member.number
       // Even if the tables have the number: it may be what it stood for before it was given away.
-      guard let classes = compiled.classes(for: member.instance.labels) else {
-        return ([:], try publish(compile(policy)))
+      if let classes = compiled.classes(for: member.instance.labels) {
+        found[member.number] = classes
+      } else {
+        strangers.append(member)
+        if strangers.count > Self.mostStrangers { return ([:], try publish(compile(policy))) }
       }
-      found[number] = classes
     }
-    return (found, 0)
+    if strangers.isEmpty { return (found, 0) }
+    guard var next = extended(compiled, strangers) else { return ([:], try publish(compile(policy))) }
+    // Also those that were found: their classes may have cells of more kinds now.
+    for member in members { next.insert(member.number, member.instance.labels) }
+    return ([:], try publish(next))
+  }
+
+  /// Tables with cells for label sets that fall in no known class; nil if all is better compiled anew.
+  private func extended(_ compiled: Compiled, _ strangers: [Roster.Member]) -> Compiled? {
+    let began = clock.now
+    defer { phases.compile += clock.now - began }
+    var next = compiled
+    for member in strangers where next.classes(for: member.instance.labels) == nil {
+      guard (try? next.extend(member.number, member.instance.labels)) == true else { return nil }
+    }
+    return next
   }
 
   private func relabelling(

@@ -67,7 +67,7 @@ public actor Enforcer {
       try requireDatapath()
       try resynchronise()
       explainRows(by: waiting ?? [])
-      let next = try compile(policy)
+      let next = try tables(of: policy)
       var rows = try publish(next)
       self.policy = policy
       self.sources = sources

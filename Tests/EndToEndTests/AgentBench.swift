@@ -156,13 +156,18 @@ final class AgentBench {
   func startAgent(
     _ policy: String, _ options: [String] = ["--sources", ""], triesCoverage: Bool = false
   ) throws -> ChildProcess {
-    try write("policy.yaml", policy)
+    try startAgent(readingFrom: try write("policy.yaml", policy), options, triesCoverage: triesCoverage)
+  }
+
+  /// Likewise, with the documents at a path: a file, or a directory of them.
+  func startAgent(
+    readingFrom path: String, _ options: [String] = ["--sources", ""], triesCoverage: Bool = false
+  ) throws -> ChildProcess {
     let location = try #require(enforced.hierarchy.location(of: enforced.path))
     let ready = try Stream()
     let child = try Self.start(
       [
-        Self.executable, "run", "--cgroup", location.string, "--policy", "\(directory)/policy.yaml", "--state", state,
-        "--ready-fd", "1",
+        Self.executable, "run", "--cgroup", location.string, "--policy", path, "--state", state, "--ready-fd", "1",
       ] + (triesCoverage ? [] : ["--no-coverage"]) + options, cgroup: outside, output: ready.other,
       errors: try Self.file("\(directory)/log"))
     try #require(ready.handOver().read() == "\n", "the agent did not start: \(log)")

@@ -174,7 +174,7 @@ import Testing
     let toNative = try run(Self.pods + Self.policy, ["policy", "convert", "--to", "native", "policy"])
     #expect(toNative.status == 1 && !toNative.text.contains("kind:"))
     #expect(
-      toNative.text.contains("all.yaml:13: NetworkPolicy/shop/db#pg=tcp/5432 isolates some pods"), "\(toNative.text)")
+      toNative.text.contains("all.yaml:13: NetworkPolicy/shop/db isolates some pods"), "\(toNative.text)")
     let rejecting = Self.native.replacing(
       "action: allow, peers: [{selector: k8s.label", with: "action: reject, peers: [{selector: k8s.label")
     let toKubernetes = try run(Self.pods + rejecting, ["policy", "convert", "--to", "kubernetes", "policy"])

@@ -46,6 +46,43 @@ import Testing
     #expect(model.generation == before)
   }
 
+  @Test("documents that tell only of more pods compile nothing and write nothing; a rule that moved compiles")
+  func morePods() async throws {
+    func pod(_ name: String, _ rest: String = "") -> String {
+      "---\napiVersion: v1\nkind: Pod\nmetadata: {name: \(name), namespace: shop, labels: {app: web}}\n\(rest)"
+    }
+    let rules = """
+      apiVersion: networking.k8s.io/v1
+      kind: NetworkPolicy
+      metadata: {name: web, namespace: shop}
+      spec: {podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}
+
+      """
+    func source(_ text: String) -> PolicySource { PolicySource(name: "all.yaml", bytes: Array(text.utf8)) }
+    let model = ModelDatapath()
+    let enforcer = Enforcer(datapath: model, state: nil, cgroup: "/test", logger: quiet)
+    try await enforcer.start()
+    let labels = "k8s.namespace=shop,k8s.label/app=web"
+    _ = try await enforcer.update(workloads: [workload(101, labels)])
+    _ = try await enforcer.apply(policy: policy(source(rules + pod("one"))), sources: [])
+    model.clearLog()
+    let more = try policy(source(rules + pod("one") + pod("two", "status: {podIP: 10.0.0.2}\n")))
+    var publication = try await enforcer.apply(policy: more, sources: [])
+    #expect(publication.phases.compile == .zero && publication.rowsWritten == 0 && model.log.isEmpty)
+    publication = try await enforcer.update(setting: [workload(102, labels)])
+    #expect(publication.phases.compile == .zero && publication.rowsWritten == 3)
+    #expect(model.incoming(102, from: 101, port: 80) == .allow)
+    // Its place is told by records: what moved is written down anew.
+    publication = try await enforcer.apply(policy: policy(source(pod("one") + "---\n" + rules)), sources: [])
+    #expect(publication.phases.compile > .zero)
+    let line = try await enforcer.tables?.rules.first?.source.line
+    #expect(line == 9)
+    let narrow = rules.replacing("ingress: [{", with: "ingress: [{ports: [{port: 80}], ")
+    publication = try await enforcer.apply(policy: policy(source(pod("one") + "---\n" + narrow)), sources: [])
+    #expect(publication.phases.compile > .zero)
+    #expect(model.incoming(102, from: 101, port: 81) == .reject)
+  }
+
   @Test("another policy goes to the other slot, in which only differences are written, and then one flip")
   func minimal() async throws {
     let (enforcer, model) = try await enforcing()
@@ -128,6 +165,41 @@ import Testing
       })
     #expect(flip < row)
     #expect(model.incoming(102, from: 104, port: 80) == .allow)
+    #expect(model.incoming(102, from: 101, port: 80) == .reject)
+  }
+
+  @Test(
+    "workloads of unknown classes get theirs, a few or many at once, and others keep what they may", arguments: [3, 20])
+  func strangers(count: Int) async throws {
+    let model = ModelDatapath()
+    let enforcer = Enforcer(datapath: model, state: nil, cgroup: "/test", logger: quiet)
+    try await enforcer.start()
+    let from = "tier in (\((0..<count).map { "t\($0)" }.joined(separator: ","))),app=web"
+    _ = try await enforcer.update(workloads: [workload(101, "app=web"), workload(102, "app=api")])
+    let more = (0..<count).map { "team=t\($0)" }
+    var text = String(decoding: document(port: 80, from: from).bytes, as: UTF8.self)
+    for (index, team) in more.enumerated() {
+      text += """
+
+        ---
+        apiVersion: sallyport/v1
+        kind: NetworkRuleSet
+        metadata: {name: team-\(index)}
+        spec:
+          subject: \(team)
+          incoming: [{action: allow, peers: [{selector: "\(team)"}], ports: any}]
+        """
+    }
+    _ = try await enforcer.apply(policy: policy(PolicySource(name: "p", bytes: Array(text.utf8))), sources: [])
+    let before = try #require(await enforcer.tables).cells.count
+    _ = try await enforcer.update(
+      setting: try more.enumerated().map { try workload(200 + UInt64($0), "app=web,tier=t0,\($1)") })
+    #expect(try #require(await enforcer.tables).cells.count > before)
+    for index in 0..<UInt64(count) {
+      #expect(model.incoming(102, from: 200 + index, port: 80) == .allow)
+      #expect(model.incoming(200 + index, from: 200 + index, port: 80) == .allow)
+      #expect(model.incoming(200 + index, from: 200 + (index + 1) % UInt64(count), port: 80) == .reject)
+    }
     #expect(model.incoming(102, from: 101, port: 80) == .reject)
   }
 

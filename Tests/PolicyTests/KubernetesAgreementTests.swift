@@ -24,11 +24,12 @@ import Testing
             let byTables = model.tablesAllow(from: source, to: destination, proto, port)
             asked += 1
             refused += expected ? 0 : 1
-            guard byRules == expected, byTables == expected else {
+            let byWideTables = model.tablesAllow(from: source, to: destination, proto, port, areWide: true)
+            guard byRules == expected, byTables == expected, byWideTables == expected else {
               Issue.record(
                 """
                 seed \(seed): \(source) to \(destination) \(proto)/\(port): expected \(expected), rules \(byRules), \
-                tables \(byTables)
+                tables \(byTables), wide tables \(byWideTables)
                 \(cluster.yaml)
                 """)
               return
@@ -46,6 +47,8 @@ import Testing
 struct KubernetesModel {
   let policy: PolicySet
   private let tables: Tables
+  /// Likewise, with every rule for nearly all peers written as one for any.
+  private let wideTables: Tables
   private let numbers: [LabelSet: IdentityNumber]
   private let labels: [String: LabelSet]
   private let families: KubernetesCluster.Families
@@ -65,6 +68,7 @@ struct KubernetesModel {
     self.numbers = numbers
     let identities = Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) })
     tables = try Compiler.compile(policy: policy, identities: identities).tables
+    wideTables = try Compiler.compile(policy: policy, identities: identities, widePeers: 1).tables
   }
 
   /// The answer of the command line, by the texts that it takes.
@@ -118,10 +122,11 @@ struct KubernetesModel {
   }
 
   func tablesAllow(
-    from source: KubernetesCluster.End, to destination: KubernetesCluster.End, _ proto: String, _ port: Int
+    from source: KubernetesCluster.End, to destination: KubernetesCluster.End, _ proto: String, _ port: Int,
+    areWide: Bool = false
   ) -> Bool {
     each(source, destination) { direction, subject, peer in
-      tables.verdict(
+      (areWide ? wideTables : tables).verdict(
         direction, subject: identity(subject), peer: identity(peer),
         protocol: IPProtocol(named: proto.lowercased()) ?? .tcp, port: UInt16(port)
       ).action

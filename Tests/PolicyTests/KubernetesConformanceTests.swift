@@ -20,9 +20,10 @@ import Testing
         let answers = [
           model.allows(from: source, to: destination, probe.proto, probe.port),
           model.tablesAllow(from: source, to: destination, probe.proto, probe.port),
+          model.tablesAllow(from: source, to: destination, probe.proto, probe.port, areWide: true),
           try model.offlineAllows(from, to, "\(probe.proto.lowercased())/\(probe.port)"),
         ]
-        if answers != Array(repeating: each.allows(probe), count: 3) {
+        if answers != Array(repeating: each.allows(probe), count: 4) {
           wrong.append("\(from) to \(to) \(probe.proto)/\(probe.port): \(answers)")
         }
       }

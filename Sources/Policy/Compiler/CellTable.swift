@@ -53,6 +53,25 @@ public struct CellTable: Sendable, Equatable {
     return low
   }
 
+  /// Adds the cells of another table, none of whose keys it has.
+  mutating func merge(_ other: CellTable) {
+    if other.keys.isEmpty { return }
+    var merged = CellTable()
+    merged.keys.reserveCapacity(keys.count + other.keys.count)
+    merged.values.reserveCapacity(keys.count + other.keys.count)
+    var place = 0
+    for (key, cell) in other {
+      let end = position(of: key)
+      merged.keys += keys[place..<end]
+      merged.values += values[place..<end]
+      merged.append(cell, for: key)
+      place = end
+    }
+    merged.keys += keys[place...]
+    merged.values += values[place...]
+    self = merged
+  }
+
   /// What turns `former` into this table: cells that are new or differ, and keys that go, both ascending.
   public func changes(from former: CellTable) -> (set: CellTable, gone: [CellKey]) {
     var changed = CellTable()

@@ -6,6 +6,18 @@ struct ClassNumbers: Sendable {
   /// The set of each class; that of class 0 is empty.
   private(set) var members: [[UInt32]] = [[]]
 
+  /// The number of the empty set once it has one of its own.
+  ///
+  /// Kept free from the start, so that no other class is numbered anew when it is needed.
+  static let ownNumberOfNone: UInt32 = 1
+
+  init(keepingOwnNumberOfNone: Bool = false) {
+    if keepingOwnNumberOfNone { members.append([]) }
+  }
+
+  /// Gives the empty set a number of its own in the place of 0.
+  mutating func numberNone() { numbers[[]] = ClassNumbers.ownNumberOfNone }
+
   /// The class of a sorted set, made if need be.
   mutating func number(of set: [UInt32]) -> UInt32 {
     if let known = numbers[set] { return known }
@@ -36,7 +48,7 @@ struct Classifier: Sendable {
   private let isPeer: [Bool]
   private(set) var outgoing = ClassNumbers()
   private(set) var incoming = ClassNumbers()
-  private(set) var peers = ClassNumbers()
+  private(set) var peers = ClassNumbers(keepingOwnNumberOfNone: true)
   private var known: [SelectorIndex.Projection: ClassTriple] = [:]
 
   init(_ policy: PolicySet) {
@@ -88,6 +100,23 @@ struct Classifier: Sendable {
     return number(found.sorted(), networks: positions.map(peerNumber(ofNetwork:)))
   }
 
+  /// The numbers of the selectors that match, ascending.
+  func matching(_ labels: LabelSet) -> [UInt32] {
+    var projection = SelectorIndex.Projection()
+    index.project(labels, into: &projection)
+    var found: [UInt32] = []
+    index.match(projection, into: &found)
+    found.sort()
+    return found
+  }
+
+  /// The classes of what some selectors match, made if need be.
+  mutating func classify(matching found: [UInt32]) -> ClassTriple { number(found, networks: []) }
+
+  /// Gives what no peer matches a peer class of its own: class 0 finds cells for any peer alone, also those that are not
+  /// meant for it.
+  mutating func numberNobody() { peers.numberNone() }
+
   /// Drops what only a compilation needs: an entry per different label set.
   mutating func forgetProjections() { known = [:] }
 
@@ -100,11 +129,7 @@ struct Classifier: Sendable {
 
   /// The classes of a label set if all three are known.
   func known(_ labels: LabelSet) -> ClassTriple? {
-    var projection = SelectorIndex.Projection()
-    index.project(labels, into: &projection)
-    var found: [UInt32] = []
-    index.match(projection, into: &found)
-    found.sort()
+    let found = matching(labels)
     guard let outgoing = outgoing.known(found.filter { isOutgoingSubject[Int($0)] }),
       let incoming = incoming.known(found.filter { isIncomingSubject[Int($0)] }),
       let peer = peers.known(found.filter { isPeer[Int($0)] })

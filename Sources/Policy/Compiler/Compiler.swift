@@ -23,9 +23,12 @@ public struct Compiled: Sendable {
   public internal(set) var tables: Tables
   /// Selectors that match nothing on this host nor any network: probably a typing error, or a workload to come.
   public let warnings: [PolicyError]
-  let classifier: Classifier
-  let probes: SubjectProbes
+  var classifier: Classifier
+  var table: RuleTable
+  var probes: SubjectProbes
   let defaults: Defaults
+  /// How many label sets got classes of their own since everything was compiled.
+  var extensions = 0
 
   /// The classes of a workload's identity that was not there when the policy was compiled.
   ///
@@ -70,15 +73,19 @@ public enum Compiler {
   /// - Parameter identities: the allotted identities. Reserved ones are always compiled; only the labels of `.host`
   ///   may be given, to add to its own.
   /// - Parameter maximumCells: how many cells the kernel's table holds; a policy that needs more is refused.
+  /// - Parameter widePeers: from how many classes of peers on a rule for nearly all of them is written as one for any,
+  ///   and cells for whom it leaves out. It costs the others a probe or two, so small policies do without.
   public static func compile(
-    policy: PolicySet, identities: [IdentityNumber: LabelSet], maximumCells: Int = 4_194_304
+    policy: PolicySet, identities: [IdentityNumber: LabelSet], maximumCells: Int = 4_194_304, widePeers: Int = 256
   ) throws(CompileError) -> Compiled {
-    try compile(policy: policy, sorted: identities.sorted { $0.key < $1.key }, maximumCells: maximumCells)
+    try compile(
+      policy: policy, sorted: identities.sorted { $0.key < $1.key }, maximumCells: maximumCells, widePeers: widePeers)
   }
 
   /// Likewise, for identities in the order of their numbers, each once.
   public static func compile(
-    policy: PolicySet, sorted identities: [(key: IdentityNumber, value: LabelSet)], maximumCells: Int = 4_194_304
+    policy: PolicySet, sorted identities: [(key: IdentityNumber, value: LabelSet)], maximumCells: Int = 4_194_304,
+    widePeers: Int = 256
   ) throws(CompileError) -> Compiled {
     let reserved = try reserved(with: identities)
     let prefixTable = try PrefixTable(policy.networks)
@@ -103,16 +110,22 @@ public enum Compiler {
       triples.append((number, triple, policy.defaults.workloads))
     }
     classify(identities.drop { $0.key < .firstAllotted })
-    let (portClasses, cells, rules, probes) = try RuleTable(policy, classifier).build(maximumCells)
+    let table = try RuleTable(policy, classifier, maximumCells: maximumCells, widePeers: widePeers)
+    if table.hasWideRules { classifier.numberNobody() }
+    let (portClasses, cells, rules, probes) = try table.build(classifier)
     var classes = ClassTable()
-    for (number, triple, defaults) in triples { classes[number] = probes.classes(triple, defaults) }
+    for (number, var triple, defaults) in triples {
+      if table.hasWideRules, triple.peer == 0 { triple.peer = ClassNumbers.ownNumberOfNone }
+      classes[number] = probes.classes(triple, defaults)
+    }
     let tables = Tables(
       classes: classes, portClasses: portClasses, cells: cells, prefixes: prefixTable.prefixes, externals: externals,
       rules: rules)
     classifier.forgetProjections()
     let warnings = classifier.unmatched(in: policy)
     return Compiled(
-      tables: tables, warnings: warnings, classifier: classifier, probes: probes, defaults: policy.defaults)
+      tables: tables, warnings: warnings, classifier: classifier, table: table, probes: probes,
+      defaults: policy.defaults)
   }
 
   /// The reserved identities, each with its own labels or those given for it.

@@ -15,6 +15,12 @@ struct DocumentReader {
 
   mutating func add(_ others: [PolicyError]) { errors.append(contentsOf: others) }
 
+  /// Takes over what another reader found wrong.
+  mutating func add(_ other: DocumentReader) {
+    errors += other.errors
+    warnings += other.warnings
+  }
+
   /// The fields of a mapping, those that are not known being errors.
   mutating func fields(_ node: DocumentNode, _ field: String, known: [String]) -> [String: DocumentNode]? {
     guard let entries = entries(node, field, like: known.map { "\($0): …" }.joined(separator: ", ")) else {

@@ -54,27 +54,28 @@ struct ClusterModel {
 
   /// What some port names come to on the pods that there are.
   ///
-  /// Each variant is one answer: the requirements of the pods that it holds for, which exclude each other, and their ports.
+  /// Each variant is one answer: the requirements of the pods that it holds for, which exclude each other, and their
+  /// ports. A name that a pod gives to a number that no manifest does is as if the pod did not have it.
   func variants(of names: Set<PortManifest>) -> [PortVariant] {
-    var keys: [String: PortManifest] = [:]
+    var numbers: [String: Set<String>] = [:]
     var found: Set<[String: Pod.Port]> = [[:]]
     for ports in portSets {
       var projection: [String: Pod.Port] = [:]
       for name in names {
         for port in name.named(in: ports) {
           let key = PodLabel.port(port.protocol, port.name)
-          keys[key] = name
           // Of equal names for one protocol the first counts.
           projection[key] = projection[key] ?? port
         }
       }
+      for (key, port) in projection { numbers[key, default: []].insert(String(port.number)) }
       found.insert(projection)
     }
-    let sorted = keys.keys.sorted()
+    let sorted = numbers.sorted { $0.key < $1.key }
     return found.map { projection in
-      let requirements = sorted.map { key in
+      let requirements = sorted.map { key, numbers in
         projection[key].map { Requirement(uncheckedKey: key, .isIn, [String($0.number)]) }
-          ?? Requirement(uncheckedKey: key, .doesNotExist)
+          ?? Requirement(uncheckedKey: key, .notIn, Array(numbers))
       }
       return PortVariant(requirements: requirements, ports: projection.values.sorted())
     }.sorted { $0.ports.lexicographicallyPrecedes($1.ports) }

@@ -117,6 +117,27 @@ struct ManifestCollector {
     }
   }
 
+  /// Adds what another file holds; objects of one name are errors.
+  mutating func add(_ other: ManifestCollector, _ reader: inout DocumentReader) {
+    manifests.policies += other.manifests.policies
+    manifests.namespaces += other.manifests.namespaces
+    manifests.nodes += other.manifests.nodes
+    manifests.pods += other.manifests.pods
+    for (key, place) in other.places {
+      if let before = places[key] {
+        fail(key, place, before, &reader)
+      } else {
+        places[key] = place
+      }
+    }
+  }
+
+  private func fail(
+    _ key: String, _ place: SourceLocation, _ before: SourceLocation, _ reader: inout DocumentReader
+  ) {
+    reader.fail(place, "metadata.name", "\(key) is already defined at \(before)", "rename or remove one of them")
+  }
+
   /// Notes the name of an object; false, with an error, if there is one of that name.
   private mutating func note(
     _ kind: Kind, _ metadata: ObjectMetadata, _ source: SourceLocation, _ reader: inout DocumentReader
@@ -124,7 +145,7 @@ struct ManifestCollector {
     let title = metadata.namespace.isEmpty ? metadata.name : "\(metadata.namespace)/\(metadata.name)"
     let key = "\(kind.rawValue) \(title)"
     if let before = places[key] {
-      reader.fail(source, "metadata.name", "\(key) is already defined at \(before)", "rename or remove one of them")
+      fail(key, source, before, &reader)
       return false
     }
     places[key] = source

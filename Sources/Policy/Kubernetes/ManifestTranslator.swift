@@ -126,13 +126,18 @@ struct ManifestTranslator {
     let outgoing = outgoingRules(policy, &reader)
     let named = Set(policy.ingress.flatMap { $0.ports ?? [] }.filter { if case .named = $0 { true } else { false } })
     let variants = named.isEmpty ? [PortVariant(requirements: [], ports: [])] : model.variants(of: named)
-    if !named.isEmpty, !outgoing.isEmpty {
-      // What goes out is the same whatever the ports are called.
+    warnOfUnknownPorts(policy, &reader)
+    if !named.isEmpty, !outgoing.isEmpty || policy.isolatesIngress {
+      // What goes out is the same whatever the ports are called, and so is isolation: it must also hold for a pod whose
+      // ports are not what the documents say, or are not yet.
       out.ruleSets.append(
-        RuleSet(name: policy.name, subject: subject, outgoing: outgoing, tier: policy.tier, source: policy.source))
+        RuleSet(
+          name: policy.name, subject: subject, incoming: policy.isolatesIngress ? isolation(policy) : [],
+          outgoing: outgoing, tier: policy.tier, source: policy.source))
     }
     for variant in variants {
-      let incoming = incomingRules(policy, variant.ports, &reader)
+      var incoming = incomingRules(policy, variant.ports, &reader)
+      if policy.isolatesIngress, named.isEmpty { incoming += isolation(policy) }
       if incoming.isEmpty, outgoing.isEmpty { continue }
       let name = named.isEmpty ? policy.name : "\(policy.name)\(variant.suffix.isEmpty ? "#" : variant.suffix)"
       out.ruleSets.append(
@@ -142,16 +147,29 @@ struct ManifestTranslator {
     }
   }
 
+  /// Container runtimes do not tell what ports are called: where no manifest does, such a rule is about nothing.
+  private func warnOfUnknownPorts(_ policy: PolicyManifest, _ reader: inout DocumentReader) {
+    for rule in policy.ingress + policy.egress {
+      for case .named(let name, let proto) in rule.ports ?? [] {
+        let port = PortManifest.named(name, proto)
+        if model.portSets.contains(where: { !port.named(in: $0).isEmpty }) { continue }
+        reader.warn(
+          rule.source, "",
+          "\(rule.name) names the port \(name)\(proto.map { "/\($0)" } ?? ""), and no Pod manifest has one of that "
+            + "name: it matches nothing", "add the manifests of the pods, or give the port's number")
+      }
+    }
+  }
+
   private mutating func incomingRules(
     _ policy: PolicyManifest, _ ports: [Pod.Port], _ reader: inout DocumentReader
   ) -> [Rule] {
     guard policy.tier != .namespaced || policy.isolatesIngress else { return [] }
-    let rules = policy.ingress.map { rule in
+    return policy.ingress.map { rule in
       Rule(
         name: rule.name, action: rule.action, peers: peers(of: rule, &reader),
         ports: rule.ports?.flatMap { $0.specs(among: ports) } ?? [.any], source: rule.source)
     }
-    return rules + (policy.isolatesIngress ? isolation(policy) : [])
   }
 
   private mutating func outgoingRules(_ policy: PolicyManifest, _ reader: inout DocumentReader) -> [Rule] {

@@ -123,6 +123,12 @@ public struct PolicySet: Sendable, Equatable {
     self.defaults = defaults
   }
 
+  /// Whether rules, networks and defaults are the same, whoever the workloads are: then so are the tables for the same
+  /// identities, with the places in documents that they name.
+  public func hasSameRules(as other: PolicySet) -> Bool {
+    ruleSets == other.ruleSets && networks == other.networks && defaults == other.defaults
+  }
+
   /// The network of a name, or nil.
   public func network(named name: String) -> ExternalNetwork? { networks.first { $0.name == name } }
 

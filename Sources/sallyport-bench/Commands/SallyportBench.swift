@@ -16,7 +16,7 @@ struct SallyportBench: AsyncParsableCommand {
     commandName: "sallyport-bench",
     abstract: "Measures what enforcement costs, as ratios of mechanisms run in turn on this machine.",
     subcommands: [
-      RunCommand.self, CompareCommand.self, ReportCommand.self, PublishCommand.self, WorkloadsCommand.self,
-      MemoryCommand.self, RevokeCommand.self, RecordsCommand.self, WorkerCommand.self,
+      RunCommand.self, CompareCommand.self, ReportCommand.self, PublishCommand.self, ClusterCommand.self,
+      WorkloadsCommand.self, MemoryCommand.self, RevokeCommand.self, RecordsCommand.self, WorkerCommand.self,
     ], defaultSubcommand: RunCommand.self)
 }

@@ -28,6 +28,7 @@ struct ControlPlane {
     }
     return [
       (PublishCommand.self, ["--rounds", isQuick ? "3" : "10"]),
+      (ClusterCommand.self, isQuick ? ["--policies", "1000", "--pods", "5000", "--namespaces", "20"] : []),
       (WorkloadsCommand.self, ["--cgroups", isQuick ? "1000" : "10000", "--rounds", isQuick ? "2" : "10"]),
       (MemoryCommand.self, ["--starts", isQuick ? "2" : "5"] + agentArguments),
       (RevokeCommand.self, ["--rounds", isQuick ? "3" : "10"]), (RecordsCommand.self, []),

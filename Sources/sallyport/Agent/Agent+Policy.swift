@@ -35,7 +35,7 @@ extension Agent {
   @discardableResult
   func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
     if !evenIfSame, sources == sourcesInForce { return nil }
-    let parsed = try PolicyParser.parse(files: sources.map { ($0.name, $0.bytes) })
+    let parsed = try policyReader.parse(files: sources.map { ($0.name, $0.bytes) })
     let isFirst = await !enforcer.isAttached
     if isFirst {
       // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.

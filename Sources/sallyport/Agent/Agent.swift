@@ -52,6 +52,8 @@ actor Agent: Service {
   var mustPublishAll = true
   /// Processes that were placed while their exec was held, until they are the new program.
   var beginning: [ProcessID: CgroupID] = [:]
+  /// Reads documents: of a directory that changed, the files that did.
+  var policyReader = PolicyReader()
   /// The documents in force that came from `configuration.policy`: what need not be applied again.
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.
@@ -94,7 +96,7 @@ actor Agent: Service {
     policeNamespaces()
     try await enforcer.start()
     let before = await enforcer.policySources
-    if !before.isEmpty, let parsed = try? PolicyParser.parse(files: before.map { ($0.name, $0.bytes) }) {
+    if !before.isEmpty, let parsed = try? policyReader.parse(files: before.map { ($0.name, $0.bytes) }) {
       tracker.remember(await enforcer.workloads)
       _ = tracker.use(classifier(parsed.policy))
       sourcesInForce = before
