@@ -104,6 +104,7 @@ import Testing
   @Test(arguments: [
     ("host.lockdown", "/sys/kernel/security/lockdown", "none integrity [confidentiality]\n", Outcome.fail),
     ("host.lockdown", "/sys/kernel/security/lockdown", "none [integrity] confidentiality\n", .pass),
+    ("host.lockdown", "/sys/kernel/security/lockdown", "none integrity\n", .unknown),
     ("host.jit", "/proc/sys/net/core/bpf_jit_enable", "0\n", .warn),
     ("host.unprivileged-bpf", "/proc/sys/kernel/unprivileged_bpf_disabled", "0\n", .warn),
     ("host.kernel", "/proc/sys/kernel/osrelease", "4.18.0-305.el8.x86_64\n", .warn),
@@ -120,6 +121,12 @@ import Testing
     let finding = try Tree([path: text]).find(name)
     #expect(finding.outcome == outcome, "\(finding)")
     #expect(finding.outcome == .pass || finding.outcome == .unknown || !finding.remedy.isEmpty, "\(finding)")
+  }
+
+  @Test func theModeOfLockdownIsTheOneInBrackets() throws {
+    #expect(try Tree().find("host.lockdown").found == "none")
+    let integrity = ["/sys/kernel/security/lockdown": "none [integrity] confidentiality\n"]
+    #expect(try Tree(integrity).find("host.lockdown").found == "integrity")
   }
 
   @Test func aSettingIsPutRightByTheRepair() throws {

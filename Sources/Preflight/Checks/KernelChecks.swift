@@ -213,7 +213,10 @@ private func judgeLockdown(_ host: HostView, _ results: ProbeResults) -> Finding
     }
     return .pass("this kernel has none", how: path)
   case .seen(let text):
-    let mode = text.split(separator: "[").dropFirst().first?.prefix { $0 != "]" } ?? "?"
+    guard let open = text.firstIndex(of: "[") else {
+      return .unknown("'\(text.trimmed)' marks no mode", how: path)
+    }
+    let mode = text[text.index(after: open)...].prefix { $0 != "]" }
     guard mode == "confidentiality" else { return .pass(String(mode), how: path) }
     return .fail(
       "confidentiality", how: path,
