@@ -13,10 +13,7 @@ struct HarnessTests {
 
   /// The program beside the one that runs the tests.
   private static func bench(_ arguments: [String]) throws -> CapturedProcess {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
-    let own = FilePath(String(decoding: buffer[..<max(count, 0)].map { UInt8(bitPattern: $0) }, as: UTF8.self))
-    return try CapturedProcess.run(own.removingLastComponent().appending("sallyport-bench"), arguments)
+    try CapturedProcess.run(FilePath(Product.path("sallyport-bench")), arguments)
   }
 
   private static func measure(_ folder: TemporaryDirectory, _ name: String, _ more: [String] = []) throws -> Results {

@@ -6,23 +6,6 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-extension MachineRequirement {
-  /// The product of this very build.
-  static let productIsBuilt = MachineRequirement("the sallyport executable") {
-    isThere(AgentBench.executable) ? nil : "\(AgentBench.executable) is not built"
-  }
-
-  /// Permission events of fanotify.
-  static let executionGuard = MachineRequirement("fanotify permission events") {
-    do throws(KernelError) {
-      _ = try ExecutionPermissions()
-      return nil
-    } catch {
-      return error.description
-    }
-  }
-}
-
 /// What a command came to.
 struct CommandResult {
   var status: Int32
@@ -34,14 +17,6 @@ struct CommandResult {
 
 /// A directory for one test, an agent that enforces below `enforced`, and the commands that talk to it.
 final class AgentBench {
-  /// The executable beside the test bundle.
-  static let executable: String = {
-    var bytes = [CChar](repeating: 0, count: 4097)
-    let count = unsafe readlink("/proc/self/exe", &bytes, 4096)
-    let own = FilePath(platformString: count > 0 ? bytes : [0])
-    return own.removingLastComponent().appending("sallyport").string
-  }()
-
   /// Labelled workloads are refused everything but what other documents allow; the host is not.
   static let defaults = """
     apiVersion: sallyport/v1
@@ -126,7 +101,8 @@ final class AgentBench {
     counter += 1
     let paths = (out: "\(directory)/out-\(counter)", errors: "\(directory)/errors-\(counter)")
     let child = try Self.start(
-      [Self.executable] + words, cgroup: outside, output: try Self.file(paths.out), errors: try Self.file(paths.errors))
+      [Product.sallyport] + words, cgroup: outside, output: try Self.file(paths.out),
+      errors: try Self.file(paths.errors))
     let status = try child.wait()
     return CommandResult(
       status: status, output: try readKernelFile(FilePath(paths.out)),
@@ -167,7 +143,7 @@ final class AgentBench {
     let ready = try Stream()
     let child = try Self.start(
       [
-        Self.executable, "run", "--cgroup", location.string, "--policy", path, "--state", state, "--ready-fd", "1",
+        Product.sallyport, "run", "--cgroup", location.string, "--policy", path, "--state", state, "--ready-fd", "1",
       ] + (triesCoverage ? [] : ["--no-coverage"]) + options, cgroup: outside, output: ready.other,
       errors: try Self.file("\(directory)/log"))
     try #require(ready.handOver().read() == "\n", "the agent did not start: \(log)")
@@ -219,17 +195,6 @@ final class AgentBench {
   /// The name of a cgroup's path below the enforced one: `/a` for `enforced/a`.
   func short(_ path: String) -> String {
     path.hasPrefix(enforced.path.string) ? String(path.dropFirst(enforced.path.string.count)) : path
-  }
-}
-
-/// Waits until a condition holds.
-func eventually(
-  _ what: @autoclosure () -> String, seconds: UInt64 = 60, _ condition: () throws -> Bool
-) throws {
-  let end = Clock.monotonicNanoseconds() + seconds * 1_000_000_000
-  while try !condition() {
-    try #require(Clock.monotonicNanoseconds() < end, "\(what())")
-    usleep(20_000)
   }
 }
 

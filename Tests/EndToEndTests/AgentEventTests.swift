@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 @Suite(
-  "Agent events", .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt, .program("busybox")))
+  "Agent events", .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product, .program("busybox")))
 struct AgentEventTests {
   private static let policy =
     AgentBench.defaults + AgentBench.workload("web", "app: web", match: "cgroups: [\"/*/enforced/web*\"]")
@@ -80,7 +80,7 @@ extension AgentBench {
   /// Whether a program of a cgroup can connect to port 9000 of the test's network; nobody need accept it.
   func connects(in cgroup: CgroupDirectory) throws -> Bool {
     let child = try sandbox.start(
-      ["sh", "-c", "exec \"$0\" probe 127.0.0.1 9000 > /dev/null 2>&1", Self.executable], cgroup: cgroup,
+      ["sh", "-c", "exec \"$0\" probe 127.0.0.1 9000 > /dev/null 2>&1", Product.sallyport], cgroup: cgroup,
       namespace: network)
     return try child.wait() == 0
   }

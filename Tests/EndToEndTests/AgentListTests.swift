@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 import Workloads
 
-@Suite("Agent lists", .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt, .program("busybox")))
+@Suite("Agent lists", .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product, .program("busybox")))
 struct AgentListTests {
   @Test("Workloads are listed with since when, processes and ports, and explained by process and by path")
   func explained() throws {

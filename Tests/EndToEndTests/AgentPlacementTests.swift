@@ -11,7 +11,7 @@ private let rounds = unsafe getenv("SALLYPORT_EXEC_ROUNDS").flatMap { Int(unsafe
 
 @Suite(
   "Agent placement",
-  .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt, .program("busybox"), .executionGuard))
+  .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product, .program("busybox"), .executionGuard))
 struct AgentPlacementTests {
   private static let parent = AgentBench.workload(
     "parent", "app: parent", match: "cgroups: [\"/*/enforced/parent\"]")

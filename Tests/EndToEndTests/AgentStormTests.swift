@@ -12,7 +12,7 @@ private func number(_ name: String, _ usual: Int) -> Int {
 
 @Suite(
   "Agent storm",
-  .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt, .program("busybox"), .executionGuard))
+  .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product, .program("busybox"), .executionGuard))
 struct AgentStormTests {
   @Test("[P9] After a storm of cgroups and processes exactly what lives is in force, and nothing failed")
   func storm() throws {

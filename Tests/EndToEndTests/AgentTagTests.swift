@@ -36,7 +36,7 @@ private final class Follower {
     let cgroup = try #require(bench.enforced.hierarchy.location(of: bench.enforced.path))
     child = try bench.sandbox.start(
       [
-        AgentBench.executable, "tag", "--follow", "--output", output, "--sources", "", "--cgroup", cgroup.string,
+        Product.sallyport, "tag", "--follow", "--output", output, "--sources", "", "--cgroup", cgroup.string,
       ] + options, cgroup: bench.outside, output: file.raw)
   }
 
@@ -59,7 +59,7 @@ private final class Follower {
   }
 }
 
-@Suite("Tagger without an agent", .requires(.root, .cgroups, .bpf, .networkNamespaces, .productIsBuilt))
+@Suite("Tagger without an agent", .requires(.root, .cgroups, .bpf, .networkNamespaces, .product))
 struct AgentTagTests {
   @Test("Workloads are told when they come, change and go, with no agent and no policy, until SIGINT ends it with 0")
   func labelsFile() throws {

@@ -5,29 +5,6 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// The executable beside the test bundle.
-private let executable: FilePath = {
-  let own = (try? FilePath("/proc/self/exe").resolved()) ?? FilePath(CommandLine.arguments.first ?? "")
-  return own.removingLastComponent().appending("sallyport")
-}()
-
-extension FilePath {
-  fileprivate func resolved() throws -> FilePath {
-    var bytes = [CChar](repeating: 0, count: 4097)
-    let count = unsafe withPlatformString { path in unsafe readlink(path, &bytes, 4096) }
-    guard count > 0 else { throw Errno(rawValue: errno) }
-    return FilePath(platformString: bytes)
-  }
-}
-
-extension MachineRequirement {
-  /// The product of this very build.
-  fileprivate static let executableIsBuilt = MachineRequirement("the sallyport executable") {
-    let isThere = unsafe access(executable.string, X_OK) == 0
-    return isThere ? nil : "\(executable) is not built"
-  }
-}
-
 /// A directory for one test, and the commands that run in it.
 private final class Bench {
   let sandbox: Sandbox
@@ -55,7 +32,7 @@ private final class Bench {
     let path = "\(directory)/output"
     let file = try OwnedDescriptor.open(FilePath(path), flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
     let child = try sandbox.start(
-      ["sh", "-c", "exec \"$0\" \"$@\" 2>&1", executable.string] + words, cgroup: outside, output: file.raw)
+      ["sh", "-c", "exec \"$0\" \"$@\" 2>&1", Product.sallyport] + words, cgroup: outside, output: file.raw)
     let status = try child.wait()
     return (status, try readKernelFile(FilePath(path)))
   }
@@ -70,7 +47,7 @@ private final class Bench {
     let writing = OwnedDescriptor(adopting: ends[1])
     let child = try sandbox.start(
       [
-        "sh", "-c", "exec \"$0\" \"$@\" --verbose --ready-fd 1 2>\"\(directory)/log\"", executable.string, "run",
+        "sh", "-c", "exec \"$0\" \"$@\" --verbose --ready-fd 1 2>\"\(directory)/log\"", Product.sallyport, "run",
         "--cgroup",
         location.string, "--policy", "\(directory)/policy", "--state", state, "--no-coverage",
       ], cgroup: outside, output: writing.raw)
@@ -100,7 +77,7 @@ private let allowAll = """
     incoming: [{action: allow, peers: any, ports: any}]
   """
 
-@Suite(.requires(.root, .cgroups, .executableIsBuilt)) struct CommandLineTests {
+@Suite(.requires(.root, .cgroups, .product)) struct CommandLineTests {
   @Test("A good policy is checked with 0, a bad one with 1, and the error names file, line, field and remedy")
   func check() throws {
     try withSandbox { sandbox in
@@ -146,7 +123,7 @@ private let allowAll = """
   }
 }
 
-@Suite(.requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .executableIsBuilt)) struct AgentTests {
+@Suite(.requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product)) struct AgentTests {
   @Test("Enforcement begins before exec, outlives the agent, is adopted, and ends with detach leaving nothing")
   func life() throws {
     try withSandbox { sandbox in
@@ -157,7 +134,7 @@ private let allowAll = """
       // An address of documentation (RFC 5737): the namespace has no route, so nothing leaves when it is allowed.
       let probe = [
         "exec", "--state", bench.state, "--label", "app=web", "--netns", namespace.path.string, "--",
-        executable.string, "probe", "192.0.2.1", "9",
+        Product.sallyport, "probe", "192.0.2.1", "9",
       ]
       let agent = try bench.startAgent(on: enforced)
       let refused = try bench.run(probe)

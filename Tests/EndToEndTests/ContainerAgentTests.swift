@@ -5,14 +5,6 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// The executable beside the test bundle.
-private let sallyport: String = {
-  var bytes = [CChar](repeating: 0, count: 4097)
-  let count = unsafe readlink("/proc/self/exe", &bytes, 4096)
-  let own = FilePath(platformString: count > 0 ? bytes : [0])
-  return own.removingLastComponent().appending("sallyport").string
-}()
-
 /// An agent that enforces on the cgroup of the engines' containers.
 private final class EngineAgent {
   private let engines: ContainerEngines
@@ -60,13 +52,13 @@ private final class EngineAgent {
     let cgroup = try #require(engines.parent.hierarchy.location(of: engines.parent.path))
     agent = try engines.daemon(
       [
-        sallyport, "run", "--cgroup", cgroup.string, "--policy", "\(engines.directory)/policy", "--state",
+        Product.sallyport, "run", "--cgroup", cgroup.string, "--policy", "\(engines.directory)/policy", "--state",
         "\(engines.directory)/state", "--no-coverage", "--sources", sources,
       ] + places.flatMap { ["--place", $0] }, socket: "\(engines.directory)/state/control.sock")
   }
 
   func command(_ words: String...) throws -> String {
-    try engines.run([sallyport] + words + ["--state", state])
+    try engines.run([Product.sallyport] + words + ["--state", state])
   }
 
   /// Waits until the list of workloads satisfies a condition, and returns it.
@@ -82,12 +74,6 @@ private final class EngineAgent {
   }
 
   func detach() throws { _ = try command("detach") }
-}
-
-extension MachineRequirement {
-  fileprivate static let product = MachineRequirement("the sallyport executable") {
-    isThere(sallyport) ? nil : "\(sallyport) is not built"
-  }
 }
 
 @Suite(

@@ -8,7 +8,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-@Suite("Coverage by the agent", .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt))
+@Suite("Coverage by the agent", .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product))
 struct CoverageAgentTests {
   private static let options = ["--sources", "", "--datapath", DatapathKind.underTest.rawValue]
 
@@ -22,7 +22,7 @@ struct CoverageAgentTests {
       #expect(!isThere(file))
       let early = try bench.run(["status", "--coverage", "--state", bench.state])
       #expect(early.status == 3 && early.errors.contains("not known"), "\(early.text)")
-      try wait(for: file, bench)
+      try eventually(bench.log, seconds: 30) { isThere(file) }
       let text = try bench.ask("status", "--coverage", "-o", "json").output
       let statement = try JSONDecoder().decode(CoverageStatement.self, from: Data(text.utf8))
       #expect(statement.lines.count == TrafficClass.allCases.count && statement.isOfThisKernel)
@@ -45,14 +45,6 @@ struct CoverageAgentTests {
       #expect(try readKernelBytes(FilePath(file)) == kept)
       #expect(!bench.log.contains("coverage tried"), "\(bench.log)")
       try bench.ask("detach")
-    }
-  }
-
-  private func wait(for file: String, _ bench: AgentBench) throws {
-    let end = Clock.monotonicNanoseconds() + 30_000_000_000
-    while !isThere(file) {
-      try #require(Clock.monotonicNanoseconds() < end, "\(bench.log)")
-      usleep(20_000)
     }
   }
 }

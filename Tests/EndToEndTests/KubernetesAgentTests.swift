@@ -8,7 +8,7 @@ import Testing
 
 @Suite(
   "Kubernetes, by the agent", .serialized,
-  .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt, .program("busybox")))
+  .requires(.root, .cgroups, .bpf, .pins, .networkNamespaces, .product, .program("busybox")))
 struct KubernetesAgentTests {
   private static let namespace = """
     apiVersion: v1
@@ -65,7 +65,7 @@ struct KubernetesAgentTests {
       for port in ["9000", "9001"] {
         let child = try bench.sandbox.start(
           [
-            "sh", "-c", "exec \"$0\" probe --timeout 500 127.0.0.1 \(port) > /dev/null 2>&1", AgentBench.executable,
+            "sh", "-c", "exec \"$0\" probe --timeout 500 127.0.0.1 \(port) > /dev/null 2>&1", Product.sallyport,
           ], cgroup: cgroup, namespace: bench.network)
         if try child.wait() == 0 { out.append("\(name):\(port)") }
       }

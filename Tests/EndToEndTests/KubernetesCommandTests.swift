@@ -40,10 +40,9 @@ import Testing
       try sandbox.command(["mkdir", "-p", "\(directory)/policy"])
       try replaceFile(FilePath("\(directory)/policy/all.yaml"), with: Array(documents.utf8))
       try replaceFile(FilePath("\(directory)/input"), with: Array(input.utf8))
-      let own = try FilePath("/proc/self/exe").target().removingLastComponent().appending("sallyport")
       let child = try sandbox.start(
         [
-          "sh", "-c", "cd \"$1\"; shift; exec \"$0\" \"$@\" <input >output 2>&1", own.string, directory,
+          "sh", "-c", "cd \"$1\"; shift; exec \"$0\" \"$@\" <input >output 2>&1", Product.sallyport, directory,
         ] + words)
       let status = try child.wait()
       return (status, try readKernelFile(FilePath("\(directory)/output")))
@@ -179,14 +178,5 @@ import Testing
       "action: allow, peers: [{selector: k8s.label", with: "action: reject, peers: [{selector: k8s.label")
     let toKubernetes = try run(Self.pods + rejecting, ["policy", "convert", "--to", "kubernetes", "policy"])
     #expect(toKubernetes.status == 1 && toKubernetes.text.contains("rejects, and a NetworkPolicy only allows"))
-  }
-}
-
-extension FilePath {
-  fileprivate func target() throws -> FilePath {
-    var bytes = [CChar](repeating: 0, count: 4097)
-    let count = unsafe withPlatformString { path in unsafe readlink(path, &bytes, 4096) }
-    guard count > 0 else { throw Errno(rawValue: errno) }
-    return FilePath(platformString: bytes)
   }
 }

@@ -8,7 +8,7 @@ import Testing
 @Suite(
   "An agent with iptables rules",
   .requires(
-    .root, .cgroups, .bpf, .pins, .networkNamespaces, .productIsBuilt, .program("iptables-nft", package: "iptables")))
+    .root, .cgroups, .bpf, .pins, .networkNamespaces, .product, .program("iptables-nft", package: "iptables")))
 struct NetfilterAgentTests {
   private static let policy =
     AgentBench.defaults + AgentBench.free("app in (friend)")
@@ -119,7 +119,7 @@ struct NetfilterAgentTests {
         var passed = 0
         while progress.next() {
           let child = try sandbox.start(
-            [AgentBench.executable, "probe", "127.0.0.1", "9000"], cgroup: web, namespace: network)
+            [Product.sallyport, "probe", "127.0.0.1", "9000"], cgroup: web, namespace: network)
           if try child.wait() == 0 { passed += 1 }
         }
         return passed

@@ -8,13 +8,6 @@ import Testing
 
 @testable import Enforcement
 
-extension MachineRequirement {
-  /// A program that root can run.
-  static func program(_ name: String, package: String) -> MachineRequirement {
-    MachineRequirement(name) { Sandbox.find(name) == nil ? "\(name) is not installed (package \(package))" : nil }
-  }
-}
-
 /// Where one test of the rules happens.
 struct NetfilterPlace {
   let sandbox: Sandbox

@@ -27,7 +27,7 @@ struct RealProgramTests {
 
   @Test(
     "curl reaches nginx over TCP where policy says so, and is refused at once where it does not",
-    .requires(.programs("nginx", "curl")), arguments: ["10.77.0.2", "[fd77::2]"])
+    .requires(.program("nginx"), .program("curl")), arguments: ["10.77.0.2", "[fd77::2]"])
   func nginx(address: String) async throws {
     let pair = try policed.pair()
     let (client, server) = (try policed.threadedCgroup("curl"), try policed.threadedCgroup("nginx"))
@@ -67,7 +67,9 @@ struct RealProgramTests {
     #expect(told?.workload == client.id.rawValue)
   }
 
-  @Test("redis-cli talks to redis-server until its label changes", .requires(.programs("redis-server", "redis-cli")))
+  @Test(
+    "redis-cli talks to redis-server until its label changes",
+    .requires(.program("redis-server"), .program("redis-cli")))
   func redis() async throws {
     let (client, server) = (try policed.threadedCgroup("cli"), try policed.threadedCgroup("redis"))
     try await policed.label(client, "app=cli")

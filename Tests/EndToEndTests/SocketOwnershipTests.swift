@@ -5,7 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-@Suite("Whose sockets are", .serialized, .requires(.root, .cgroups, .networkNamespaces, .productIsBuilt))
+@Suite("Whose sockets are", .serialized, .requires(.root, .cgroups, .networkNamespaces, .product))
 struct SocketOwnershipTests {
   @Test("A socket belongs to the cgroup in which it was made, and the trial leaves nothing")
   func trial() throws {

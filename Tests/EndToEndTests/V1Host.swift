@@ -149,7 +149,7 @@ final class V1Host {
   /// The product with the agent's state directory.
   @discardableResult
   func ask(_ words: String...) throws -> CommandResult {
-    let result = try run([AgentBench.executable] + words + ["--state", state])
+    let result = try run([Product.sallyport] + words + ["--state", state])
     try #require(result.status == 0, "\(words.joined(separator: " ")): \(result.text) \(log)")
     return result
   }
@@ -162,7 +162,7 @@ final class V1Host {
       FilePath("\(directory)/log"), flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
     let child = try start(
       [
-        AgentBench.executable, "run", "--cgroup", enforced ?? location(""), "--policy", "\(directory)/policy.yaml",
+        Product.sallyport, "run", "--cgroup", enforced ?? location(""), "--policy", "\(directory)/policy.yaml",
         "--state", state, "--mirror", mirror, "--sources", "systemd", "--no-coverage", "--ready-fd", "1",
         "--datapath", DatapathKind.underTest.rawValue, "--spare-own-namespace",
       ] + options, isAgent: true, output: ready.other.raw, errors: log.raw)

@@ -7,9 +7,9 @@ import Testing
 
 @Suite(
   "Hosts that mount cgroup version 1 alone", .serialized,
-  .requires(.root, .bpf, .pins, .networkNamespaces, .v1Host, .productIsBuilt))
+  .requires(.root, .bpf, .pins, .networkNamespaces, .v1Host, .product))
 struct V1HostTests {
-  private static let probe = "\(AgentBench.executable) probe --timeout 500 127.0.0.1 7001"
+  private static let probe = "\(Product.sallyport) probe --timeout 500 127.0.0.1 7001"
 
   /// Ends with 1 as soon as it is refused: labels come a moment after the cgroup, as for every new one.
   private static let untilRefused = "for try in $(seq 200); do \(probe) || exit 1; sleep 0.05; done"
@@ -101,7 +101,7 @@ struct V1HostTests {
       let listener = try Self.listen(host)
       try host.make("system.slice/a.service")
       let program = "\(host.directory)/sallyport"
-      _ = try host.run(["cp", AgentBench.executable, program])
+      _ = try host.run(["cp", Product.sallyport, program])
       let named =
         isPlaced
         ? AgentBench.workload(
@@ -128,7 +128,7 @@ struct V1HostTests {
     try withV1Host { host in
       try host.make("user.slice")
       let agent = try host.startAgent(Self.policy)
-      let run = "\(AgentBench.executable) exec --label app=x --name x --state \(host.state) --"
+      let run = "\(Product.sallyport) exec --label app=x --name x --state \(host.state) --"
       let result = try host.run(
         in: "user.slice", "\(host.untilMirrored("user.slice")); \(run) sh -c 'sleep 1.5; cat /proc/self/cgroup'")
       #expect(result.text.contains("\n0::\(host.top)/exec-x-"), "\(result.text)")
@@ -202,7 +202,7 @@ struct V1HostTests {
       let agent = try host.startAgent(Self.policy, on: host.isWhole ? host.mirror : nil)
       if host.isWhole && DatapathKind.underTest == .cgroup {
         #expect(try host.status().staleSockets == 0, "\(host.log)")
-        let answer = try host.run([AgentBench.executable, "probe", "--timeout", "500", "127.0.0.1", "7002"])
+        let answer = try host.run([Product.sallyport, "probe", "--timeout", "500", "127.0.0.1", "7002"])
         #expect(answer.status == 1, "\(answer.text)")
       } else {
         #expect(try host.status().staleSockets ?? 0 >= 1, "\(host.log)")
@@ -221,7 +221,7 @@ struct V1HostTests {
       try replaceFile(FilePath("\(host.directory)/policy.yaml"), with: Array(Self.policy.utf8))
       for (cgroup, word) in [("/etc", "version 1"), (try host.location("") + "/none", "No such file")] {
         let result = try host.run([
-          AgentBench.executable, "run", "--cgroup", cgroup, "--policy", "\(host.directory)/policy.yaml", "--state",
+          Product.sallyport, "run", "--cgroup", cgroup, "--policy", "\(host.directory)/policy.yaml", "--state",
           host.state, "--mirror", host.mirror,
         ])
         #expect(result.status != 0)

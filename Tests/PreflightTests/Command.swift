@@ -37,14 +37,6 @@ struct Run {
 }
 
 enum Command {
-  /// The executable beside the test bundle.
-  static let executable: String = {
-    var bytes = [CChar](repeating: 0, count: 4097)
-    let count = unsafe readlink("/proc/self/exe", &bytes, 4096)
-    let own = count > 0 ? FilePath(platformString: bytes) : FilePath(CommandLine.arguments.first ?? "")
-    return own.removingLastComponent().appending("sallyport").string
-  }()
-
   /// Runs a program on a thread of its own: no thread of Swift's pool waits for it.
   static func output(_ words: [String], in namespace: NetworkNamespace? = nil) async throws -> CapturedProcess {
     let path = try #require(Sandbox.find(words[0]), "\(words[0]) is not installed")
@@ -67,7 +59,7 @@ enum Command {
     _ arguments: [String] = [], behind words: [String] = [], in namespace: NetworkNamespace? = nil
   ) async throws -> Run {
     let said = try await output(
-      words + [executable, "preflight", "--output", "json"] + arguments, in: namespace)
+      words + [Product.sallyport, "preflight", "--output", "json"] + arguments, in: namespace)
     let document = try? JSONDecoder().decode(Document.self, from: Data(said.output.utf8))
     return Run(said: said, document: try #require(document, "\(said)"))
   }
@@ -108,18 +100,5 @@ extension MachineRequirement {
   /// Both versions of cgroups, so that the newer one can be hidden.
   static let bothVersions = MachineRequirement("cgroup v1 beside v2") {
     (try? CgroupLayout.current()) == .hybrid ? nil : "this host mounts one of them alone"
-  }
-  /// The product of this very build.
-  static let product = MachineRequirement("the sallyport executable") {
-    isThere(Command.executable) ? nil : "\(Command.executable) is not built"
-  }
-}
-
-/// Waits until a condition holds.
-func eventually(_ what: String, seconds: UInt64 = 30, _ condition: () throws -> Bool) throws {
-  let end = Clock.monotonicNanoseconds() + seconds * 1_000_000_000
-  while try !condition() {
-    try #require(Clock.monotonicNanoseconds() < end, "\(what)")
-    usleep(20_000)
   }
 }

@@ -57,7 +57,7 @@ extension LivePreflightTests {
     }
 
     @Test func aBareRootDirectoryIsNoReasonToCrash() async throws {
-      let executable = FilePath(Command.executable)
+      let executable = FilePath(Product.sallyport)
       let run = try await Command.preflight(
         after: """
           bare=$(mktemp -d); mount -t tmpfs tmpfs "$bare"

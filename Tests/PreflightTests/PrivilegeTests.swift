@@ -87,7 +87,7 @@ extension LivePreflightTests {
       let run = try await Command.preflight(
         after: """
           mount -t tmpfs tmpfs /mnt; mkdir -m 755 /mnt/product /mnt/upper /mnt/work
-          mount --bind '\(FilePath(Command.executable).removingLastComponent())' /mnt/product
+          mount --bind '\(FilePath(Product.sallyport).removingLastComponent())' /mnt/product
           mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work overlay /etc
           mkdir -p -m 700 /etc/kubernetes; chmod 700 /etc/kubernetes; chmod 755 /mnt
           shift; set -- setpriv --reuid 65534 --regid 65534 --clear-groups /mnt/product/sallyport "$@"
@@ -117,7 +117,7 @@ extension LivePreflightTests {
       let found = try await Command.preflight(after: script).document[name]
       #expect(found.outcome == "fail")
       let agent = try await Command.output(
-        Command.apart(script) + [Command.executable, "run", "--cgroup", "/nowhere"])
+        Command.apart(script) + [Product.sallyport, "run", "--cgroup", "/nowhere"])
       #expect(agent.status == status, "\(agent)")
       #expect(agent.errors.contains("\(found.requirement): \(found.found) (\(name))"), "\(agent.errors)")
       // Of several the first one's remedy is told.

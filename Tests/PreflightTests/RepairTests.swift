@@ -31,7 +31,7 @@ extension LivePreflightTests {
     }
 
     @Test func aDryRunSaysWhatFixThenDoes() async throws {
-      let preflight = "'\(Command.executable)' preflight --fix"
+      let preflight = "'\(Product.sallyport)' preflight --fix"
       let said = try await Command.output(
         Command.apart(
           Self.faults + """

@@ -171,10 +171,3 @@ public func withEngines<T>(_ body: (ContainerEngines) async throws -> T) async t
     }
   }
 }
-
-extension MachineRequirement {
-  /// A program of a container engine.
-  public static func program(_ name: String) -> MachineRequirement {
-    MachineRequirement(name) { Sandbox.find(name) == nil ? "not installed; run scripts/install-deps test" : nil }
-  }
-}

@@ -64,11 +64,10 @@ public struct MachineRequirement: Sendable {
     }
   }
 
-  /// Programs in PATH.
-  public static func programs(_ names: String...) -> MachineRequirement {
-    MachineRequirement("programs") {
-      let absent = names.filter { Sandbox.find($0) == nil }
-      return absent.isEmpty ? nil : "\(absent.joined(separator: ", ")): not installed"
+  /// A program that root can run, and the package that has it where that is called otherwise.
+  public static func program(_ name: String, package: String? = nil) -> MachineRequirement {
+    MachineRequirement(name) {
+      Sandbox.find(name) == nil ? "not installed (package \(package ?? name)); run scripts/install-deps test" : nil
     }
   }
 

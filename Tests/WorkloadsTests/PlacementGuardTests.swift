@@ -9,18 +9,6 @@ import TestSupport
 import Testing
 import Workloads
 
-extension MachineRequirement {
-  /// Permission events of fanotify.
-  static let executionGuard = MachineRequirement("fanotify permission events") {
-    do throws(KernelError) {
-      _ = try ExecutionPermissions()
-      return nil
-    } catch {
-      return error.description
-    }
-  }
-}
-
 @Suite("The guard of execs", .requires(.root, .cgroups, .executionGuard))
 struct PlacementGuardTests {
   /// How often the first act after an exec is watched; 10,000 in the long run: the kernel waits
