@@ -106,6 +106,19 @@ struct {
 	__type(value, struct sp_talk);
 } sp_talks SEC(".maps");
 
+#ifndef SP_NETFILTER
+/* Which raw socket of a workload began a conversation: a key of sp_talks with the workload's cgroup id in the place of the
+ * socket → cookie. Programs write and read, so that errors and echo replies reach another raw socket of the workload (mtr
+ * has one to send and one to receive). LRU: one that is evicted makes them need a rule.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct sp_talk_key);
+	__type(value, __u64);
+} sp_raw_talks SEC(".maps");
+#endif
+
 /* Counters of each workload. The agent makes the rows, programs count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);

@@ -28,6 +28,9 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 	sp_copy_address(key->remote, out ? packet->destination : packet->source);
 	if (!sp_is_icmp(packet)) {
 		key->remote_port = out ? packet->destination_port : packet->source_port;
+		/* else what one port was allowed would open all others */
+		if (packet->is_raw)
+			key->id = out ? packet->source_port : packet->destination_port;
 		return;
 	}
 	key->initiator = sp_initiator(packet, direction);
@@ -155,8 +158,18 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 	talk.decided_by = flow->decided_by;
 	talk.packets[flow->direction & 1] = 1;
 	talk.bytes[flow->direction & 1] = packet->length;
-	if (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_ANY))
+	if (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_ANY)) {
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
+		return 0;
+	}
+#ifndef SP_NETFILTER
+	if (packet->is_raw && out) {
+		__u64 cookie = own.socket;
+
+		own.socket = talk.workload;
+		bpf_map_update_elem(&sp_raw_talks, &own, &cookie, BPF_ANY);
+	}
+#endif
 	return 0;
 }
 
