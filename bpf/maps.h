@@ -107,9 +107,10 @@ struct {
 } sp_talks SEC(".maps");
 
 #ifndef SP_NETFILTER
-/* Which raw socket of a workload began a conversation: a key of sp_talks with the workload's cgroup id in the place of the
- * socket → cookie. Programs write and read, so that errors and echo replies reach another raw socket of the workload (mtr
- * has one to send and one to receive). LRU: one that is evicted makes them need a rule.
+/* Which socket of a workload began a conversation, when it cannot be looked up because it is raw: a key of sp_talks with the
+ * workload's cgroup id in the place of the socket, and the own port → cookie. Programs write and read, so that errors and
+ * echo replies reach another raw socket of the workload (mtr has one to send and one to receive). LRU: one that is evicted
+ * makes them need a rule.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -51,18 +51,21 @@ struct RawChannelTests {
     }
   }
 
+  /// A UDP header and two bytes, for a raw socket that leaves the IP header to the kernel.
+  private static func datagram(_ source: [UInt8], _ destination: [UInt8], _ from: UInt16, _ to: UInt16) -> [UInt8] {
+    let packet = PacketBuilder.ipv4(from: source, to: destination).udp(from: from, to: to, payload: [1, 2])
+    return Array(packet.withoutEthernet.bytes.dropFirst(20))
+  }
+
   @Test("what one port of a raw UDP socket was allowed opens no other one")
   func ports() async throws {
     try await policed.apply(Policed.incoming("app=web", from: "any", "udp/53") + Policed.outgoing("app=web", to: "any", "udp/53"))
     let web = try await policed.workload("web", "app=web")
     let pair = try policed.pair()
     let raw = try web.run(in: pair.left) { try TestSocket.rawIP(.ipv4, protocol: 17) }
-    let datagram = { (from: UInt16, to: UInt16) in
-      Array(PacketBuilder.ipv4(from: [10, 77, 0, 2], to: [10, 77, 0, 1]).udp(from: from, to: to, payload: [1, 2]).withoutEthernet.bytes.dropFirst(20))
-    }
-    let answer = { (from: UInt16, to: UInt16) in
-      Array(PacketBuilder.ipv4(from: [10, 77, 0, 1], to: [10, 77, 0, 2]).udp(from: from, to: to, payload: [1, 2]).withoutEthernet.bytes.dropFirst(20))
-    }
+    let (left, right): ([UInt8], [UInt8]) = ([10, 77, 0, 1], [10, 77, 0, 2])
+    let datagram = { @Sendable (from: UInt16, to: UInt16) in Self.datagram(right, left, from, to) }
+    let answer = { @Sendable (from: UInt16, to: UInt16) in Self.datagram(left, right, from, to) }
     try pair.right.run {
       let sender = try TestSocket.rawIP(.ipv4, protocol: 17)
       try sender.send(bytes: datagram(7000, 53), to: "10.77.0.1")

@@ -96,6 +96,10 @@ SP_FUNCTION int sp_is_said(struct sp_packet *packet, struct sp_flow *flow, __u32
 		key.socket = *known;
 	}
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
+	if (!talk && !cookie && packet->protocol == SP_UDP) {
+		key.id = 0; /* not a raw one (sp_is_not_found) */
+		talk = bpf_map_lookup_elem(&sp_talks, &key);
+	}
 	return talk && talk->workload == workload &&
 	       (direction == SP_OUTGOING || talk->generation == flow->generation) &&
 	       (__s64)(sp_now() - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol);

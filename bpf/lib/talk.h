@@ -129,6 +129,18 @@ SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *p
 	return 0;
 }
 
+/* True if no lookup by the packet's addresses and ports finds its socket: that is raw, or connected to another end than this
+ * packet's (busybox traceroute).
+ */
+static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (packet->is_raw)
+		return 1;
+	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
+}
+
 /* Keeps an allowed conversation. Returns 0. */
 SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
 			      struct sp_talk_key *key)
@@ -163,10 +175,12 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 		return 0;
 	}
 #ifndef SP_NETFILTER
-	if (packet->is_raw && out) {
+	if (out && sp_is_not_found(skb, packet)) {
 		__u64 cookie = own.socket;
 
 		own.socket = talk.workload;
+		if (!sp_is_icmp(packet))
+			own.id = packet->source_port;
 		bpf_map_update_elem(&sp_raw_talks, &own, &cookie, BPF_ANY);
 	}
 #endif
