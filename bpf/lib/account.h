@@ -38,6 +38,16 @@ SP_FUNCTION int sp_count(struct sp_flow *flow)
 	return 0;
 }
 
+/* Counts a packet that passes beside policy, on its subject's row. Returns 0. */
+SP_FUNCTION int sp_count_excluded(struct sp_flow *flow)
+{
+	if (!flow)
+		return 0;
+	flow->action = SP_ALLOW;
+	flow->decided_by = SP_BY_EXCLUDED;
+	return sp_count(flow);
+}
+
 static __always_inline void sp_count_revoked(struct sp_flow *flow)
 {
 	__u64 key = flow->subject.workload;

@@ -75,6 +75,7 @@ struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	__u16 sk_protocol;
+	unsigned char sk_kern_sock : 1;
 	kuid_t sk_uid;
 	struct sock_cgroup_data sk_cgrp_data;
 };
@@ -196,6 +197,17 @@ static __always_inline __u64 sp_cgroup_of(__u64 socket)
 		return (__u64)SP_READ(sock, socket, sk_cgrp_data.cgroup);
 	value = SP_READ(sock___before_5_15, socket, sk_cgrp_data.val);
 	return value & 1 ? 0 : value & ~3ull;
+}
+
+/* True for a socket by which the kernel itself speaks ICMP, neighbour discovery and MLD, and resets (inet_ctl_sock_create):
+ * one that is raw and that no user made. Some are made with a network namespace, and have the cgroup of whoever made that.
+ */
+static __always_inline int sp_is_control(__u64 socket)
+{
+	struct sock *sk = (struct sock *)socket;
+
+	asm volatile("" : "+r"(sk));
+	return SP_READ(sock, socket, sk_type) == SP_SOCK_RAW && BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
 }
 
 static __always_inline __u64 sp_cgroup_id(__u64 cgroup)
