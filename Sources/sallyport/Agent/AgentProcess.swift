@@ -90,7 +90,7 @@ struct AgentProcess {
     defer { agent.rules?.endWatch() }
     let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
     let sweeper = try ConversationSweeper.open(
-      pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
+      pinned: datapath.pins + "/maps", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
     let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil
     logger.notice("enforcing on \(cgroup)")
