@@ -2,6 +2,7 @@
 
 package import BPF
 package import CDatapath
+public import Kernel
 internal import Policy
 
 /// Removes idle conversations from the kernel's table and makes their close events.
@@ -68,6 +69,23 @@ public struct ConversationSweeper: ~Copyable, Sendable {
       throw DatapathError("sweep conversations", "sp_talks", underlying: error)
     }
     return sweep
+  }
+
+  /// Which of these workloads conversations name, at either end.
+  public borrowing func mentioned(among workloads: Set<CgroupID>) throws(DatapathError) -> Set<CgroupID> {
+    guard !workloads.isEmpty else { return [] }
+    var found: Set<CgroupID> = []
+    do {
+      for (_, talk) in try talks.entries() {
+        for id in [CgroupID(rawValue: talk.workload), CgroupID(rawValue: talk.peer_workload)]
+        where workloads.contains(id) {
+          found.insert(id)
+        }
+      }
+    } catch {
+      throw DatapathError("read conversations", "sp_talks", underlying: error)
+    }
+    return found
   }
 
   private borrowing func isOver(_ key: sp_talk_key, _ talk: sp_talk, _ now: UInt64) -> Bool {
