@@ -51,6 +51,48 @@ struct RawChannelTests {
     }
   }
 
+  @Test("the kernel does not answer for a workload to the source that it forged", arguments: [Family.ipv4, .ipv6])
+  func reflected(family: Family) async throws {
+    try await policed.apply(Policed.incoming("app=web", from: "any", "any"))
+    let web = try await policed.workload("web", "app=web")
+    let pair = try policed.pair()
+    let (there, here) = (Self.there[family] ?? "", Self.here[family] ?? "")
+    let witness = try pair.right.run { try TestSocket.frames(receiving: 0x0003) }
+    let servers = try web.run(in: pair.left) {
+      (try TestSocket.bound(here, 9301), try TestSocket.listening(here, 9300))
+    }
+    defer { withExtendedLifetime(servers) {} }
+    let payload = Array("reflected".utf8) + [0]
+    // To its own addresses, where it may talk to itself, as from somebody whom it may not reach.
+    let base = try Self.packet(family, from: there, to: here)
+    let echo = base.icmp(type: family == .ipv4 ? 8 : 128, rest: (5, 5), payload: payload)
+    let closed = base.udp(from: 9, to: 9309, payload: payload)
+    let open = base.udp(from: 9, to: 9301, payload: payload)
+    let syn = base.tcp(from: 0x7265, to: 9300, sequence: 0x7265_666c)
+    for packet in [echo, closed, open, syn] {
+      #expect(
+        try web.refusal(in: pair.left) {
+          try TestSocket.packets(family).send(bytes: packet.withoutEthernet.bytes, to: here)
+        } == .notPermitted)
+    }
+    // Its kernel still answers itself.
+    let own = try Self.packet(family, from: here, to: here).icmp(type: family == .ipv4 ? 8 : 128, payload: payload)
+    let raw = try web.run(in: pair.left) {
+      let raw = try TestSocket.icmp(family)
+      try TestSocket.packets(family).send(bytes: own.withoutEthernet.bytes, to: here)
+      return raw
+    }
+    #expect(try raw.receiveBytes().suffix(10) == payload[...])
+    var reflected = 0
+    while let frame = try? witness.receiveBytes(within: 200) {
+      let needles = [Array("reflected".utf8), [0x72, 0x65, 0x66, 0x6d]]
+      if needles.contains(where: { needle in frame.indices.contains { frame[$0...].starts(with: needle) } }) {
+        reflected += 1
+      }
+    }
+    #expect(reflected == 0)
+  }
+
   /// A UDP header and two bytes, for a raw socket that leaves the IP header to the kernel.
   private static func datagram(_ source: [UInt8], _ destination: [UInt8], _ from: UInt16, _ to: UInt16) -> [UInt8] {
     let packet = PacketBuilder.ipv4(from: source, to: destination).udp(from: from, to: to, payload: [1, 2])

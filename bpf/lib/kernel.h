@@ -117,6 +117,10 @@ struct udp_table {
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	struct udp_table *udp_table; /* since 6.2 */
+	struct hlist_head *inet_addr_lst; /* since 6.14 */
+};
+struct netns_ipv6 {
+	struct hlist_head *inet6_addr_lst; /* since 5.18 */
 };
 struct netns_ipv4___pointer { /* 5.17 to 6.0 */
 	struct inet_timewait_death_row *tcp_death_row;
@@ -124,6 +128,7 @@ struct netns_ipv4___pointer { /* 5.17 to 6.0 */
 struct net {
 	__u32 hash_mix;
 	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 };
 struct net___pointer {
 	struct netns_ipv4___pointer ipv4;
@@ -132,6 +137,25 @@ struct net_device {
 	int ifindex;
 	possible_net_t nd_net;
 };
+struct in_device {
+	struct net_device *dev;
+};
+struct in_ifaddr {
+	struct hlist_node addr_lst; /* since 6.14 */
+	struct in_device *ifa_dev;
+	__be32 ifa_local;
+};
+struct in_ifaddr___before_6_14 {
+	struct hlist_node hash;
+};
+struct inet6_dev {
+	struct net_device *dev;
+};
+struct inet6_ifaddr {
+	struct in6_addr addr;
+	struct inet6_dev *idev;
+	struct hlist_node addr_lst;
+};
 struct dst_entry {
 	struct net_device *dev;
 };
@@ -139,6 +163,14 @@ struct sk_buff {
 	struct sock *sk;
 	struct net_device *dev;
 	unsigned long _skb_refdst;
+};
+struct sockaddr_in6 {
+	__u32 sin6_scope_id;
+};
+/* The context of a sock_addr program. */
+struct bpf_sock_addr_kern {
+	struct sock *sk;
+	struct sockaddr_in6 *uaddr;
 };
 typedef struct {
 	int counter;

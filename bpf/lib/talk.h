@@ -5,6 +5,7 @@
 #pragma once
 #include "account.h"
 #include "identity.h"
+#include "queue.h"
 #include "sender.h"
 
 /* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
@@ -141,9 +142,36 @@ static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct s
 	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
 }
 
-/* Keeps an allowed conversation. Returns 0. */
+static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
+{
+	place->workload = talk->owner;
+	place->sequence = talk->sequence;
+	place->direction = talk->direction;
+	place->lane = talk->lane;
+}
+
+/* Ends a conversation, and gives its place back. Returns 0. */
+SP_FUNCTION int sp_talk_end(struct sp_talk_key *key)
+{
+	struct sp_queue_key place = {};
+	struct sp_talk_key own;
+	struct sp_talk *talk;
+
+	if (!key)
+		return 0;
+	own = *key; /* before 6.4 a map's key must be on this function's stack */
+	talk = bpf_map_lookup_elem(&sp_talks, &own);
+	if (!talk)
+		return 0;
+	sp_talk_place(talk, &place);
+	bpf_map_delete_elem(&sp_talks, &own);
+	sp_share_end(&place);
+	return 0;
+}
+
+/* Keeps an allowed conversation at the place that sp_share_begin took. Returns 0. */
 SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-			      struct sp_talk_key *key)
+			      struct sp_talk_key *key, __u64 place)
 {
 	struct sp_talk_key own; /* before 6.4 a map's key must be on this function's stack */
 	struct sp_talk talk = {};
@@ -170,7 +198,11 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 	talk.decided_by = flow->decided_by;
 	talk.packets[flow->direction & 1] = 1;
 	talk.bytes[flow->direction & 1] = packet->length;
-	if (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_ANY)) {
+	talk.owner = flow->subject.workload;
+	talk.lane = SP_PLACE_LANE(place);
+	talk.sequence = place;
+	/* if another CPU has begun it meanwhile, its place is the one that counts; this one is given up as the oldest */
+	if (!place || (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own))) {
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
 		return 0;
 	}
@@ -249,7 +281,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 			sp_talk_find_peer(skb, packet, flow, talk, direction);
 			SP_JOIN(flow);
 			if (!sp_talk_still_allowed(skb, packet, flow, talk, direction)) {
-				bpf_map_delete_elem(&sp_talks, &key);
+				sp_talk_end(&key);
 				return 0;
 			}
 			/* the receiver wants to know who it is now */
@@ -279,7 +311,10 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet))
 		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
-	if (sp_initiator(packet, direction) == direction)
-		sp_talk_begin(skb, packet, flow, &key);
+	if (sp_initiator(packet, direction) == direction) {
+		if (talk)
+			sp_talk_end(&key); /* it was silent for too long */
+		sp_talk_begin(skb, packet, flow, &key, sp_share_begin(flow, &key));
+	}
 	return 1;
 }

@@ -20,8 +20,7 @@ final class ConversationSweep: Service {
   func run() async throws {
     for await _ in Ticker.every(.seconds(5)).cancelOnGracefulShutdown() {
       do {
-        let sweep = try sweeper.sweep(now: Clock.monotonicNanoseconds())
-        pipeline.consume(sweep.events)
+        try sweeper.sweep(now: Clock.monotonicNanoseconds()) { pipeline.consume($0) }
       } catch {
         logger.error("\(error)")
       }

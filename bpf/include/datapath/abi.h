@@ -93,6 +93,8 @@ enum sp_record_kind {
 #define SP_SENDER_AMBIGUOUS 1u /* two workloads sent the same tuple: the receiver must not choose */
 
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
+#define SP_COUNT_EVICTED 28u	  /* conversations that ended early: the workload's share was used up */
+#define SP_COUNT_RECORDS_LOST 29u /* records that did not fit the ring or its share of it; under SP_OUTGOING */
 #define SP_COUNT_OBSERVED 30u /* an observed rule or workload would have changed the outcome */
 #define SP_COUNT_REVOKED 31u  /* conversations ended because policy no longer allows them */
 #define SP_COUNTS 32u
@@ -106,7 +108,8 @@ enum sp_stat {
 	SP_STAT_SENDERS_FAILED = 4,	/* the sender could not be told to the receiver */
 	SP_STAT_SENDERS_AMBIGUOUS = 5,
 	SP_STAT_TABLE_MISSING = 6,
-	SP_STAT_COUNT = 8,
+	SP_STAT_EVICTED = 7, /* conversations that ended early, so that others find room */
+	SP_STAT_COUNT = 16,
 };
 
 /* ---- Configuration, read-only after load ------------------------------------------------------------------------ */
@@ -286,9 +289,71 @@ struct sp_talk {
 	__u8 assurance;
 	__u8 decided_by;
 	__u8 find_peer; /* 1 = judged by who the peer was before the generation: the next incoming packet tells who it is */
+	__u8 lane;	/* its row in sp_queue, with `owner`, `direction` and `sequence` */
+	__u8 pad;
+	__u64 owner; /* of the share that it counts for: `workload` when it began */
+	__u32 sequence;
+	__u32 pad2;
+};
+_Static_assert(sizeof(struct sp_talk) == 128, "sp_talk");
+
+/* ---- Shares of sp_talks ---------------------------------------------------------------------------------------------
+ * A user is a workload and who begins (its own, or others with it). Its conversations stand in sp_queue in the order in
+ * which they began, in lanes (by socket, or by the other end's address), and it holds as many as sp_share.held minus
+ * sp_swept.removed. It may hold as many as are free: whoever holds more loses the oldest of its longest lane.
+ */
+#define SP_TALKS 262144u /* conversations of the host */
+#define SP_LANES 8u
+
+struct sp_share_key {
+	__u64 workload;	 /* cgroup id, 0 = host */
+	__u32 direction; /* who began: enum sp_direction */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_share_key) == 16, "sp_share_key");
+
+/* sp_shares: hash. Written by programs alone: `held` and `ring_now` by atomic adds, the others without, so a race may leave
+ * them a little behind; nothing depends on more.
+ */
+struct sp_share {
+	__u64 held;	      /* rows of sp_queue: made minus removed by programs */
+	__u64 ring_start;     /* position in sp_records where the present period began */
+	__u64 ring_now;	      /* records written in it; counted only while the ring fills */
+	__u64 ring_before;    /* and in the period before */
+	__u32 head[SP_LANES]; /* the oldest sequence number that may be there */
+	__u32 tail[SP_LANES]; /* the next to be given */
+};
+_Static_assert(sizeof(struct sp_share) == 96, "sp_share");
+
+/* sp_swept: hash by sp_share_key. Written by the agent alone. */
+struct sp_swept {
+	__u64 removed;	       /* rows of sp_queue that the agent removed */
+	__u32 floor[SP_LANES]; /* nothing older is in a lane */
+};
+_Static_assert(sizeof(struct sp_swept) == 40, "sp_swept");
+
+/* sp_queue: hash, sp_queue_key → sp_talk_key of the conversation. */
+struct sp_queue_key {
+	__u64 workload;
+	__u32 sequence;
+	__u8 direction;
+	__u8 lane;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
+_Static_assert(sizeof(struct sp_queue_key) == 16, "sp_queue_key");
+
+/* sp_pool: array of SP_POOL_COUNT. */
+#define SP_POOL_PROGRAMS 0u /* written by programs: `held` */
+#define SP_POOL_AGENT 1u    /* written by the agent: `removed` */
+#define SP_POOL_TOP 2u	    /* written by both, a hint: who holds most */
+#define SP_POOL_COUNT 3u
+
+struct sp_pool {
+	__u64 held;
+	__u64 removed;
+	struct sp_share_key top;
+};
+_Static_assert(sizeof(struct sp_pool) == 32, "sp_pool");
 
 /* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
 
@@ -302,7 +367,7 @@ _Static_assert(sizeof(struct sp_counts) == 512, "sp_counts");
 struct sp_stats {
 	__u64 n[SP_STAT_COUNT];
 };
-_Static_assert(sizeof(struct sp_stats) == 64, "sp_stats");
+_Static_assert(sizeof(struct sp_stats) == 128, "sp_stats");
 
 /* ---- sp_records: ring buffer ------------------------------------------------------------------------------------------ */
 
@@ -354,6 +419,7 @@ enum sp_event_kind {
 	SP_EVENT_LOST = 7,	 /* what happened before this record was lost, at least in part */
 	SP_EVENT_ENTERED_V1 = 8, /* a task was moved into a cgroup of version 1, with a number of that hierarchy */
 	SP_EVENT_REMOVED_V1 = 9, /* a cgroup of version 1 was removed; `path` is its path in the hierarchy */
+	SP_EVENT_RELEASED = 10,	 /* nothing refers to a removed cgroup any more: its last socket is gone */
 };
 
 /* Room for a path and its NUL. */
