@@ -13,7 +13,9 @@ struct ICMPKind: Sendable, CustomTestStringConvertible {
   let type: UInt8
   let code: UInt8
 
-  init(_ family: Family, _ type: UInt8, _ code: UInt8 = 0) { (self.family, self.type, self.code) = (family, type, code) }
+  init(_ family: Family, _ type: UInt8, _ code: UInt8 = 0) {
+    (self.family, self.type, self.code) = (family, type, code)
+  }
 
   var testDescription: String { "\(family) \(type)/\(code)" }
 
@@ -106,7 +108,8 @@ struct ICMPChannelTests {
     let family: Family = version == 4 ? .ipv4 : .ipv6
     let address = family == .ipv4 ? "127.0.0.1" : "::1"
     try await policed.apply(
-      Policed.incoming("app=db", from: "any", "icmp/8, icmp6/128") + Policed.outgoing("app=friend", to: "app=db", "icmp, icmp6")
+      Policed.incoming("app=db", from: "any", "icmp/8, icmp6/128")
+        + Policed.outgoing("app=friend", to: "app=db", "icmp, icmp6")
     )
     let (db, web) = (try await policed.workload("db", "app=db"), try await policed.workload("web", "app=web"))
     let friend = try await policed.workload("friend", "app=friend")

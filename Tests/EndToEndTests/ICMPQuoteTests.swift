@@ -102,13 +102,15 @@ struct ICMPQuoteTests {
       (
         "a later fragment",
         Self.exceeded(
-          family, try Self.packet(family).other(17, good.suffix(10)).fragment(offset: 64, more: true).withoutEthernet.bytes)
+          family,
+          try Self.packet(family).other(17, good.suffix(10)).fragment(offset: 64, more: true).withoutEthernet.bytes)
       ),
       (
         "somebody else's packet",
         Self.exceeded(
           family,
-          try Self.packet(family, from: there, to: here).udp(from: 9001, to: udpPort, payload: [1]).withoutEthernet.bytes)
+          try Self.packet(family, from: there, to: here).udp(from: 9001, to: udpPort, payload: [1]).withoutEthernet
+            .bytes)
       ),
       (
         "an error that quotes",
@@ -162,8 +164,14 @@ struct ICMPQuoteTests {
     while let got = try? raw.receiveBytes(within: 300) { types.append(family == .ipv4 ? got[20] : got[0]) }
     #expect(types.contains(reply))
     let errors = [
-      ("its echo", Self.exceeded(family, try Self.packet(family).icmp(type: request, rest: (95, 1)).withoutEthernet.bytes)),
-      ("no echo", Self.exceeded(family, try Self.packet(family).icmp(type: request, rest: (96, 1)).withoutEthernet.bytes)),
+      (
+        "its echo",
+        Self.exceeded(family, try Self.packet(family).icmp(type: request, rest: (95, 1)).withoutEthernet.bytes)
+      ),
+      (
+        "no echo",
+        Self.exceeded(family, try Self.packet(family).icmp(type: request, rest: (96, 1)).withoutEthernet.bytes)
+      ),
     ]
     #expect(try delivered(errors, to: raw, pair, family) == ["its echo"])
     // A reply to what nobody asked is refused as before.

@@ -7,7 +7,7 @@ internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
-/// A workload's namespace, a router's that the workload made too, and one that is not policed, behind a link of 1,400 bytes.
+/// A workload's namespace, a router's that the workload made too, and one that is not policed behind a narrower link.
 struct RoutedPath: Sendable {
   let near: NetworkNamespace
   let far: NetworkNamespace
@@ -79,10 +79,13 @@ struct PathProgramTests {
   func traceroute(family: Family, how: String) async throws {
     let (cgroup, _, path) = try await path("icmp/8, icmp6/128, udp/9999, tcp/9000, udp/33434-33534")
     let (router, far) = (RoutedPath.router[family] ?? "", RoutedPath.farther[family] ?? "")
-    let words = ["traceroute", "-n", "-q", "1", "-w", "3", "-m", "4"] + how.split(separator: " ").map(String.init) + [far]
+    let words =
+      ["traceroute", "-n", "-q", "1", "-w", "3", "-m", "4"] + how.split(separator: " ").map(String.init) + [far]
     let out = try run(words, in: cgroup, path.near)
     #expect(out.status == 0)
-    let lines = out.text.split(separator: "\n").dropFirst().map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
+    let lines = out.text.split(separator: "\n").dropFirst().map {
+      $0.split(separator: " ").prefix(2).joined(separator: " ")
+    }
     #expect(lines == ["1 \(router)", "2 \(far)"], "\(out.text)")
   }
 
@@ -113,7 +116,8 @@ struct PathProgramTests {
     #expect(try run(["ping", "-n", "-c", "1", "-W", "5", far], in: cgroup, path.near).status == 0)
   }
 
-  @Test("a packet too large for the path is an error for UDP, and TCP sends smaller ones", arguments: [Family.ipv4, .ipv6])
+  @Test(
+    "a packet too large for the path is an error for UDP, and TCP sends smaller ones", arguments: [Family.ipv4, .ipv6])
   func pathMTU(family: Family) async throws {
     let (_, web, path) = try await path("udp/9100, tcp/9101")
     let far = RoutedPath.farther[family] ?? ""

@@ -101,7 +101,8 @@ struct RawChannelTests {
 
   @Test("what one port of a raw UDP socket was allowed opens no other one")
   func ports() async throws {
-    try await policed.apply(Policed.incoming("app=web", from: "any", "udp/53") + Policed.outgoing("app=web", to: "any", "udp/53"))
+    try await policed.apply(
+      Policed.incoming("app=web", from: "any", "udp/53") + Policed.outgoing("app=web", to: "any", "udp/53"))
     let web = try await policed.workload("web", "app=web")
     let pair = try policed.pair()
     let raw = try web.run(in: pair.left) { try TestSocket.rawIP(.ipv4, protocol: 17) }
@@ -120,7 +121,8 @@ struct RawChannelTests {
       #expect(!raw.isReadable)
       try web.run(in: pair.left) { _ = try raw.send(bytes: answer(53, 7000), to: "10.77.0.2") }
     }
-    #expect(try web.refusal(in: pair.left) { _ = try raw.send(bytes: answer(54, 7000), to: "10.77.0.2") } == .notPermitted)
+    #expect(
+      try web.refusal(in: pair.left) { _ = try raw.send(bytes: answer(54, 7000), to: "10.77.0.2") } == .notPermitted)
     // And the other way round: what the socket asked port 53 from one port answers no other.
     try web.run(in: pair.left) { _ = try raw.send(bytes: answer(8000, 53), to: "10.77.0.2") }
     try pair.right.run {
