@@ -207,8 +207,8 @@ SP_FUNCTION int sp_is_expected(struct __sk_buff *skb, struct sp_packet *packet, 
 	if (is_error && !sp_is_about_own(skb, packet, flow))
 		return 0;
 	/* one of its own is of its conversation (sp_talk_verdict) */
-	if (is_reply && (sp_is_said(packet, flow, SP_INCOMING, flow->cookie) ||
-			 !sp_is_said(packet, flow, SP_INCOMING, 0)))
+	if (is_reply &&
+	    (sp_is_said(packet, flow, SP_INCOMING, flow->cookie) || !sp_is_said(packet, flow, SP_INCOMING, 0)))
 		return 0;
 	sp_count_excluded(flow);
 	return 1;

@@ -202,7 +202,8 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 	talk.lane = SP_PLACE_LANE(place);
 	talk.sequence = place;
 	/* if another CPU has begun it meanwhile, its place is the one that counts; this one is given up as the oldest */
-	if (!place || (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own))) {
+	if (!place ||
+	    (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own))) {
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
 		return 0;
 	}

@@ -42,14 +42,14 @@ enum sp_action { SP_NONE = 0, SP_ALLOW = 1, SP_REJECT = 2 };
 enum sp_decided_by {
 	SP_BY_NOTHING = 0,
 	SP_BY_RULE = 1,
-	SP_BY_DEFAULT = 2,  /* no rule matched */
-	SP_BY_LOCAL = 3,    /* both ends are the same workload */
+	SP_BY_DEFAULT = 2, /* no rule matched */
+	SP_BY_LOCAL = 3,   /* both ends are the same workload */
 	/* Counted, not recorded: what the kernel's own sockets send; and at raw sockets, errors that quote a live flow of the
 	 * receiver and discovery from the link.
 	 */
 	SP_BY_EXCLUDED = 4,
-	SP_BY_INVALID = 5,  /* the packet's headers cannot be read, or it is a fragment without its transport header */
-	SP_BY_ERROR = 6,    /* a table that must be there is not: refused */
+	SP_BY_INVALID = 5, /* the packet's headers cannot be read, or it is a fragment without its transport header */
+	SP_BY_ERROR = 6,   /* a table that must be there is not: refused */
 	/* The subject is a cgroup without labels below a workload with SP_WORKLOAD_REJECT_CHILDREN: refused whatever policy
 	 * says. The record's workload is the one above it.
 	 */
@@ -95,8 +95,8 @@ enum sp_record_kind {
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
 #define SP_COUNT_EVICTED 28u	  /* conversations that ended early: the workload's share was used up */
 #define SP_COUNT_RECORDS_LOST 29u /* records that did not fit the ring or its share of it; under SP_OUTGOING */
-#define SP_COUNT_OBSERVED 30u /* an observed rule or workload would have changed the outcome */
-#define SP_COUNT_REVOKED 31u  /* conversations ended because policy no longer allows them */
+#define SP_COUNT_OBSERVED 30u	  /* an observed rule or workload would have changed the outcome */
+#define SP_COUNT_REVOKED 31u	  /* conversations ended because policy no longer allows them */
 #define SP_COUNTS 32u
 
 /* Counters of the datapath itself (struct sp_stats). */
