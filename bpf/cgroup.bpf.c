@@ -73,7 +73,7 @@ static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struc
 			return sp_is_answer(skb, direction, tcp->state);
 		return tcp->state != SP_STATE_CLOSE;
 	}
-	return sk->protocol == SP_UDP && sp_talk_fast(skb, direction);
+	return sk->protocol == SP_UDP && sk->type != SP_SOCK_RAW && sp_talk_fast(skb, direction);
 }
 
 SEC("cgroup_skb/egress")

@@ -37,7 +37,7 @@ public struct Counters: Sendable {
       ("records_suppressed", kernel.recordsSuppressed, "Refusals left out: the same was reported a second before."),
       ("conversations_full", kernel.conversationsFull, "Packets judged as new because no state could be kept."),
       ("senders_failed", kernel.sendersFailed, "Senders that could not be told to the receiver."),
-      ("senders_ambiguous", kernel.sendersAmbiguous, "Senders that two workloads claimed to be."),
+      ("senders_ambiguous", kernel.sendersAmbiguous, "Packets refused because another workload sends from the same address and port."),
       ("table_missing", kernel.tableMissing, "Packets refused because a table was missing."),
     ]
   }
