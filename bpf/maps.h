@@ -117,6 +117,20 @@ struct {
 	__type(value, struct sp_talk);
 } sp_talks SEC(".maps");
 
+#ifndef SP_NETFILTER
+/* Which socket of a workload began a conversation, when it cannot be looked up because it is raw: a key of sp_talks with the
+ * workload's cgroup id in the place of the socket, and the own port → cookie. Programs write and read, so that errors and
+ * echo replies reach another raw socket of the workload (mtr has one to send and one to receive). LRU: one that is evicted
+ * makes them need a rule.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct sp_talk_key);
+	__type(value, __u64);
+} sp_raw_talks SEC(".maps");
+#endif
+
 /* In which order each user's conversations began. Programs write, the agent removes rows of those it sweeps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

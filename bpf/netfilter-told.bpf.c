@@ -95,7 +95,10 @@ int sp_nf_output(struct __sk_buff *skb)
 	SP_JOIN(&stays);
 	SP_JOIN(&packet);
 	SP_JOIN(&flow);
-	if (!stays) {
+	if (stays && !sp_same_address(packet.source, packet.destination) && !sp_is_loopback(packet.source)) {
+		/* whoever receives it answers there, the kernel first */
+		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.source);
+	} else if (!stays) {
 		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.destination);
 	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
 		sp_find_receiver(skb, &packet, &flow.peer);

@@ -117,7 +117,7 @@ struct udp_table {
 };
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
-	struct udp_table *udp_table; /* since 6.2 */
+	struct udp_table *udp_table;	  /* since 6.2 */
 	struct hlist_head *inet_addr_lst; /* since 6.14 */
 };
 struct netns_ipv6 {

@@ -154,6 +154,15 @@ static __always_inline void sp_sender_confirm(struct __sk_buff *skb, const struc
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
 }
 
+/* True for what stays in this namespace, but is written with another source than its own: whoever receives it, the kernel
+ * first, answers there, with what the writer wants to be said.
+ */
+static __always_inline int sp_answers_elsewhere(const struct sp_packet *packet)
+{
+	return (packet->is_raw || sp_is_echo(packet)) && !sp_same_address(packet->source, packet->destination) &&
+	       !sp_is_loopback(packet->source);
+}
+
 /* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
  * is its address. Returns 0.
  */
@@ -163,6 +172,10 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 		return 0;
 	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
 		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
+		return 0;
+	}
+	if (sp_answers_elsewhere(packet)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
 		return 0;
 	}
 	sp_party_unknown(&flow->peer);

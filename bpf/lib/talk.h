@@ -29,6 +29,9 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 	sp_copy_address(key->remote, out ? packet->destination : packet->source);
 	if (!sp_is_icmp(packet)) {
 		key->remote_port = out ? packet->destination_port : packet->source_port;
+		/* else what one port was allowed would open all others */
+		if (packet->is_raw)
+			key->id = out ? packet->source_port : packet->destination_port;
 		return;
 	}
 	key->initiator = sp_initiator(packet, direction);
@@ -125,6 +128,18 @@ SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *p
 	sp_count_revoked(flow);
 	sp_record_packet_verdict(skb, packet, flow, direction, SP_RECORD_REVOKED);
 	return 0;
+}
+
+/* True if no lookup by the packet's addresses and ports finds its socket: that is raw, or connected to another end than this
+ * packet's (busybox traceroute).
+ */
+static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (packet->is_raw)
+		return 1;
+	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
 }
 
 static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
@@ -236,8 +251,20 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 	talk.sequence = place;
 	/* if another CPU has begun it meanwhile, its place is the one that counts; this one is given up as the oldest */
 	if (!place ||
-	    (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own)))
+	    (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own))) {
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
+		return 0;
+	}
+#ifndef SP_NETFILTER
+	if (out && sp_is_not_found(skb, packet)) {
+		__u64 cookie = own.socket;
+
+		own.socket = talk.workload;
+		if (!sp_is_icmp(packet))
+			own.id = packet->source_port;
+		bpf_map_update_elem(&sp_raw_talks, &own, &cookie, BPF_ANY);
+	}
+#endif
 	return 0;
 }
 

@@ -42,11 +42,14 @@ enum sp_action { SP_NONE = 0, SP_ALLOW = 1, SP_REJECT = 2 };
 enum sp_decided_by {
 	SP_BY_NOTHING = 0,
 	SP_BY_RULE = 1,
-	SP_BY_DEFAULT = 2,  /* no rule matched */
-	SP_BY_LOCAL = 3,    /* both ends are the same workload */
-	SP_BY_EXCLUDED = 4, /* neighbour discovery, MLD, PTB, time exceeded */
-	SP_BY_INVALID = 5,  /* the packet's headers cannot be read, or it is a fragment without its transport header */
-	SP_BY_ERROR = 6,    /* a table that must be there is not: refused */
+	SP_BY_DEFAULT = 2, /* no rule matched */
+	SP_BY_LOCAL = 3,   /* both ends are the same workload */
+	/* Counted, not recorded: what the kernel's own sockets send; and at raw sockets, errors that quote a live flow of the
+	 * receiver and discovery from the link.
+	 */
+	SP_BY_EXCLUDED = 4,
+	SP_BY_INVALID = 5, /* the packet's headers cannot be read, or it is a fragment without its transport header */
+	SP_BY_ERROR = 6,   /* a table that must be there is not: refused */
 	/* The subject is a cgroup without labels below a workload with SP_WORKLOAD_REJECT_CHILDREN: refused whatever policy
 	 * says. The record's workload is the one above it.
 	 */
@@ -276,7 +279,7 @@ struct sp_talk_key {
 	__u64 socket; /* cookie: state belongs to one socket, whatever its own address and whatever the namespace */
 	__u8 remote[16];
 	__be16 remote_port;
-	__be16 id; /* ICMP echo: the identifier; other ICMP: type and code; else 0 */
+	__be16 id; /* ICMP echo: the identifier; other ICMP: type and code; raw sockets: the own port; else 0 */
 	__u8 protocol;
 	__u8 initiator; /* ICMP only: enum sp_direction of who asked, so that an id used the other way is another talk */
 	__u8 is_echo;	/* ICMP only: id is an identifier */
