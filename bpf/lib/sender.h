@@ -137,21 +137,26 @@ SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *p
 	return 0;
 }
 
-/* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. */
-static __always_inline void sp_sender_confirm(struct __sk_buff *skb, const struct sp_packet *packet,
-					      const struct sp_flow *flow)
+/* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. A
+ * function, because its rows would not fit beside what the netfilter programs have on their stack. Returns 0.
+ */
+SP_FUNCTION int sp_sender_confirm(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender sender = { .workload = flow->peer.workload,
-				    .identity = flow->peer.identity,
-				    .time = sp_now(),
-				    .generation = flow->generation };
+	struct sp_sender sender = {};
 	struct sp_sender_key key;
 
+	if (!packet || !flow)
+		return 0;
+	sender.workload = flow->peer.workload;
+	sender.identity = flow->peer.identity;
+	sender.time = sp_now();
+	sender.generation = flow->generation;
 	sp_sender_fill(&key, packet);
 	key.sequence = packet->sequence;
 	key.tag = sp_listener_tag(skb, flow);
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
+	return 0;
 }
 
 /* True for what stays in this namespace, but is written with another source than its own: whoever receives it, the kernel
