@@ -437,8 +437,8 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		return sp_credit_refuse(skb, packet, flow);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
 	if (sp_initiator(packet, direction) == direction) {
-		if (is_over)
-			sp_talk_end(&key);
+		/* one that was silent for too long; asked of all, because a branch here is dear to old verifiers */
+		sp_talk_end(&key);
 		sp_talk_begin(skb, packet, flow, &key, sp_share_begin(flow, &key));
 	}
 	return 1;
