@@ -104,7 +104,8 @@ int sp_nf_output(struct __sk_buff *skb)
 		sp_find_receiver(skb, &packet, &flow.peer);
 		/* who listens there is not told, or nobody: the way in decides */
 		if (flow.peer.assurance == SP_ASSURED_NOT && !(flow.subject.flags & SP_PARTY_UNLABELLED)) {
-			sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+			if (!sp_sender_tell(skb, &packet, &flow))
+				return !sp_credit_refuse(skb, &packet, &flow);
 			return SP_PASS;
 		}
 	} else {
@@ -114,7 +115,8 @@ int sp_nf_output(struct __sk_buff *skb)
 	SP_JOIN(&flow);
 	if (!sp_told_judge(skb, &packet, &flow) || !sp_other_side(skb, &packet, &flow))
 		return SP_REFUSE;
-	sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+	if (!sp_sender_tell(skb, &packet, &flow))
+		return !sp_credit_refuse(skb, &packet, &flow);
 	return SP_PASS;
 }
 

@@ -56,7 +56,7 @@ public struct Counters: Sendable {
       ("conversations_full", kernel.conversationsFull, "Packets judged as new because no state could be kept."),
       ("conversations_evicted", kernel.evicted, "Conversations ended early to make room for others."),
       ("senders_failed", kernel.sendersFailed, "Senders that could not be told to the receiver."),
-      ("senders_ambiguous", kernel.sendersAmbiguous, "Senders that two workloads claimed to be."),
+      ("senders_ambiguous", kernel.sendersAmbiguous, "Packets refused because another workload sends from the same address and port."),
       ("table_missing", kernel.tableMissing, "Packets refused because a table was missing."),
     ]
   }

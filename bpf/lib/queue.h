@@ -43,6 +43,15 @@ static __always_inline void sp_share_add(struct sp_share *share, __s64 change)
 		__atomic_fetch_add(&programs->held, change, __ATOMIC_RELAXED);
 }
 
+static __always_inline void sp_count_evicted(const struct sp_queue_key *oldest)
+{
+	struct sp_counts *counts = bpf_map_lookup_elem(&sp_counts, &oldest->workload);
+
+	sp_stat_add(SP_STAT_EVICTED);
+	if (counts)
+		counts->n[oldest->direction & 1][SP_COUNT_EVICTED]++;
+}
+
 /* Removes one row of a lane, and the conversation that it stands for if that is still the same. Returns 1 if there was a
  * row.
  */
@@ -50,25 +59,31 @@ static __always_inline int sp_share_evict(struct sp_share *share, struct sp_queu
 {
 	struct sp_talk_key *queued = bpf_map_lookup_elem(&sp_queue, oldest), key;
 	struct sp_talk *talk;
-	int is_same;
+	__u64 differs;
 
 	if (!queued)
 		return 0;
 	key = *queued;
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	is_same = talk && talk->owner == oldest->workload && talk->sequence == oldest->sequence &&
-		  talk->direction == oldest->direction && talk->lane == oldest->lane;
+	differs = 1;
+	if (talk)
+		differs = (talk->owner ^ oldest->workload) | (talk->sequence ^ oldest->sequence) |
+			  (talk->direction ^ oldest->direction) | (talk->lane ^ oldest->lane);
 	if (bpf_map_delete_elem(&sp_queue, oldest))
 		return 0; /* another CPU came first */
 	sp_share_add(share, -1);
-	if (is_same && !bpf_map_delete_elem(&sp_talks, &key)) {
-		struct sp_counts *counts = bpf_map_lookup_elem(&sp_counts, &oldest->workload);
-
-		sp_stat_add(SP_STAT_EVICTED);
-		if (counts)
-			counts->n[oldest->direction & 1][SP_COUNT_EVICTED]++;
-	}
+	if (!differs && !bpf_map_delete_elem(&sp_talks, &key))
+		sp_count_evicted(oldest);
 	return 1;
+}
+
+/* All ones if a difference of two numbers that wrap around is negative, else 0. */
+static __always_inline __u32 sp_is_negative(__u32 difference)
+{
+	__u64 sign = difference >> 31;
+
+	asm volatile("" : "+r"(sign));
+	return 0 - (__u32)sign;
 }
 
 /* Makes room by removing up to `wanted` of a user's oldest, from its longest lane. Returns how many are still wanted. */
@@ -78,7 +93,7 @@ SP_FUNCTION int sp_share_make_room(struct sp_share_key *user, int wanted)
 	struct sp_share_key own;
 	struct sp_share *share;
 	struct sp_swept *swept;
-	__u32 longest = 0, head = 0, lane, i;
+	__u32 *floor, longest = 0, head = 0, lane, i;
 
 	if (!user)
 		return wanted;
@@ -89,18 +104,17 @@ SP_FUNCTION int sp_share_make_room(struct sp_share_key *user, int wanted)
 		return wanted;
 	oldest.workload = own.workload;
 	oldest.direction = own.direction;
+	floor = swept ? swept->floor : share->head;
+	/* without branches, whose every combination the verifier would follow */
 #pragma clang loop unroll(full)
 	for (lane = 0; lane < SP_LANES; lane++) {
-		__u32 first = share->head[lane], length;
+		__u32 first = share->head[lane], is_longer;
 
-		if (swept && (__s32)(swept->floor[lane] - first) > 0)
-			first = swept->floor[lane];
-		length = share->tail[lane] - first;
-		if ((__s32)length > (__s32)longest) {
-			longest = length;
-			head = first;
-			oldest.lane = lane;
-		}
+		first += (floor[lane] - first) & sp_is_negative(first - floor[lane]);
+		is_longer = sp_is_negative(longest - (share->tail[lane] - first));
+		longest ^= (longest ^ (share->tail[lane] - first)) & is_longer;
+		head ^= (head ^ first) & is_longer;
+		oldest.lane ^= (oldest.lane ^ lane) & is_longer;
 	}
 	for (i = 0; i < SP_SHARE_STEPS && wanted > 0 && i < longest; i++) {
 		oldest.sequence = head + i;

@@ -45,7 +45,10 @@ public struct ConversationSweeper: ~Copyable, Sendable {
     }
   }
 
-  private init(tables: ConversationTables, margin: Duration, udpIdle: Duration, icmpIdle: Duration) {
+  /// A sweeper of open maps.
+  package init(
+    tables: ConversationTables, margin: Duration = .seconds(1), udpIdle: Duration, icmpIdle: Duration
+  ) {
     self.tables = tables
     self.margin = margin
     self.udpIdle = udpIdle

@@ -1,7 +1,7 @@
 // The kernel's conversations and whose share they count for: the agent's side of lib/share.h and lib/queue.h.
 
-internal import BPF
-internal import CDatapath
+package import BPF
+package import CDatapath
 internal import Kernel
 internal import Policy
 
@@ -23,16 +23,27 @@ struct ConversationUser: Hashable, Sendable {
 }
 
 /// The maps, open.
-final class ConversationTables: Sendable {
+package final class ConversationTables: Sendable {
   /// One number for each lane.
   typealias Lanes = InlineArray<8, UInt32>
 
-  let talks: BPFMap<sp_talk_key, sp_talk>
-  let queue: BPFMap<sp_queue_key, sp_talk_key>
-  let shares: BPFMap<sp_share_key, sp_share>
-  let swept: BPFMap<sp_share_key, sp_swept>
-  let pool: BPFMap<UInt32, sp_pool>
-  let workloads: BPFMap<UInt64, sp_workload>
+  package let talks: BPFMap<sp_talk_key, sp_talk>
+  package let queue: BPFMap<sp_queue_key, sp_talk_key>
+  package let shares: BPFMap<sp_share_key, sp_share>
+  package let swept: BPFMap<sp_share_key, sp_swept>
+  package let pool: BPFMap<UInt32, sp_pool>
+  package let workloads: BPFMap<UInt64, sp_workload>
+
+  /// Maps of their own, without programs.
+  package init(entries: Int) throws(BPFError) {
+    let flags: UInt32 = 1  // BPF_F_NO_PREALLOC
+    talks = try .create(.hash, name: "sp_talks", maxEntries: entries, flags: flags)
+    queue = try .create(.hash, name: "sp_queue", maxEntries: entries, flags: flags)
+    shares = try .create(.hash, name: "sp_shares", maxEntries: entries, flags: flags)
+    swept = try .create(.hash, name: "sp_swept", maxEntries: entries, flags: flags)
+    pool = try .create(.array, name: "sp_pool", maxEntries: Int(SP_POOL_COUNT))
+    workloads = try .create(.hash, name: "sp_workload", maxEntries: entries, flags: flags)
+  }
 
   /// Opens what is pinned at the paths of these names.
   init(maps path: (String) -> String) throws(BPFError) {
