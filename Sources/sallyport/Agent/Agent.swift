@@ -157,6 +157,7 @@ actor Agent: Service {
   func publishReport() async {
     report.warnings = policyWarnings + workloadWarnings
     report.events = feed.description
+    (report.flowsDropped, report.flowLogFault) = pipeline.losses
     report.eventsLost = feed.counts?.lost ?? 0
     report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
     report.sources = await desk.conditions.map {

@@ -90,11 +90,11 @@ struct AgentProcess {
     defer { agent.rules?.endWatch() }
     let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
     let sweeper = try ConversationSweeper.open(
-      pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
+      pinned: datapath.pins + "/maps", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
     let ended = EndedTicker(
       agent: agent, root: root,
       sweeper: try ConversationSweeper.open(
-        pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle),
+        pinned: datapath.pins + "/maps", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle),
       live: pipeline.live, logger: logger)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
     let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil

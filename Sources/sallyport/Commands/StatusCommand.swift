@@ -39,6 +39,7 @@ struct StatusCommand: ParsableCommand {
     var pins: String
     var programs: [String: String]
     var recordsLost: UInt64?
+    var shares: SharesReport
     var policy: String?
     var policyErrors: [String]
     var lastError: String?
@@ -77,7 +78,8 @@ struct StatusCommand: ParsableCommand {
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
       cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: snapshot.pins,
       programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
-      recordsLost: kernel?.counters.statistics.recordsLost, policy: report?.policyPath,
+      recordsLost: kernel?.counters.statistics.recordsLost,
+      shares: SharesReport(kernel?.counters, snapshot, report), policy: report?.policyPath,
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
@@ -109,6 +111,7 @@ struct StatusCommand: ParsableCommand {
       ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
       ("programs", programs(status)),
     ]
+    lines += status.shares.lines
     if let mirror = status.mirror { lines.append(("cgroups", mirror)) }
     lines += (status.unpoliced ?? []).map { ("not enforced", $0) }
     if let repairs = status.repairs, repairs > 0 {

@@ -97,6 +97,8 @@ struct AgentReport: Codable, Sendable, Equatable {
   var failures = 0
   /// Flow records that the agent itself had to drop.
   var flowsDropped = 0
+  /// Why flow records cannot be written just now; nil when they can.
+  var flowLogFault: String?
 }
 
 /// How a source of labels is.
