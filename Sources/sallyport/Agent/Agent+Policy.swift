@@ -67,7 +67,7 @@ extension Agent {
   /// Cuts live connections that are no longer allowed, if any can be concerned.
   func revoke(after update: TrackerUpdate) async -> Int {
     // Whose workload ended keeps the identity that it had: nothing is judged otherwise.
-    let changed = update.changes.filter { !$0.isEnd }
+    let changed = update.changes.filter { !$0.isEnd && !update.outlived.contains($0.cgroup) }
     // A cgroup that was made just now has no sockets.
     let ids = Set(changed.map(\.cgroup))
     guard ids.contains(where: { tracker.isPopulated($0) }) || !pipeline.live.mentioned(among: ids).isEmpty else {

@@ -107,6 +107,7 @@ actor Agent: Service {
     // What was told before this look is seen by it.
     _ = changes.inbox.take()
     attend(to: try tracker.rescan())
+    do { try await revocation.learn(enforcer, tracker) } catch { logger.warning("connections: \(error)") }
     await reloadPolicy()
     await followWorkloads()
     guardPlacements()
