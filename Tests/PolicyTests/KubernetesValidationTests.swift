@@ -36,10 +36,10 @@ import Testing
     // Ports.
     (port("{port: 0}"), "f:5: spec.ingress[0].ports[0].port: must be a whole number from 1 to 65535"),
     (port("{port: 65536}"), "f:5: spec.ingress[0].ports[0].port: must be a whole number from 1 to 65535"),
-    (port("{port: \"80\"}"), "f:5: spec.ingress[0].ports[0].port: \"80\" is no name of a port"),
-    (port("{port: Web}"), "f:5: spec.ingress[0].ports[0].port: \"Web\" is no name of a port"),
-    (port("{port: a--b}"), "f:5: spec.ingress[0].ports[0].port: \"a--b\" is no name of a port"),
-    (port("{port: sixteen-letters-}"), "f:5: spec.ingress[0].ports[0].port: \"sixteen-letters-\" is no name of a port"),
+    (port("{port: \"80\"}"), "f:5: spec.ingress[0].ports[0].port: \"80\" is not a port name"),
+    (port("{port: Web}"), "f:5: spec.ingress[0].ports[0].port: \"Web\" is not a port name"),
+    (port("{port: a--b}"), "f:5: spec.ingress[0].ports[0].port: \"a--b\" is not a port name"),
+    (port("{port: sixteen-letters-}"), "f:5: spec.ingress[0].ports[0].port: \"sixteen-letters-\" is not a port name"),
     (port("{port: 80, endPort: 79}"), "f:5: spec.ingress[0].ports[0].endPort: 79 is below port 80; write at least 80"),
     (port("{port: http, endPort: 90}"), "f:5: spec.ingress[0].ports[0].endPort: a named port has no end"),
     (port("{endPort: 90}"), "f:5: spec.ingress[0].ports[0].endPort: there is no port for it to end"),
@@ -88,11 +88,11 @@ import Testing
     ),
     (
       peer("{podSelector: {matchLabels: {app: yes}}}"),
-      "f:5: spec.ingress[0].from[0].podSelector.matchLabels.app: yes is no text to YAML, and the Kubernetes API refuses"
+      "f:5: spec.ingress[0].from[0].podSelector.matchLabels.app: yes is not text to YAML, and the Kubernetes API refuses"
     ),
     (
       peer("{podSelector: {matchLabels: {app: a b}}}"),
-      "f:5: spec.ingress[0].from[0].podSelector.matchLabels.app: \"a b\" is no label value"
+      "f:5: spec.ingress[0].from[0].podSelector.matchLabels.app: \"a b\" is not a label value"
     ),
     (
       peer("{podSelector: {matchLabels: {-app: a}}}"),
@@ -107,7 +107,7 @@ import Testing
     (network("ingress: [{fro: []}]"), "f:5: spec.ingress[0].fro: there is no such field; did you mean `from`?"),
     (
       "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: P}",
-      "f:3: metadata.name: \"P\" is no DNS"
+      "f:3: metadata.name: \"P\" is not a DNS"
     ),
     ("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {}", "f:3: metadata.name: is missing"),
     (
@@ -173,7 +173,7 @@ import Testing
     ),
     (
       rule("{action: Accept, to: [{domainNames: [\"a.*.com\"]}]}"),
-      "f:4: spec.egress[0].to[0].domainNames[0]: \"a.*.com\" is no domain name"
+      "f:4: spec.egress[0].to[0].domainNames[0]: \"a.*.com\" is not a domain name"
     ),
     (
       rule(
@@ -201,9 +201,9 @@ import Testing
       pod("spec: {containers: [{ports: [{name: a, containerPort: 1}, {name: a, containerPort: 2}]}]}"),
       "f:4: spec.containers[0].ports[1].name: a is already a port of this container"
     ),
-    (pod("status: {podIP: 10.0.0}"), "f:4: status.podIP: \"10.0.0\" is no IP address"),
+    (pod("status: {podIP: 10.0.0}"), "f:4: status.podIP: \"10.0.0\" is not an IP address"),
     (
-      "apiVersion: v1\nkind: Namespace\nmetadata: {name: a.b}", "f:3: metadata.name: \"a.b\" is no DNS label"
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: a.b}", "f:3: metadata.name: \"a.b\" is not a DNS label"
     ),
     (
       "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: b}",

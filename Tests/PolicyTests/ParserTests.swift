@@ -70,7 +70,7 @@ func errors(_ text: String) -> [String] {
       "f:1: spec: is missing; write what the document says"),
     Fault(
       "a name with a blank", document("Defaults", "{}", name: "a b"),
-      "f:3: metadata.name: \"a b\" is no name; "
+      "f:3: metadata.name: \"a b\" is not a valid name; "
         + "use 1 to 253 letters, digits, `-`, `_`, `.` and `/`, a letter or digit first"),
     Fault(
       "an unknown field near a known one", document("NetworkRuleSet", "{subject: \"\", incomming: []}"),
@@ -91,8 +91,8 @@ func errors(_ text: String) -> [String] {
       "f:4: a mapping holds \"incoming\" more than once; keep one of them"),
     Fault(
       "no YAML", "a: [",
-      "f:2: the file is no YAML: did not find expected node content while parsing a flow node; "
-        + "correct the line or the one before it"),
+      "f:2: not valid YAML: did not find expected node content while parsing a flow node; "
+        + "fix the syntax on this line or the one before"),
   ]
 
   static let rules = [
@@ -172,7 +172,7 @@ func errors(_ text: String) -> [String] {
   static let others = [
     Fault(
       "a CIDR that is none", document("ExternalNetwork", "{cidrs: [10.0.0/8]}"),
-      "f:4: spec.cidrs[0]: \"10.0.0/8\" is no CIDR; write it like 10.0.0.0/8 or 2001:db8::/32"),
+      "f:4: spec.cidrs[0]: \"10.0.0/8\" is not a CIDR; write it like 10.0.0.0/8 or 2001:db8::/32"),
     Fault(
       "a CIDR that is not canonical", document("ExternalNetwork", "{cidrs: [\"!10.1.2.3/8\"]}"),
       "f:4: spec.cidrs[0]: \"10.1.2.3/8\" has bits set after the prefix; write 10.0.0.0/8"),
@@ -206,12 +206,12 @@ func errors(_ text: String) -> [String] {
       "f:4: spec.labels.\"a b\": label key \"a b\" may hold only letters, digits, `-`, `_` and `.`; "
         + "use printable text of at most 253 bytes, and a key like app"),
     Fault(
-      "an executable that is no path", document("Workload", "{labels: {a: b}, match: {executables: [nginx]}}"),
+      "an executable that is not an absolute path", document("Workload", "{labels: {a: b}, match: {executables: [nginx]}}"),
       "f:4: spec.match.executables[0]: \"nginx\" must be an absolute path or begin with **, of at most 4096 bytes; "
         + "write it like /usr/bin/nginx"),
     Fault(
       "an address that is none", document("Workload", "{labels: {a: b}, addresses: [10.0.0.300]}"),
-      "f:4: spec.addresses[0]: \"10.0.0.300\" is no IP address; write it like 10.0.0.1 or 2001:db8::1"),
+      "f:4: spec.addresses[0]: \"10.0.0.300\" is not an IP address; write it like 10.0.0.1 or 2001:db8::1"),
     Fault(
       "an address of two workloads",
       document("Workload", "{labels: {a: b}, addresses: [10.0.0.1]}") + "---\n"

@@ -58,6 +58,8 @@ actor Agent: Service {
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
+  /// What is in the policy directory and is not read.
+  var policyNotes: [String] = []
   var workloadWarnings: [String] = []
   /// What could not be mirrored, as it was logged.
   var unmirrored: Set<String> = []
@@ -152,7 +154,7 @@ actor Agent: Service {
 
   /// Says what went wrong, keeps it for `status`, and writes the report if it differs from the last one.
   func publishReport() async {
-    report.warnings = policyWarnings + workloadWarnings
+    report.warnings = policyNotes + policyWarnings + workloadWarnings
     report.events = feed.description
     report.eventsLost = feed.counts?.lost ?? 0
     report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
