@@ -44,7 +44,7 @@ import Testing
     (port("{port: http, endPort: 90}"), "f:5: spec.ingress[0].ports[0].endPort: a named port has no end"),
     (port("{endPort: 90}"), "f:5: spec.ingress[0].ports[0].endPort: there is no port for it to end"),
     (port("{port: 80, endPort: 70000}"), "f:5: spec.ingress[0].ports[0].endPort: must be a whole number"),
-    (port("{protocol: ICMP}"), "f:5: spec.ingress[0].ports[0].protocol: must be TCP or UDP or SCTP"),
+    (port("{protocol: ICMP}"), "f:5: spec.ingress[0].ports[0].protocol: \"ICMP\" is not a protocol; write `TCP`, `UDP` or `SCTP`"),
     (port("{prot: TCP}"), "f:5: spec.ingress[0].ports[0].prot: there is no such field"),
     // Peers.
     (peer("{}"), "f:5: spec.ingress[0].from[0]: names no peer"),
@@ -72,7 +72,7 @@ import Testing
     // Selectors.
     (
       peer("{podSelector: {matchExpressions: [{key: app, operator: in, values: [a]}]}}"),
-      "f:5: spec.ingress[0].from[0].podSelector.matchExpressions[0].operator: must be In or NotIn or Exists or"
+      "f:5: spec.ingress[0].from[0].podSelector.matchExpressions[0].operator: \"in\" is not an operator; write `In`"
     ),
     (
       peer("{podSelector: {matchExpressions: [{key: app, operator: In, values: []}]}}"),
@@ -99,7 +99,7 @@ import Testing
       "f:5: spec.ingress[0].from[0].podSelector.matchLabels.-app: label key \"-app\" must begin and end with"
     ),
     // The policy as a whole.
-    (network("policyTypes: [Ingres]"), "f:5: spec.policyTypes[0]: must be Ingress or Egress, not \"Ingres\""),
+    (network("policyTypes: [Ingres]"), "f:5: spec.policyTypes[0]: \"Ingres\" is not a policy type; did you mean `Ingress`?"),
     (
       network("policyTypes: [Ingress, Egress, Egress]"), "f:5: spec.policyTypes: has 3 entries; at most 2 are allowed"
     ),
@@ -120,7 +120,7 @@ import Testing
     ),
     (
       "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: p}",
-      "f:1: kind: AdminNetworkPolicy is not read; write it as a ClusterNetworkPolicy"
+      "f:1: kind: AdminNetworkPolicy is not read; convert it to a ClusterNetworkPolicy with `sallyport policy convert"
     ),
     (
       "apiVersion: networking.k8s.io/v1\nkind: NetworkPolcy\nmetadata: {name: p}",
@@ -137,7 +137,7 @@ import Testing
     ),
     (
       cluster("{tier: admin, priority: 1, subject: {namespaces: {}}}"),
-      "f:4: spec.tier: must be Admin or Baseline, not \"admin\""
+      "f:4: spec.tier: \"admin\" is not a tier; write `Admin`"
     ),
     (cluster("{priority: 1, subject: {namespaces: {}}}"), "f:4: spec.tier: is missing"),
     (
@@ -152,7 +152,7 @@ import Testing
       "f:4: spec.subject.pods.podSelector: is missing"
     ),
     (rule("{to: [{namespaces: {}}]}"), "f:4: spec.egress[0].action: is missing"),
-    (rule("{action: Allow, to: [{namespaces: {}}]}"), "f:4: spec.egress[0].action: must be Accept or Deny or Pass"),
+    (rule("{action: Allow, to: [{namespaces: {}}]}"), "f:4: spec.egress[0].action: \"Allow\" is not an action; write `Accept`"),
     (rule("{action: Deny}"), "f:4: spec.egress[0].to: is missing"),
     (rule("{action: Deny, to: []}"), "f:4: spec.egress[0].to: is empty"),
     (
@@ -307,7 +307,7 @@ import Testing
       items: [{metadata: {name: shop}}]
       """)
     #expect(parsed.policy.ruleSets.map(\.name) == ["NetworkPolicy/shop/p"])
-    #expect(parsed.warnings.map(\.description) == ["f:6: kind: \"Service\" of v1 holds no policy and is left out"])
+    #expect(parsed.warnings.map(\.description) == ["f:6: 1 object holds no network policy and is left out: Service"])
   }
 
   @Test("50,000 policies are read and compiled, and aliases that grow are refused at once")
@@ -321,6 +321,6 @@ import Testing
     #expect(count == 50_000 && took < .seconds(120), "\(took)")
     let bomb = "a: &a [x, x]\n" + (0..<40).map { "b\($0): &b\($0) [*a, *a, *b\(max(0, $0 - 1))]\n" }.joined()
     let error = #expect(throws: PolicyErrors.self) { try parse(bomb) }
-    #expect(error?.errors.first?.message.contains("anchors") ?? false)
+    #expect(error?.errors.first?.message.contains("no anchor &b0 before") ?? false)
   }
 }

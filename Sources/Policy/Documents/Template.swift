@@ -71,20 +71,3 @@ struct Template {
     labels, match, addresses,
   ]
 }
-
-extension String {
-  /// The text with one of its parts in place of another, the first.
-  fileprivate func replacing(_ part: String, with other: String) -> String {
-    guard let start = self.range(of: part) else { return self }
-    return String(self[..<start.lowerBound]) + other + String(self[start.upperBound...])
-  }
-
-  private func range(of part: String) -> Range<String.Index>? {
-    var start = startIndex
-    while start < endIndex {
-      if self[start...].hasPrefix(part) { return start..<index(start, offsetBy: part.count) }
-      start = index(after: start)
-    }
-    return nil
-  }
-}
