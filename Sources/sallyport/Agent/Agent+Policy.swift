@@ -1,5 +1,6 @@
 // How documents become policy in force, or an error that people see while the policy before stays.
 internal import Enforcement
+internal import Kernel
 internal import Logging
 internal import Policy
 internal import Workloads
@@ -12,7 +13,11 @@ extension Agent {
       return
     }
     await keep {
-      let sources = try PolicyDirectory(path).read()
+      let directory = PolicyDirectory(path)
+      let sources = try directory.read()
+      let notes = try directory.notes(of: sources)
+      for note in notes where !policyNotes.contains(note) { logger.warning("policy: \(note)") }
+      policyNotes = notes
       _ = try await self.apply(sources, evenIfSame: false)
       self.report.policyPath = path
     }
@@ -35,6 +40,7 @@ extension Agent {
   @discardableResult
   func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
     if !evenIfSame, sources == sourcesInForce { return nil }
+    policyReader.localAddresses = Set(localAddresses().compactMap { try? IPAddress(parsing: $0) })
     let parsed = try policyReader.parse(files: sources.map { ($0.name, $0.bytes) })
     let isFirst = await !enforcer.isAttached
     if isFirst {
@@ -43,7 +49,8 @@ extension Agent {
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
-    policyWarnings = parsed.warnings.map(\.description) + publication.warnings
+    let odd = parsed.warnings + PolicyReview.warnings(of: parsed.policy)
+    policyWarnings = odd.map(\.description) + publication.warnings
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
     let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
