@@ -123,7 +123,7 @@ public actor Enforcer {
       try datapath.detach()
       isAttached = false
       isDetached = true
-      logger.notice("enforcement ended", metadata: ["cgroup": "\(cgroup)"])
+      logger.notice("enforcement ended on \(cgroup)")
     }
   }
 

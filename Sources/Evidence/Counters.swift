@@ -14,7 +14,7 @@ public struct Counters: Sendable {
     public var direction: String
     /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children); or `observed`, `revoked`.
     public var reason: String
-    /// `allow` or `reject`; `-` for `observed` and `revoked`.
+    /// `allow` or `reject`; `-` for `observed` (the outcome would be the other) and `revoked`.
     public var verdict: String
     /// How many packets, calls or conversations.
     public var count: UInt64
@@ -32,13 +32,13 @@ public struct Counters: Sendable {
     rows = ([("host", counters.host)] + named).flatMap { Self.rows($0.0, $0.1) }
     let kernel = counters.statistics
     statistics = [
-      ("records", kernel.records, "Records written to the ring."),
-      ("records_lost", kernel.recordsLost, "Records lost because the ring was full."),
-      ("records_suppressed", kernel.recordsSuppressed, "Refusals left out: the same was reported a second before."),
-      ("conversations_full", kernel.conversationsFull, "Packets judged as new because no state could be kept."),
-      ("senders_failed", kernel.sendersFailed, "Senders that could not be told to the receiver."),
-      ("senders_ambiguous", kernel.sendersAmbiguous, "Senders that two workloads claimed to be."),
-      ("table_missing", kernel.tableMissing, "Packets refused because a table was missing."),
+      ("records", kernel.records, "Records written to the ring buffer."),
+      ("records_lost", kernel.recordsLost, "Records lost because the ring buffer was full."),
+      ("records_suppressed", kernel.recordsSuppressed, "Refusals not recorded: the same one was recorded within the second before."),
+      ("conversations_full", kernel.conversationsFull, "Packets judged as a new conversation because the conversation table was full."),
+      ("senders_failed", kernel.sendersFailed, "Source identities that could not be passed to the receiver."),
+      ("senders_ambiguous", kernel.sendersAmbiguous, "Source identities that two workloads claimed for the same packets."),
+      ("table_missing", kernel.tableMissing, "Packets refused because a kernel table was missing."),
     ]
   }
 
@@ -67,7 +67,7 @@ public struct Counters: Sendable {
       .init("WORKLOAD", minimum: 12), .init("DIRECTION"), .init("REASON"), .init("VERDICT"),
       .init("COUNT", rightAligned: true),
     ])
-    for row in rows { table.add([row.workload, row.direction, row.reason, row.verdict, "\(row.count)"]) }
+    for row in rows { table.add([row.workload, row.direction, row.reason, row.reason == "observed" ? "would-change" : row.verdict, "\(row.count)"]) }
     var own = Table(columns: [.init("DATAPATH"), .init("COUNT", rightAligned: true), .init("MEANING", minimum: 12)])
     for (name, value, meaning) in statistics { own.add([name, "\(value)", meaning]) }
     return table.text(width: width) + "\n" + own.text(width: width)

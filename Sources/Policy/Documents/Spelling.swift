@@ -1,8 +1,9 @@
 // The known name that somebody probably meant.
 
-enum Spelling {
+/// Finds near misses of names.
+public enum Spelling {
   /// The known name with the fewest edits, if they are few for its length; the first in order among equals.
-  static func nearest(to name: String, in known: some Collection<String>) -> String? {
+  public static func nearest(to name: String, in known: some Collection<String>) -> String? {
     let limit = max(1, min(name.utf8.count, 12) / 3)
     let ranked = known.map { (distance(name, $0), $0) }.filter { $0.0 <= limit }
     return ranked.min { ($0.0, $0.1) < ($1.0, $1.1) }?.1

@@ -6,7 +6,7 @@ internal import Policy
 struct ProbeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "probe",
-    abstract: "Try one TCP connection and say what the kernel answered, in microseconds; or try the programs.",
+    abstract: "Try one TCP connection and print the kernel's answer, or load every program of this binary.",
     discussion: """
       Run it where the question is: `sallyport exec --label app=web -- sallyport probe 10.0.0.5 443`. Ends with 0 if \
       the connection was made and with 1 if it was not: EPERM is a refusal by policy at this end, ETIMEDOUT mostly \
