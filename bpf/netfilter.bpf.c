@@ -144,7 +144,7 @@ static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *
 	flow->direction = SP_INCOMING;
 	flow->generation = sp_generation();
 	flow->action = SP_REJECT;
-	flow->decided_by = SP_BY_ERROR;
+	flow->decided_by = SP_BY_AMBIGUOUS;
 	sp_party_host(&flow->subject, SP_ASSURED_NOT);
 	sp_party_unknown(&flow->peer);
 	sp_count(flow);

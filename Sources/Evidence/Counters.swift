@@ -12,7 +12,7 @@ public struct Counters: Sendable {
     public var workload: String
     /// `outgoing` or `incoming`.
     public var direction: String
-    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children); or `observed`, `revoked`.
+    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children), `ambiguous`; or `observed`, `revoked`.
     public var reason: String
     /// `allow` or `reject`; `-` for `observed` (the outcome would be the other) and `revoked`.
     public var verdict: String

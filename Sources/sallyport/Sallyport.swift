@@ -34,6 +34,7 @@ struct Sallyport: AsyncParsableCommand {
 
   static func main() async {
     do {
+      try CommandHints.check(HostIdentity.arguments, of: Sallyport.self)
       var command = try parseAsRoot(HostIdentity.arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()

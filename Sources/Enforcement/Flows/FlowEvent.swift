@@ -40,6 +40,8 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case error = 6
     /// The subject is a cgroup without labels below the record's workload, which rejects such children.
     case unlabelled = 7
+    /// Several sockets of several workloads may receive it, or too many would have to be looked at: refused.
+    case ambiguous = 8
   }
 
   /// How the identity of the other end is known.

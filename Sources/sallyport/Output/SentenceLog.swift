@@ -27,26 +27,20 @@ struct SentenceLog: LogHandler {
     set { metadata[key] = newValue }
   }
 
-  func log(
-    level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-    function: String, line: UInt
-  ) {
-    let fields = self.metadata.merging(metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+  func log(event: LogEvent) {
+    let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
       .map { "\($0.key) \($0.value)" }
-    let text = "\(message)" + (fields.isEmpty ? "" : " (\(fields.joined(separator: ", ")))")
-    let start = isJournal ? "<\(level.priority)>" : "\(Self.now()) \(level): "
+    let text = "\(event.message)" + (fields.isEmpty ? "" : " (\(fields.joined(separator: ", ")))")
+    let start = isJournal ? "<\(event.level.priority)>" : "\(Self.now()) \(event.level): "
     // One call per line, so that lines of several threads do not mix.
     write(start + text.split(separator: "\n").joined(separator: " | ") + "\n")
   }
 
   /// `2026-11-22T23:22:42Z`.
   private static func now() -> String {
-    var time = time(nil)
-    var parts = tm()
-    unsafe gmtime_r(&time, &parts)
-    func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
-    return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
-      + "T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+    let now = CalendarTime(secondsSince1970: Int(Clock.wallNanoseconds() / 1_000_000_000), inUTC: true)
+    func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    return "\(now.year)-\(two(now.month))-\(two(now.day))T\(two(now.hour)):\(two(now.minute)):\(two(now.second))Z"
   }
 
   private static var journalStream: String? {

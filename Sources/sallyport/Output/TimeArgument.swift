@@ -1,6 +1,5 @@
 // Points in time as people write them: `5m`, `00:27`, `yesterday`, RFC 3339.
 internal import Evidence
-internal import Glibc
 internal import Kernel
 
 enum TimeArgument {
@@ -8,7 +7,7 @@ enum TimeArgument {
   /// RFC 3339; a time without a zone is local.
   ///
   /// - Throws: exit code 2 for anything else.
-  static func read(_ text: String, option: String, now: Int = time(nil)) throws -> WallTime {
+  static func read(_ text: String, option: String, now: Int = Int(Clock.wallNanoseconds() / 1_000_000_000)) throws -> WallTime {
     if let seconds = seconds(text, now: now), seconds >= 0 {
       return WallTime(nanoseconds: UInt64(seconds) * 1_000_000_000 + (fraction(text) ?? 0))
     }
@@ -22,7 +21,7 @@ enum TimeArgument {
     case "now": return now
     case "today": return midnight(now)
     // Not 86400 s before midnight: a day may be longer or shorter.
-    case "yesterday": return midnight(midnight(now) - 1)
+    case "yesterday": return midnight(now).flatMap { midnight($0 - 1) }
     default: break
     }
     if let unit = text.last, let factor = ["s": 1, "m": 60, "h": 3600, "d": 86_400][String(unit)],
@@ -30,12 +29,10 @@ enum TimeArgument {
     {
       return now - count * factor
     }
-    if let clock = clock(text) {
-      var parts = local(midnight(now))
-      (parts.tm_hour, parts.tm_min, parts.tm_sec) = clock
-      return unsafe mktime(&parts)
-    }
-    return stamp(text)
+    guard let clock = clock(text) else { return stamp(text) }
+    var today = CalendarTime(secondsSince1970: now, inUTC: false)
+    (today.hour, today.minute, today.second) = clock
+    return today.secondsSince1970(inUTC: false)
   }
 
   /// `2026-11-22`, `2026-11-22T00:27:00`, with `Z`, `+01:00` or no zone, `T` or a space.
@@ -44,32 +41,34 @@ enum TimeArgument {
     guard text.utf8.count >= 10, day.count == 3, day[0].utf8.count == 4, let year = number(day[0]),
       let month = number(day[1]), (1...12).contains(month), let date = number(day[2]), (1...31).contains(date)
     else { return nil }
-    var parts = tm()
-    (parts.tm_year, parts.tm_mon, parts.tm_mday) = (Int32(year) - 1900, Int32(month) - 1, Int32(date))
-    parts.tm_isdst = -1
+    var stamp = CalendarTime(year: year, month: month, day: date)
+    // 31 February is no day: it would be taken for one of March.
+    guard let start = stamp.secondsSince1970(inUTC: true), CalendarTime(secondsSince1970: start, inUTC: true) == stamp
+    else { return nil }
     var rest = text.dropFirst(10)
-    guard let separator = rest.popFirst() else { return unsafe mktime(&parts) }
+    guard let separator = rest.popFirst() else { return stamp.secondsSince1970(inUTC: false) }
     guard separator == "T" || separator == "t" || separator == " " else { return nil }
     var zone = rest.drop { $0.isNumber || $0 == ":" || $0 == "." }
     let time = rest.prefix(rest.count - zone.count).prefix { $0 != "." }
     guard let clock = clock(String(time)) else { return nil }
-    (parts.tm_hour, parts.tm_min, parts.tm_sec) = clock
-    if zone.isEmpty { return unsafe mktime(&parts) }
+    (stamp.hour, stamp.minute, stamp.second) = clock
+    if zone.isEmpty { return stamp.secondsSince1970(inUTC: false) }
     let sign = zone.removeFirst()
-    if sign == "Z" || sign == "z" { return zone.isEmpty ? unsafe timegm(&parts) : nil }
+    guard let seconds = stamp.secondsSince1970(inUTC: true) else { return nil }
+    if sign == "Z" || sign == "z" { return zone.isEmpty ? seconds : nil }
     guard sign == "+" || sign == "-", zone.utf8.count == 5, let offset = Self.clock(String(zone)) else { return nil }
-    let shift = Int(offset.0) * 3600 + Int(offset.1) * 60
-    return unsafe timegm(&parts) - (sign == "+" ? shift : -shift)
+    let shift = offset.0 * 3600 + offset.1 * 60
+    return sign == "+" ? seconds - shift : seconds + shift
   }
 
-  private static func clock(_ text: String) -> (Int32, Int32, Int32)? {
+  private static func clock(_ text: String) -> (Int, Int, Int)? {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard (2...3).contains(parts.count), parts.allSatisfy({ $0.utf8.count == 2 }) else { return nil }
     let numbers = parts.compactMap { number($0) }
     guard numbers.count == parts.count, numbers[0] < 24, numbers[1] < 60, numbers.count < 3 || numbers[2] < 61 else {
       return nil
     }
-    return (Int32(numbers[0]), Int32(numbers[1]), numbers.count < 3 ? 0 : Int32(numbers[2]))
+    return (numbers[0], numbers[1], numbers.count < 3 ? 0 : numbers[2])
   }
 
   /// The nanoseconds after the point of a time of day.
@@ -86,16 +85,8 @@ enum TimeArgument {
     return Int(text)
   }
 
-  private static func local(_ time: Int) -> tm {
-    var (time, parts) = (time, tm())
-    unsafe localtime_r(&time, &parts)
-    parts.tm_isdst = -1
-    return parts
-  }
-
-  private static func midnight(_ time: Int) -> Int {
-    var parts = local(time)
-    (parts.tm_hour, parts.tm_min, parts.tm_sec) = (0, 0, 0)
-    return unsafe mktime(&parts)
+  private static func midnight(_ time: Int) -> Int? {
+    let day = CalendarTime(secondsSince1970: time, inUTC: false)
+    return CalendarTime(year: day.year, month: day.month, day: day.day).secondsSince1970(inUTC: false)
   }
 }

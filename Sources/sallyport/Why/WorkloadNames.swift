@@ -1,5 +1,6 @@
 // What people call a workload: its name, its container, its unit, its cgroup.
 internal import Enforcement
+internal import Evidence
 internal import Policy
 
 /// Finds workloads by what people type.
@@ -15,7 +16,7 @@ struct WorkloadNames {
       { $0.labels["sallyport.unit"] == word || $0.labels["sallyport.unit"] == "\(word).service" },
       { Self.last($0.path) == word || Self.last($0.path) == "\(word).service" },
       { Self.isContainer(word, in: $0.path) },
-      { $0.labels["k8s.namespace"].map { space in "\(space)/\($0.labels["k8s.pod"] ?? "")" == word } ?? false },
+      { "\($0.labels["k8s.namespace"] ?? "")/\($0.labels["k8s.pod"] ?? "")" == word },
     ]
     for test in tests {
       let found = workloads.filter(test)

@@ -8,7 +8,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define SP_ABI_VERSION 2u
+#define SP_ABI_VERSION 3u
 
 /* ---- Limits ---------------------------------------------------------------------------------------------------- */
 
@@ -51,6 +51,7 @@ enum sp_decided_by {
 	 * says. The record's workload is the one above it.
 	 */
 	SP_BY_UNLABELLED = 7,
+	SP_BY_AMBIGUOUS = 8, /* who receives cannot be told: several sockets may, or too many had to be looked at: refused */
 };
 
 /* How the other end's identity is known. */
