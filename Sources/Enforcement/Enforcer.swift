@@ -196,7 +196,8 @@ public actor Enforcer {
     } catch {
       failures += 1
       lastError = "\(error)"
-      logger.error("\(operation): \(error)")
+      // Whoever asked says it to people.
+      logger.debug("\(operation): \(error)")
       offerSnapshot()
       throw error
     }

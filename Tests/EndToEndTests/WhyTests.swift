@@ -1,4 +1,5 @@
 // Does `why` say what a real connection gets? Random policies, real sockets, several namespaces.
+import Enforcement
 import FoundationEssentials
 import Glibc
 import Kernel
@@ -85,8 +86,10 @@ import Testing
       #expect(missing.status == 1 && missing.errors.contains("did you mean cache?"), "\(missing.text)")
       let explained = try bench.ask("workloads", "explain", "db")
       #expect(explained.output.contains(path))
-      for child in [database, cache, web] { _ = try? child.handle.send(signal: SIGKILL) }
-      for child in [database, cache, web] { _ = try? child.wait() }
+      try database.handle.send(signal: SIGKILL)
+      try cache.handle.send(signal: SIGKILL)
+      try web.handle.send(signal: SIGKILL)
+      for status in [try database.wait(), try cache.wait(), try web.wait()] { #expect(status != 0) }
     }
   }
 }
