@@ -124,7 +124,8 @@ struct MistakeTests {
     let child = try ChildProcess.start(
       "/bin/sh",
       [
-        "-c", "cd \"$0\" && exec timeout -s INT 8 \(prefix)\(line.replacing("[::1]", with: "'[::1]'")) > out 2>&1", bench.directory,
+        "-c", "cd \"$0\" && exec timeout -s INT 8 \(prefix)\(line.replacing("[::1]", with: "'[::1]'")) > out 2>&1",
+        bench.directory,
       ], cgroup: bench.outside)
     let status = try child.wait()
     // An agent that started stays in force until it is told otherwise.
@@ -140,7 +141,9 @@ struct MistakeTests {
   /// Without the time, and without numbers that depend on when and where.
   private static func plain(_ line: String) -> String {
     var line = line
-    if line.count > 21, line.dropFirst(4).first == "-", line.dropFirst(19).first == "Z" { line = String(line.dropFirst(21)) }
+    if line.count > 21, line.dropFirst(4).first == "-", line.dropFirst(19).first == "Z" {
+      line = String(line.dropFirst(21))
+    }
     guard line.contains("policy loaded") || line.contains("enforcement ended") else { return line }
     return String(line.map { $0.isNumber ? "N" : $0 }).replacing("NN", with: "N").replacing("NN", with: "N")
   }
@@ -149,11 +152,14 @@ struct MistakeTests {
   func permission() throws {
     try withAgent({ _ in Self.policy }) { bench in
       for words in [
-        ["status"], ["counters"], ["workloads"], ["workloads", "explain", "web"], ["identities"], ["flows"], ["policy", "show"],
+        ["status"], ["counters"], ["workloads"], ["workloads", "explain", "web"], ["identities"], ["flows"],
+        ["policy", "show"],
         ["policy", "diff", "\(bench.directory)/policy.yaml"], ["label", "/x", "a=b"], ["label", "/x", "--remove"],
-        ["exec", "-l", "a=b", "--", "true"], ["detach"], ["why", "--from", "app=web", "--to", "app=db", "--port", "tcp/1"],
+        ["exec", "-l", "a=b", "--", "true"], ["detach"],
+        ["why", "--from", "app=web", "--to", "app=db", "--port", "tcp/1"],
       ] {
-        let arguments = words[0] == "exec"
+        let arguments =
+          words[0] == "exec"
           ? ["exec", "--state", bench.state] + words.dropFirst() : words + ["--state", bench.state]
         let path = "\(bench.directory)/denied"
         let child = try ChildProcess.start(

@@ -65,13 +65,20 @@ import Testing
       }
       let path = try #require(try bench.workloads().first { $0.labels["app"] == "db" }).path
       func why(_ from: String, _ to: String, _ port: String? = "tcp/6000") throws -> CommandResult {
-        try bench.run(["why", "--state", bench.state, "--from", from, "--to", to] + (port.map { ["--port", $0] } ?? []))
+        try bench.run(
+          ["why", "--state", bench.state, "--from", from, "--to", to] + (port.map { ["--port", $0] } ?? []))
       }
       let pid = "\(try #require(try bench.workloads().first { $0.labels["app"] == "cache" }?.processes.first))"
-      for (from, to) in [("cache", "127.0.0.1"), ("app=cache", "db"), ("cache", path), (pid, "127.0.0.1"), (pid, "db")] {
+      for (from, to) in [("cache", "127.0.0.1"), ("app=cache", "db"), ("cache", path), (pid, "127.0.0.1"), (pid, "db")]
+      {
         let refused = try why(from, to)
-        #expect(refused.status == 1 && refused.output.contains("refused: no rule allows it (default action)"), "\(refused.text)")
-        #expect(refused.output.contains("fix: add {selector: app=cache} to db/incoming[0] (from-web) at \(bench.directory)/policy.yaml:"), "\(refused.text)")
+        #expect(
+          refused.status == 1 && refused.output.contains("refused: no rule allows it (default action)"),
+          "\(refused.text)")
+        #expect(
+          refused.output.contains(
+            "fix: add {selector: app=cache} to db/incoming[0] (from-web) at \(bench.directory)/policy.yaml:"),
+          "\(refused.text)")
         #expect(!refused.output.contains("basics/outgoing[0] (") && !refused.output.contains("to outgoing of basics"))
       }
       for (from, to) in [("web", "127.0.0.1"), ("web", "db"), ("app=web", "app=db")] {
@@ -158,7 +165,8 @@ private final class WhyBench {
         let port = UInt16(7000 + index * 10 + place)
         let made = try subject.thread.run(in: subject.space) { () throws -> Int32 in
           let fd = try Self.open(address, isTCP)
-          guard unsafe Self.with(address, port, { unsafe bind(fd, $0, $1) }) == 0, !isTCP || Glibc.listen(fd, 64) == 0 else {
+          guard unsafe Self.with(address, port, { unsafe bind(fd, $0, $1) }) == 0, !isTCP || Glibc.listen(fd, 64) == 0
+          else {
             let reason = Errno(rawValue: errno)
             close(fd)
             throw reason
@@ -228,12 +236,15 @@ private final class WhyBench {
     let lines = questions.map { question in
       let subject = subjects[question.from]
       let proto = question.listener.isTCP ? "tcp" : "udp"
-      return "{\"from\":\"\(subject.thread.cgroup.path)\",\"to\":\"\(question.address)\",\"port\":\"\(proto)/\(question.listener.port)\"}\n"
+      return
+        "{\"from\":\"\(subject.thread.cgroup.path)\",\"to\":\"\(question.address)\",\"port\":\"\(proto)/\(question.listener.port)\"}\n"
     }
     try replaceFile(FilePath(path), with: Array(lines.joined().utf8))
-    let (status, text) = try Self.run([
-      "sh", "-c", "exec \"$0\" why --batch --state \"$1\" < \"$2\" > \"$2.out\"", Product.sallyport, policed.stateDirectory, path,
-    ], "\(path).out")
+    let (status, text) = try Self.run(
+      [
+        "sh", "-c", "exec \"$0\" why --batch --state \"$1\" < \"$2\" > \"$2.out\"", Product.sallyport,
+        policed.stateDirectory, path,
+      ], "\(path).out")
     try #require(status == 0, "\(text)")
     let answers = try text.split(separator: "\n").map { try JSONDecoder().decode(Answer.self, from: Data($0.utf8)) }
     try #require(answers.count == questions.count)

@@ -19,7 +19,8 @@ public struct FlowTable: Sendable {
   private static let all: [Column] = [
     Column(title: "TIME", least: 12) { flow, _ in String(flow.time.dropFirst(11).prefix(12)) },
     Column(title: "EVENT", least: 7) { flow, _ in flow.event },
-    Column(title: "VERDICT", least: 7, isWhole: true) { flow, _ in flow.wouldBeRefused ? "would-refuse" : flow.verdict },
+    Column(title: "VERDICT", least: 7, isWhole: true) { flow, _ in flow.wouldBeRefused ? "would-refuse" : flow.verdict
+    },
     Column(title: "DIR", least: 3, goes: 2) { flow, _ in flow.direction == "outgoing" ? "out" : "in" },
     Column(title: "FROM", least: 12, share: 3, isWhole: true) { flow, names in names.name(of: flow.source) },
     Column(title: "TO", least: 12, share: 3, isWhole: true) { flow, names in names.name(of: flow.destination) },
@@ -96,7 +97,9 @@ public struct FlowTable: Sendable {
     if flow.failed == true { parts.append("failed") }
     if flow.peerSide == true { parts.append("by the peer's policy") }
     if let observed = flow.observed, !flow.wouldBeRefused { parts.append("observed: \(observed.action)") }
-    if flow.wouldBeRefused, let rule = flow.observed?.rule { parts.append("by \(rule.ruleSet)/" + (rule.name.isEmpty ? "[\(rule.position)]" : rule.name)) }
+    if flow.wouldBeRefused, let rule = flow.observed?.rule {
+      parts.append("by \(rule.ruleSet)/" + (rule.name.isEmpty ? "[\(rule.position)]" : rule.name))
+    }
     if let bytes = flow.bytes {
       parts.append("\(HumanUnits.bytes(bytes.sent)) out, \(HumanUnits.bytes(bytes.received)) in")
     }

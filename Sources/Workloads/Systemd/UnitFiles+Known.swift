@@ -36,7 +36,9 @@ extension UnitFiles {
     guard places.contains(where: { isThere($0) }) else { return }
     var known: Set<String> = []
     for place in places {
-      for name in (try? directoryNames(place)) ?? [] where name.hasSuffix(".\(unit.kind.rawValue)") { known.insert(name) }
+      for name in (try? directoryNames(place)) ?? [] where name.hasSuffix(".\(unit.kind.rawValue)") {
+        known.insert(name)
+      }
     }
     throw MissingUnit(unit: unit.text, nearest: Spelling.nearest(to: unit.text, in: known.sorted()))
   }

@@ -47,7 +47,9 @@ public struct HostMap: Sendable {
   private var routes: [Int: [IPAddress: NetworkRoute]] = [:]
 
   /// Looks at every process of the host and every named namespace.
-  public static func look(at workloads: [WorkloadInstance], enforcedOn location: FilePath) throws(KernelError) -> HostMap {
+  public static func look(at workloads: [WorkloadInstance], enforcedOn location: FilePath) throws(KernelError)
+    -> HostMap
+  {
     let hierarchy = try CgroupHierarchy.find()
     var map = HostMap(workloads, try hierarchy.directory(mountedAt: location).path, hierarchy)
     try map.findSpaces()

@@ -27,7 +27,8 @@ struct FlowsCommand: AsyncParsableCommand {
       try reader.readAvailable { line in try show(line, table, filter) }
     } catch let error as FlowLogError {
       guard error.errno != .permissionDenied else {
-        throw Failure("\(error.operation) \(error.path): permission denied", remedy: "run as root", status: .notPermitted)
+        throw Failure(
+          "\(error.operation) \(error.path): permission denied", remedy: "run as root", status: .notPermitted)
       }
       throw Failure("\(error)", status: .notEnforcing)
     }

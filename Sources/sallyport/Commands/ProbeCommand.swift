@@ -42,7 +42,8 @@ struct ProbeCommand: ParsableCommand {
   func run() throws {
     guard let address else { return try probePrograms() }
     guard let (destination, own) = try WhyReader.address(address), let port = port ?? own else {
-      throw Failure("\(address.debugDescription) is not an IP address", remedy: "write 10.0.0.1 or 2001:db8::1", status: .usage)
+      throw Failure(
+        "\(address.debugDescription) is not an IP address", remedy: "write 10.0.0.1 or 2001:db8::1", status: .usage)
     }
     func attempt() throws -> ConnectionProbe.Outcome {
       try ConnectionProbe.connect(

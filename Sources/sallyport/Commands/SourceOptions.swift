@@ -53,7 +53,8 @@ extension SourceSettings {
       }
       guard parts.count == 2, parts[1].hasPrefix("/") else {
         throw Failure(
-          "--place \(word): not an absolute path", remedy: "write it like docker-socket=/run/docker.sock", status: .usage)
+          "--place \(word): not an absolute path", remedy: "write it like docker-socket=/run/docker.sock",
+          status: .usage)
       }
       return (place, parts[1])
     }
@@ -67,7 +68,8 @@ extension SourceSettings {
         let known = Name.allCases.map(\.rawValue)
         let near = Spelling.nearest(to: String(word), in: known).map { "did you mean `\($0)`? " } ?? ""
         throw Failure(
-          "unknown source \(String(word).debugDescription)", remedy: "\(near)known are \(known.joined(separator: ", "))",
+          "unknown source \(String(word).debugDescription)",
+          remedy: "\(near)known are \(known.joined(separator: ", "))",
           status: .usage)
       }
       names.insert(name)

@@ -19,9 +19,13 @@ enum SurvivingTags {
   /// What `detach` says of them; nil if there are none.
   static func note(_ paths: [String]) -> String? {
     guard let first = paths.first else { return nil }
-    let others = paths.count == 1 ? "" : " and \(paths.count - 1) more (\(paths.dropFirst().prefix(4).joined(separator: ", "))"
-      + (paths.count > 5 ? ", …)" : ")")
-    return "labels stay on \(first)\(others), in trusted.sallyport.labels, and apply again at the next start; remove them with "
+    let others =
+      paths.count == 1
+      ? ""
+      : " and \(paths.count - 1) more (\(paths.dropFirst().prefix(4).joined(separator: ", "))"
+        + (paths.count > 5 ? ", …)" : ")")
+    return
+      "labels stay on \(first)\(others), in trusted.sallyport.labels, and apply again at the next start; remove them with "
       + "`setfattr -x trusted.sallyport.labels DIRECTORY`, or before detach with `sallyport label --remove CGROUP`"
   }
 }

@@ -6,7 +6,8 @@ enum CommandHints {
   /// What others call our commands.
   private static let others = [
     "logs": "flows", "log": "flows", "events": "flows", "top": "flows --follow", "ps": "workloads", "ls": "workloads",
-    "list": "workloads", "start": "run", "agent": "run", "stop": "detach", "uninstall": "detach", "check": "policy check",
+    "list": "workloads", "start": "run", "agent": "run", "stop": "detach", "uninstall": "detach",
+    "check": "policy check",
     "validate": "policy check", "apply": "policy apply", "explain": "why", "trace": "why", "tags": "tag",
   ]
 
@@ -25,7 +26,8 @@ enum CommandHints {
         continue
       }
       let names = known.map(\._commandName)
-      let meant = Spelling.nearest(to: word, in: names).map { "\(path) \($0)" } ?? others[word].map { "sallyport \($0)" }
+      let meant =
+        Spelling.nearest(to: word, in: names).map { "\(path) \($0)" } ?? others[word].map { "sallyport \($0)" }
       throw Failure(
         "\(path): unknown command \(word.debugDescription)",
         remedy: meant.map { "did you mean `\($0)`?" } ?? "see `\(path) --help`", status: .usage)

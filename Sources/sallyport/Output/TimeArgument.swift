@@ -7,7 +7,9 @@ enum TimeArgument {
   /// RFC 3339; a time without a zone is local.
   ///
   /// - Throws: exit code 2 for anything else.
-  static func read(_ text: String, option: String, now: Int = Int(Clock.wallNanoseconds() / 1_000_000_000)) throws -> WallTime {
+  static func read(_ text: String, option: String, now: Int = Int(Clock.wallNanoseconds() / 1_000_000_000)) throws
+    -> WallTime
+  {
     if let seconds = seconds(text, now: now), seconds >= 0 {
       return WallTime(nanoseconds: UInt64(seconds) * 1_000_000_000 + (fraction(text) ?? 0))
     }

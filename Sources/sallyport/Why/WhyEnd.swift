@@ -176,7 +176,8 @@ struct WhyReader {
     }
     guard let address = try? IPAddress(parsing: String(host)) else { return nil }
     guard port.hasPrefix(":"), let number = UInt16(port.dropFirst()), number > 0 else {
-      throw Failure("\(text.debugDescription): \(port.dropFirst()) is not a port", remedy: "write \(host):443", status: .usage)
+      throw Failure(
+        "\(text.debugDescription): \(port.dropFirst()) is not a port", remedy: "write \(host):443", status: .usage)
     }
     return (address, number)
   }

@@ -108,7 +108,9 @@ struct WhyJudge {
       given.isUnspecified ? given.isIPv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(high: 0, low: 1) : given
     guard !source.spaces.isEmpty else {
       if address.isLoopback {
-        throw Failure("\(address) is an address of every namespace", remedy: "name a source that runs here: a workload, a PID, host")
+        throw Failure(
+          "\(address) is an address of every namespace", remedy: "name a source that runs here: a workload, a PID, host"
+        )
       }
       let spaces = reader.map?.spaces(with: address) ?? []
       if spaces.isEmpty { return [elsewhere(source, address, proto, port, note: nil)] }
@@ -120,7 +122,9 @@ struct WhyJudge {
       switch route.kind {
       case .local: cases += staying(source, space, address, proto, port)
       case .group, .none:
-        let note = route.kind == .none ? "there is no route to \(address)" : "\(address) is a group: each receiver judges for itself"
+        let note =
+          route.kind == .none
+          ? "there is no route to \(address)" : "\(address) is a group: each receiver judges for itself"
         cases.append(elsewhere(source, address, proto, port, note: note))
       case .onward:
         let others = (reader.map?.spaces(with: address) ?? []).filter { $0 != space }
@@ -146,10 +150,9 @@ struct WhyJudge {
     else {
       let note = "nothing listens on \(proto)/\(port) at \(address): the kernel refuses the connection itself"
       var refused = WhyCase(source: source.title, destination: "\(address)", note: note)
-      // The connect() hook sees nothing but an address, unless it is a loopback one.
-      if source.asSubject.kind == .unlabelled || proto != .tcp || !address.isLoopback, source.isPoliced {
-        let peer = proto == .tcp && !address.isLoopback ? byAddress(address) : .unknown
-        refused.outgoing = side(.outgoing, source, peer, false, proto, port)
+      // Of TCP the kernel's own answer says more than a refusal; an unlabelled child is refused wherever it goes.
+      if source.isPoliced, source.asSubject.kind == .unlabelled || proto != .tcp {
+        refused.outgoing = side(.outgoing, source, .unknown, false, proto, port)
       }
       return [refused]
     }
@@ -189,6 +192,10 @@ struct WhyJudge {
       // Without a namespace nothing is known but who both are.
       let seen = source.spaces.isEmpty && source.isPoliced ? receiver.asPeer : byAddress(address)
       if source.isPoliced { found.outgoing = side(.outgoing, source, seen, false, proto, port) }
+      // Who was let go to the workload of an address is judged again by who receives there.
+      if found.outgoing?.verdict == "allow", seen.kind == .workload, seen != receiver.asPeer {
+        found.outgoing = side(.outgoing, source, receiver.asPeer, isSame, proto, port)
+      }
       if receiver.isPoliced {
         let peer = source.isPoliced ? source.asPeer : unvouched(source, from)
         found.incoming = side(.incoming, receiver, peer, isSame && source.isPoliced, proto, port)

@@ -23,14 +23,16 @@ struct WorkloadNames {
       if found.count == 1 { return found[0] }
       guard found.isEmpty else {
         let paths = found.prefix(4).map { $0.path.shownSafely }.joined(separator: ", ")
-        throw Failure("\(word.debugDescription) is \(found.count) workloads: \(paths)", remedy: "name one by its cgroup path")
+        throw Failure(
+          "\(word.debugDescription) is \(found.count) workloads: \(paths)", remedy: "name one by its cgroup path")
       }
     }
     let known = workloads.flatMap { [$0.name, Self.last($0.path)] + Self.calls($0) }.filter { !$0.isEmpty }
     let near = Spelling.nearest(to: word, in: Set(known).sorted()).map { "did you mean \($0)? " } ?? ""
     throw Failure(
       "no workload \(word.debugDescription)",
-      remedy: "\(near)give a name, a PID or a cgroup path such as /system.slice/nginx.service; see `sallyport workloads`")
+      remedy:
+        "\(near)give a name, a PID or a cgroup path such as /system.slice/nginx.service; see `sallyport workloads`")
   }
 
   private static func calls(_ workload: WorkloadInstance) -> [String] {
