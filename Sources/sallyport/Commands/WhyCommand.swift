@@ -24,20 +24,23 @@ struct WhyCommand: ParsableCommand {
   @Option(help: "Who receives it.") var to: String?
   @Option(help: "tcp/443, udp/53, icmp/8, …; not needed with --to ADDRESS:PORT.") var port: String?
   @Option(help: "Ask these documents instead of the policy in force.") var policy: String?
+  @Option(help: "Ask about a recorded flow, by its time as `flows` shows it.") var flow: String?
   @Flag(help: "Read questions from standard input, a JSON object a line.") var batch = false
   @OptionGroup var state: StateOptions
   @OptionGroup var options: OutputOptions
 
   func validate() throws {
-    guard batch ? from == nil && to == nil && port == nil : from != nil && to != nil else {
-      throw ValidationError("give --from, --to and --port, or --batch")
+    let isAsked = from != nil || to != nil || port != nil
+    guard batch || flow != nil ? !isAsked && batch != (flow != nil) : from != nil && to != nil else {
+      throw ValidationError("give --from, --to and --port, or --flow, or --batch")
     }
   }
 
   func run() throws {
     var judge = try judge()
-    guard let from, let to else { return try answerAll(&judge) }
-    let answer = try judge.answer(from: from, to: to, port: port)
+    let recorded = try flow.map { try WhyFlow.find($0, in: state.directory.appending("flows.jsonl")) }
+    guard let from = from ?? recorded?.from, let to = to ?? recorded?.to else { return try answerAll(&judge) }
+    let answer = try judge.answer(from: from, to: to, port: port ?? recorded?.port)
     try options.print(answer) { answer.text }
     if answer.verdict != "allow" { throw ExitCode(ExitStatus.refused.rawValue) }
   }

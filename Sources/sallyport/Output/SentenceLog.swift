@@ -14,7 +14,11 @@ struct SentenceLog: LogHandler {
 
   /// Writes to standard error.
   init() {
-    self.init(isJournal: Self.isJournal(Self.journalStream)) { Terminal.hint($0) }
+    self.init(isJournal: Self.isJournal(Self.journalStream)) { text in
+      // A reader that has gone is no reason to stop: what cannot be written is lost.
+      let bytes = Array(text.utf8)
+      _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+    }
   }
 
   init(isJournal: Bool, write: @escaping @Sendable (String) -> Void) {
