@@ -46,7 +46,7 @@ extension Enforcer {
     shadow[slot.other] = wanted
     compiled = next
     let rows = changes.reduce(0) { $0 + $1.rows }
-    logger.info("policy in force", metadata: ["generation": "\(shadow.generation)", "rows": "\(rows)"])
+    logger.info("policy loaded: generation \(shadow.generation), \(rows) table entries written")
     return rows
   }
 

@@ -91,7 +91,7 @@ public struct PolicyDirectory: Sendable, Hashable {
   private static func failure(_ path: String, _ error: KernelError) -> DatapathError {
     var remedy = error.remedy
     if error.errno == .noSuchFileOrDirectory {
-      remedy = "name a directory or file that is there; a policy may also be an empty directory"
+      return DatapathError("policy", error.subject, reason: "does not exist", underlying: error)
     } else if error.errno == .tooManySymbolicLinkLevels {
       remedy = "remove the symbolic links that lead to each other"
     }

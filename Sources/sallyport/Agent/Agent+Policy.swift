@@ -30,8 +30,11 @@ extension Agent {
     } catch {
       report.policyError = Agent.lines(of: error)
       report.failures += 1
-      for line in report.policyError { logger.error("policy: \(line)") }
-      logger.error("policy: refused; the policy before it stays in force")
+      // A first policy has none before it: the agent does not start, and says why itself.
+      if await enforcer.isAttached {
+        for line in report.policyError { logger.error("policy: \(line)") }
+        logger.error("policy refused; the previous policy stays in force")
+      }
     }
     await publishReport()
   }
@@ -63,11 +66,10 @@ extension Agent {
     publication.rowsWritten += labelled?.rowsWritten ?? 0
     publication.revoked = await revoke()
     logger.debug(
-      "policy in force, workloads labelled, connections judged again",
-      metadata: [
-        "generation": "\(publication.generation)", "rows": "\(publication.rowsWritten)",
-        "cut": "\(publication.revoked)",
-      ])
+      """
+      policy applied: generation \(publication.generation), \(publication.rowsWritten) table entries written, \
+      \(publication.revoked) connections cut
+      """)
     return publication
   }
 

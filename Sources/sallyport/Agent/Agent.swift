@@ -121,8 +121,8 @@ actor Agent: Service {
     guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
       try await enforcer.detach()
-      throw Failure(
-        report.policyError.first ?? "no policy to enforce", remedy: "give a policy that can be read with --policy")
+      for line in report.policyError { Terminal.complain(line) }
+      throw Failure("no policy loaded; not starting")
     }
   }
 
@@ -162,8 +162,11 @@ actor Agent: Service {
     (report.flowsDropped, report.flowLogFault) = pipeline.losses
     report.eventsLost = feed.counts?.lost ?? 0
     report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
-    report.sources = await desk.conditions.map {
-      SourceReport(name: $0.name, fault: $0.fault?.description, answered: $0.answered, failed: $0.failed)
+    report.sources = await desk.conditions.map { condition in
+      let missing = configuration.sources.missing(for: condition.name)
+      return SourceReport(
+        name: condition.name, fault: missing?.description ?? condition.fault?.description,
+        isMissing: missing == nil ? nil : true, answered: condition.answered, failed: condition.failed)
     }
     guard report != writtenReport else { return }
     writtenReport = report

@@ -6,7 +6,7 @@ internal import SystemPackage
 
 struct PolicyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "policy", abstract: "Check, apply, show, compare and question policy.",
+    commandName: "policy", abstract: "Check, apply, show, compare and query policy.",
     subcommands: [
       PolicyCheck.self, PolicyApply.self, PolicyShow.self, PolicyDiff.self, PolicyVerdict.self, PolicyMatrix.self,
       PolicyConvert.self,

@@ -5,7 +5,7 @@ internal import Policy
 
 struct PolicyConvert: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "convert", abstract: "Say a policy in native or in Kubernetes documents, where nothing is lost.",
+    commandName: "convert", abstract: "Convert a policy to native or to Kubernetes documents, where nothing is lost.",
     discussion: """
       Prints YAML. If anything cannot be said in the other language, it prints which rule and why as FILE:LINE: FIELD: PROBLEM; \
       REMEDY, nothing else, and ends with 1. Namespace, Pod and Node documents are not policy and are not printed.
@@ -26,7 +26,7 @@ struct PolicyConvert: ParsableCommand {
     let made = to == .native ? PolicyConversion.native(loaded.policy) : PolicyConversion.kubernetes(loaded.policy)
     for problem in made.problems { Terminal.complain(problem.description) }
     guard made.problems.isEmpty else {
-      throw Failure("\(made.problems.count) things cannot be said in \(to.rawValue) documents")
+      throw Failure("\(made.problems.count) rules cannot be converted to \(to.rawValue) documents")
     }
     Terminal.print(made.documents.joined(separator: "\n---\n"))
   }

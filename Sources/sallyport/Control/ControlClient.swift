@@ -37,7 +37,7 @@ struct ControlClient {
         "no agent is running with the state directory \(state)",
         remedy: "start one with `sallyport run`, or name its state directory with --state", status: .notEnforcing)
     case .permissionDenied, .notPermitted:
-      Failure("\(error)", remedy: "run this as root", status: .notPermitted)
+      Failure.denied(error)
     default: Failure("\(error)")
     }
   }
