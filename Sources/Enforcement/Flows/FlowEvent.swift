@@ -32,7 +32,7 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case `default` = 2
     /// Both ends are the same workload.
     case local = 3
-    /// Passed beside policy: the kernel's own ICMP; at raw sockets, errors about a live flow and discovery from the link.
+    /// Passed beside policy: the kernel's own ICMP; errors about a live flow and discovery from the link, at raw sockets.
     case excluded = 4
     /// The headers cannot be read, or a fragment came without its transport header.
     case invalid = 5
@@ -42,6 +42,8 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case unlabelled = 7
     /// Another workload's packets with the same addresses and ports are on the way, or the source address is that workload's.
     case sender = 8
+    /// Several sockets of several workloads may receive it, or too many would have to be looked at: refused.
+    case ambiguous = 9
   }
 
   /// How the identity of the other end is known.
