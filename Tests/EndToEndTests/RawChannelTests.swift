@@ -65,7 +65,8 @@ struct RawChannelTests {
     let closed = base.udp(from: 9, to: 9309, payload: payload)
     let open = base.udp(from: 9, to: 9301, payload: payload)
     let syn = base.tcp(from: 0x7265, to: 9300, sequence: 0x7265_666c)
-    for packet in [echo, closed, open, syn] {
+    // A rule answers a SYN by a reset, to the source that it has: the number in it is what the coverage statement admits.
+    for packet in DatapathKind.underTest == .cgroup ? [echo, closed, open, syn] : [echo, closed, open] {
       #expect(
         try web.refusal(in: pair.left) {
           try TestSocket.packets(family).send(bytes: packet.withoutEthernet.bytes, to: here)
