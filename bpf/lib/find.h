@@ -15,8 +15,10 @@
 #define SP_FIND_LIMIT 4096
 #endif
 
+#ifdef SP_NETFILTER
 /* Whom a socket speaks for (hook_netfilter.h). */
 static __noinline __u64 sp_speaker(__u64 socket);
+#endif
 
 struct sp_best {
 	__u64 score; /* 0 = none yet */
@@ -244,7 +246,7 @@ static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, 
 		cgroup = sp_cgroup_of(socket);
 		differs = sp_is_same(score, best->score) & (1 - sp_is_zero(score)) &
 			  (1 - sp_is_same(cgroup, best->cgroup)) & (1 - sp_is_same(cgroup, best->alike));
-#ifndef SP_STATIC
+#if defined(SP_NETFILTER) && !defined(SP_STATIC)
 		if (differs && sp_speaker(socket) == sp_speaker(best->socket)) {
 			best->alike = cgroup;
 			differs = 0;

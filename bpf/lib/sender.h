@@ -101,7 +101,7 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 		return 0;
 	if (sp_party_of_sender(flow, sp_sender_of(skb, packet, flow))) {
 		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket */
-		int is_looped = !SP_SEES_CONNECT && sp_is_looped(skb);
+		int is_looped = sp_is_looped(skb);
 
 		if (is_looped)
 			flow->peer.assurance = SP_ASSURED_SOCKET;
@@ -168,6 +168,15 @@ SP_FUNCTION int sp_sender_confirm(struct __sk_buff *skb, struct sp_packet *packe
 	return 0;
 }
 
+/* True for what stays in this namespace, but is written with another source than its own: whoever receives it, the kernel
+ * first, answers there, with what the writer wants to be said.
+ */
+static __always_inline int sp_answers_elsewhere(const struct sp_packet *packet)
+{
+	return (packet->is_raw || sp_is_echo(packet)) && !sp_same_address(packet->source, packet->destination) &&
+	       !sp_is_loopback(packet->source);
+}
+
 /* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
  * is its address. Returns 0.
  */
@@ -179,8 +188,12 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
 		return 0;
 	}
+	if (sp_answers_elsewhere(packet)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
+		return 0;
+	}
 	sp_party_unknown(&flow->peer);
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+	if (sp_is_echo(packet)) {
 		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
 		flow->peer = flow->subject;
 		flow->peer.assurance = SP_ASSURED_SOCKET;

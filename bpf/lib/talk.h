@@ -5,6 +5,7 @@
 #pragma once
 #include "account.h"
 #include "identity.h"
+#include "queue.h"
 #include "sender.h"
 
 /* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
@@ -15,18 +16,6 @@ static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 
 	if ((packet->protocol == SP_ICMP && type == 0) || (packet->protocol == SP_ICMP6 && type == 129))
 		return !direction;
 	return direction;
-}
-
-static __always_inline int sp_is_icmp(const struct sp_packet *packet)
-{
-	return packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6;
-}
-
-static __always_inline int sp_is_echo(const struct sp_packet *packet)
-{
-	__u8 type = packet->icmp_type;
-
-	return packet->protocol == SP_ICMP ? type == 8 || type == 0 : type == 128 || type == 129;
 }
 
 static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
@@ -40,6 +29,9 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 	sp_copy_address(key->remote, out ? packet->destination : packet->source);
 	if (!sp_is_icmp(packet)) {
 		key->remote_port = out ? packet->destination_port : packet->source_port;
+		/* else what one port was allowed would open all others */
+		if (packet->is_raw)
+			key->id = out ? packet->source_port : packet->destination_port;
 		return;
 	}
 	key->initiator = sp_initiator(packet, direction);
@@ -138,6 +130,45 @@ SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *p
 	return 0;
 }
 
+/* True if no lookup by the packet's addresses and ports finds its socket: that is raw, or connected to another end than this
+ * packet's (busybox traceroute).
+ */
+static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (packet->is_raw)
+		return 1;
+	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
+}
+
+static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
+{
+	place->workload = talk->owner;
+	place->sequence = talk->sequence;
+	place->direction = talk->direction;
+	place->lane = talk->lane;
+}
+
+/* Ends a conversation, and gives its place back. Returns 0. */
+SP_FUNCTION int sp_talk_end(struct sp_talk_key *key)
+{
+	struct sp_queue_key place = {};
+	struct sp_talk_key own;
+	struct sp_talk *talk;
+
+	if (!key)
+		return 0;
+	own = *key; /* before 6.4 a map's key must be on this function's stack */
+	talk = bpf_map_lookup_elem(&sp_talks, &own);
+	if (!talk)
+		return 0;
+	sp_talk_place(talk, &place);
+	bpf_map_delete_elem(&sp_talks, &own);
+	sp_share_end(&place);
+	return 0;
+}
+
 /* Ingress of a packet that a live conversation does not carry, because somebody else sent it: flow->peer, as its hand-off or
  * its address tells. Judged by itself. Where the conversation was allowed to an address that is no workload's, whoever is
  * there may answer. Returns 1 to go on, 0 to drop.
@@ -185,9 +216,9 @@ static __always_inline __u8 sp_talk_handed(struct __sk_buff *skb, const struct s
 	return SP_TALK_TELLS | (flow->peer.workload ? SP_TALK_WANTS : SP_TALK_ASKS);
 }
 
-/* Keeps an allowed conversation. Returns 0. */
+/* Keeps an allowed conversation at the place that sp_share_begin took. Returns 0. */
 SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-			      struct sp_talk_key *key)
+			      struct sp_talk_key *key, __u64 place)
 {
 	struct sp_talk_key own; /* before 6.4 a map's key must be on this function's stack */
 	struct sp_talk talk = {};
@@ -215,8 +246,25 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 	talk.decided_by = flow->decided_by;
 	talk.packets[flow->direction & 1] = 1;
 	talk.bytes[flow->direction & 1] = packet->length;
-	if (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_ANY))
+	talk.owner = flow->subject.workload;
+	talk.lane = SP_PLACE_LANE(place);
+	talk.sequence = place;
+	/* if another CPU has begun it meanwhile, its place is the one that counts; this one is given up as the oldest */
+	if (!place ||
+	    (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own))) {
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
+		return 0;
+	}
+#ifndef SP_NETFILTER
+	if (out && sp_is_not_found(skb, packet)) {
+		__u64 cookie = own.socket;
+
+		own.socket = talk.workload;
+		if (!sp_is_icmp(packet))
+			own.id = packet->source_port;
+		bpf_map_update_elem(&sp_raw_talks, &own, &cookie, BPF_ANY);
+	}
+#endif
 	return 0;
 }
 
@@ -300,8 +348,8 @@ static __always_inline int sp_talk_carries(struct sp_talk *talk, const struct sp
 {
 	if (talk->handed & SP_TALK_ASKS) {
 		talk->sender = flow->peer.workload;
-		talk->handed = flow->peer.assurance == SP_ASSURED_HANDOFF ? SP_TALK_TELLS | SP_TALK_WANTS
-									  : SP_TALK_TELLS;
+		talk->handed =
+			flow->peer.assurance == SP_ASSURED_HANDOFF ? SP_TALK_TELLS | SP_TALK_WANTS : SP_TALK_TELLS;
 		return 1;
 	}
 	if (!(talk->handed & SP_TALK_WANTS))
@@ -327,11 +375,13 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	__u64 now = sp_now();
 	struct sp_talk_key key;
 	struct sp_talk *talk;
+	int is_over;
 
 	sp_talk_fill(&key, packet, direction, flow->cookie);
 	SP_JOIN(&key);
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	if (talk && (__s64)(now - talk->last_seen) >= (__s64)sp_idle_limit(packet->protocol))
+	is_over = talk && (__s64)(now - talk->last_seen) >= (__s64)sp_idle_limit(packet->protocol);
+	if (is_over)
 		talk = 0;
 	/* who sent it is found once, for that takes its credit */
 	if (direction == SP_INCOMING &&
@@ -360,7 +410,7 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 			passes = sp_other_side(skb, packet, flow);
 		if (!passes) {
 			if (!is_other)
-				bpf_map_delete_elem(&sp_talks, &key);
+				sp_talk_end(&key);
 			return 0;
 		}
 		if (is_other && is_handed)
@@ -386,7 +436,10 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && !sp_sender_tell(skb, packet, flow))
 		return sp_credit_refuse(skb, packet, flow);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
-	if (sp_initiator(packet, direction) == direction)
-		sp_talk_begin(skb, packet, flow, &key);
+	if (sp_initiator(packet, direction) == direction) {
+		/* one that was silent for too long; asked of all, because a branch here is dear to old verifiers */
+		sp_talk_end(&key);
+		sp_talk_begin(skb, packet, flow, &key, sp_share_begin(flow, &key));
+	}
 	return 1;
 }
