@@ -84,7 +84,8 @@ struct AddressClaimTests {
     _ = try listener.accept()
   }
 
-  @Test("an address without a hook behind it answers nobody who was allowed to reach its workload", arguments: addresses)
+  @Test(
+    "an address without a hook behind it answers nobody who was allowed to reach its workload", arguments: addresses)
   func stranger(address: String) async throws {
     let (web, db, _, pair) = try await stage()
     let family = Family(of: address)
@@ -111,13 +112,17 @@ struct AddressClaimTests {
     _ = (listener, db)
   }
 
-  @Test("what policy allows to an unknown sender, or to a network, does not depend on who receives", arguments: addresses)
+  @Test(
+    "what policy allows to an unknown sender, or to a network, does not depend on who receives", arguments: addresses)
   func allowedAnyway(address: String) async throws {
-    let networks = Policed.network("lan", "10.77.0.0/24, fd77::/64") + Policed.outgoing(
-      "app=web", to: "network:lan", Self.ports)
+    let networks =
+      Policed.network("lan", "10.77.0.0/24, fd77::/64")
+      + Policed.outgoing(
+        "app=web", to: "network:lan", Self.ports)
     for (more, declared) in [(Policed.defaults(incoming: "allow", outgoing: "allow"), Self.addresses), (networks, [])] {
       let (_, db, _, pair) = try await stage(more, declared: declared)
-      let free = try await policed.workload(declared.isEmpty ? "web" : "free", declared.isEmpty ? "app=web" : "app=free")
+      let free = try await policed.workload(
+        declared.isEmpty ? "web" : "free", declared.isEmpty ? "app=web" : "app=free")
       let family = Family(of: address)
       let (listener, server) = try pair.right.run {
         (try TestSocket.listening(address, 9000), try TestSocket.bound(address, 9001))

@@ -37,7 +37,8 @@ struct HandoffTests {
   }
 
   /// A datagram as web sends it, written to a packet socket.
-  private static func frame(_ source: String, _ port: UInt16, _ destination: String, _ to: UInt16, _ text: String) throws
+  private static func frame(_ source: String, _ port: UInt16, _ destination: String, _ to: UInt16, _ text: String)
+    throws
     -> [UInt8]
   {
     let (from, towards) = (try addressBytes(source), try addressBytes(destination))
