@@ -14,14 +14,17 @@ static __always_inline int sp_talk_fast_credit(struct __sk_buff *skb, struct sp_
 	key->tag = 0;
 	*(__u64 *)&key->protocol = 0;
 	key->protocol = SP_UDP;
-	if (direction == SP_INCOMING && (!(talk->handed & SP_TALK_WANTS) || skb->pkt_type != SP_PACKET_HOST))
-		return !(talk->handed & (SP_TALK_WANTS | SP_TALK_ASKS));
+	if (direction == SP_INCOMING && !(talk->handed & SP_TALK_WANTS))
+		return !(talk->handed & SP_TALK_ASKS);
 	row = bpf_map_lookup_elem(&sp_senders, key);
 	if (!row)
 		return 0;
 	if (direction == SP_INCOMING) {
-		if (row->workload != talk->sender || !sp_credit_is_young(row, now) ||
-		    sp_credit_left(row) < (__s32)count)
+		if (row->workload != talk->sender || !sp_credit_is_young(row, now))
+			return 0;
+		if (skb->pkt_type != SP_PACKET_HOST)
+			return 1; /* of a group's members each gets it */
+		if (sp_credit_left(row) < (__s32)count)
 			return 0;
 		__atomic_fetch_add(&row->taken, count, __ATOMIC_RELAXED);
 		return 1;
