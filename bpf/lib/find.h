@@ -15,9 +15,9 @@
 #define SP_FIND_LIMIT 4096
 #endif
 
-#ifdef SP_NETFILTER
+#if defined(SP_NETFILTER) && !defined(SP_STATIC)
 /* Whom a socket speaks for (hook_netfilter.h). */
-static __noinline __u64 sp_speaker(__u64 socket);
+SP_FUNCTION __u64 sp_speaker(__u64 socket);
 #endif
 
 struct sp_best {

@@ -36,8 +36,16 @@ SP_FUNCTION int sp_party_of_socket(struct sp_party *party, __u64 socket)
 	return 0;
 }
 
-/* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. */
-static __noinline __u64 sp_speaker(__u64 socket)
+/* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. Old verifiers have no patience
+ * for it: there each cgroup speaks for itself.
+ */
+#ifdef SP_STATIC
+static __always_inline __u64 sp_speaker(__u64 socket)
+{
+	return sp_cgroup_id(sp_cgroup_of(socket));
+}
+#else
+SP_FUNCTION __u64 sp_speaker(__u64 socket)
 {
 	struct sp_control *control = sp_controls();
 	__u64 cgroup = sp_cgroup_of(socket), id;
@@ -58,6 +66,7 @@ static __noinline __u64 sp_speaker(__u64 socket)
 	}
 	return 0;
 }
+#endif
 
 /* What names a socket in conversations and records. A cookie may not be made yet when its first packet comes in, so it is
  * the address, mixed with the cgroup: memory that is used again by another workload never has the same name; and with the
@@ -168,6 +177,10 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 	sp_find(&search);
 	/* What is for many receivers reaches all of them, and is judged as for one. */
 	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, SP_PACKET_HOST));
+#ifdef SP_STATIC
+	search.cut |= *rival; /* one branch less for old verifiers */
+	*rival = 0;
+#endif
 	return search.cut ? SP_CANNOT_TELL : search.best.socket;
 }
 
@@ -176,7 +189,11 @@ static __always_inline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_pac
 {
 	__u64 rival = 0, socket = sp_find_candidates(skb, packet, turned, &rival);
 
-	return rival ? SP_CANNOT_TELL : socket;
+#ifndef SP_STATIC
+	if (rival)
+		socket = SP_CANNOT_TELL;
+#endif
+	return socket;
 }
 
 static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
