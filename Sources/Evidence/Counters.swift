@@ -40,7 +40,8 @@ public struct Counters: Sendable {
 
   /// Names the counters; a workload that the snapshot does not know is shown by its cgroup id.
   public init(_ counters: DatapathCounters, snapshot: Snapshot) {
-    let paths = Dictionary(snapshot.workloads.map { ($0.cgroup, $0.path) }, uniquingKeysWith: { $1 })
+    let paths = Dictionary(
+      (snapshot.workloads + (snapshot.ended ?? [])).map { ($0.cgroup, $0.path) }, uniquingKeysWith: { $1 })
     let named = counters.workloads.map { (paths[$0] ?? "cgroup \($0.rawValue)", $1) }.sorted { $0.0 < $1.0 }
     rows = ([("host", counters.host)] + named).flatMap { Self.rows($0.0, $0.1) }
     holders = counters.conversations.map { share in

@@ -106,7 +106,7 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket, and it may
 		 * be asked as a subject (sp_other_side)
 		 */
-		if (!SP_SEES_CONNECT && sp_is_looped(skb)) {
+		if (sp_is_looped(skb)) {
 			__u64 workload = flow->peer.workload; /* before 6.4 a key must be on this function's stack */
 			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &workload);
 
@@ -175,7 +175,7 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 		return 0;
 	}
 	sp_party_unknown(&flow->peer);
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+	if (sp_is_echo(packet)) {
 		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
 		flow->peer = flow->subject;
 		flow->peer.assurance = SP_ASSURED_SOCKET;

@@ -18,18 +18,6 @@ static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 
 	return direction;
 }
 
-static __always_inline int sp_is_icmp(const struct sp_packet *packet)
-{
-	return packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6;
-}
-
-static __always_inline int sp_is_echo(const struct sp_packet *packet)
-{
-	__u8 type = packet->icmp_type;
-
-	return packet->protocol == SP_ICMP ? type == 8 || type == 0 : type == 128 || type == 129;
-}
-
 static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
 					 __u64 cookie)
 {

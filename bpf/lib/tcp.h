@@ -12,6 +12,7 @@
 struct sp_tcp_socket {
 	__u8 state;	/* enum sp_socket_state and the kernel's others */
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
+	__u8 is_raw;
 };
 
 static __always_inline struct sp_handshake *sp_handshake(void)

@@ -2,6 +2,7 @@
 
 internal import BPF
 internal import CDatapath
+public import Kernel
 internal import Policy
 internal import Synchronization
 
@@ -156,6 +157,23 @@ public struct ConversationSweeper: ~Copyable, Sendable {
       }
     }
     return removed
+  }
+
+  /// Which of these workloads conversations name, at either end.
+  public borrowing func mentioned(among workloads: Set<CgroupID>) throws(DatapathError) -> Set<CgroupID> {
+    guard !workloads.isEmpty else { return [] }
+    var found: Set<CgroupID> = []
+    do {
+      for (_, talk) in try tables.talks.entries() {
+        for id in [CgroupID(rawValue: talk.workload), CgroupID(rawValue: talk.peer_workload)]
+        where workloads.contains(id) {
+          found.insert(id)
+        }
+      }
+    } catch {
+      throw DatapathError("read conversations", "sp_talks", underlying: error)
+    }
+    return found
   }
 
   private borrowing func isOver(_ key: sp_talk_key, _ talk: sp_talk, _ now: UInt64) -> Bool {

@@ -65,7 +65,7 @@ public final class LiveFlows: Sendable {
 
     var count: Int { flows.count }
 
-    func contains(where matches: (Flow) -> Bool) -> Bool { flows.contains(where: matches) }
+    func forEach(_ body: (Flow) -> Void) { flows.forEach(body) }
 
     subscript(cookie: UInt64) -> Flow? {
       get { places[cookie].map { flows[Int($0)] } }
@@ -157,6 +157,14 @@ public final class LiveFlows: Sendable {
     }
   }
 
+  /// Remembers connections that were found otherwise than by their records; what is remembered already stays.
+  func remember(_ found: [(socket: UInt64, flow: Flow)]) {
+    guard !found.isEmpty else { return }
+    state.withLock { state in
+      for (socket, flow) in found where state[socket]?.isJudged != true { insert(flow, for: socket, in: &state) }
+    }
+  }
+
   /// Forgets flows whose close record was lost, and says how many.
   ///
   /// Those are the flows older than `time` (nanoseconds of CLOCK_MONOTONIC) whose socket is not among `cookies`.
@@ -169,13 +177,18 @@ public final class LiveFlows: Sendable {
     }
   }
 
-  /// Whether a live flow has one of these workloads at either end.
-  public func mentions(_ workloads: Set<CgroupID>) -> Bool {
-    state.withLock { state in
-      state.contains { flow in
-        workloads.contains(CgroupID(rawValue: flow.workload))
-          || workloads.contains(CgroupID(rawValue: flow.peerWorkload))
+  /// Which of these workloads live flows have at either end.
+  public func mentioned(among workloads: Set<CgroupID>) -> Set<CgroupID> {
+    guard !workloads.isEmpty else { return [] }
+    return state.withLock { state in
+      var found: Set<CgroupID> = []
+      state.forEach { flow in
+        for workload in [CgroupID(rawValue: flow.workload), CgroupID(rawValue: flow.peerWorkload)]
+        where workloads.contains(workload) {
+          found.insert(workload)
+        }
       }
+      return found
     }
   }
 

@@ -59,6 +59,8 @@ actor Agent: Service {
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
   var workloadWarnings: [String] = []
+  /// Which ended workloads may be let go.
+  var review = EndedReview()
   /// What could not be mirrored, as it was logged.
   var unmirrored: Set<String> = []
   var report: AgentReport

@@ -85,6 +85,10 @@ struct AgentReport: Codable, Sendable, Equatable {
   var executions = ""
   /// Sockets that processes had before they were placed and that keep the identity of the cgroup they were made in.
   var staleSockets = 0
+  /// Workloads whose cgroups are gone and that stay in force for sockets which they made.
+  var ended = 0
+  /// How many of those had to go before nothing referred to them, because there were too many.
+  var endedLetGoEarly = 0
   /// The sources of labels.
   var sources: [SourceReport] = []
   /// Live connections that were cut since the agent started.

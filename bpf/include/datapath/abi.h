@@ -416,6 +416,7 @@ enum sp_event_kind {
 	SP_EVENT_LOST = 7,	 /* what happened before this record was lost, at least in part */
 	SP_EVENT_ENTERED_V1 = 8, /* a task was moved into a cgroup of version 1, with a number of that hierarchy */
 	SP_EVENT_REMOVED_V1 = 9, /* a cgroup of version 1 was removed; `path` is its path in the hierarchy */
+	SP_EVENT_RELEASED = 10,	 /* nothing refers to a removed cgroup any more: its last socket is gone */
 };
 
 /* Room for a path and its NUL. */
