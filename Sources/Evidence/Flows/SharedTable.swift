@@ -77,7 +77,13 @@ struct SharedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
   private mutating func makeRoom(for user: UInt64) {
     let free = limit - count
     let own = count(of: user)
-    if own >= count(of: most) { most = user }
+    if own >= count(of: most) {
+      most = user
+      // Less than what each would have: somebody who is quiet now must hold more.
+      if free <= limit / 16, own < limit / (users.count + 1) {
+        most = users.max { $0.value.count < $1.value.count }?.key ?? user
+      }
+    }
     if free <= limit / 16, count(of: most) > own {
       evictOldest(of: most, 2)
     } else if own >= free {
