@@ -29,7 +29,8 @@ struct ShareTests {
   }
 
   private func held(_ thread: PolicedThread, _ direction: Direction) throws -> Int {
-    try policed.counters().conversations.first { $0.workload == thread.cgroup.id && $0.direction == direction }?.held ?? 0
+    let shares = try policed.counters().conversations
+    return shares.first { $0.workload == thread.cgroup.id && $0.direction == direction }?.held ?? 0
   }
 
   private func evicted(_ thread: PolicedThread, _ direction: Direction) throws -> UInt64 {

@@ -15,7 +15,7 @@ import Testing
     return found
   }
 
-  @Test("one that binds every port loses its own; whoever has fewer than an equal part keeps all, and what was told stays")
+  @Test("one that binds every port loses its own; who has fewer than an equal part keeps all, and what was told stays")
   func shares() {
     let few = receivers(1, 100..<120, 2).merging(receivers(2, 100..<150, 3)) { one, _ in one }
     let known = receivers(3, 1..<200)
