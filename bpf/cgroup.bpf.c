@@ -40,6 +40,7 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 		return SP_PASS;
 	flow.cookie = bpf_get_socket_cookie(skb);
 	readable = sp_read(skb, &packet);
+	packet.is_raw = tcp->is_raw;
 	SP_JOIN(&packet);
 	if (readable != SP_READABLE)
 		return sp_unreadable(skb, &packet, &flow);

@@ -85,8 +85,8 @@ struct {
 	__type(value, struct sp_network);
 } sp_networks SEC(".maps");
 
-/* Senders of this host, for receivers in another namespace. Programs write and read. LRU: an entry lives for the time
- * that a packet needs to cross a veth; one that is evicted makes the sender unknown, never somebody else.
+/* Senders of this host, for receivers in another namespace. Programs write and read. LRU: an entry is needed for the time
+ * that a packet takes to cross a veth; one that is evicted makes the sender unknown, and its next packet writes it again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -94,6 +94,16 @@ struct {
 	__type(key, struct sp_sender_key);
 	__type(value, struct sp_sender);
 } sp_senders SEC(".maps");
+
+/* Handshakes with an address of a workload that the receiver's ingress hook has judged: the SYN-ACK of another receiver is
+ * refused (claim.h). Programs write and read. LRU: an entry is needed for a round trip; without it the handshake fails.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct sp_confirmed);
+} sp_confirmed SEC(".maps");
 
 /* Conversations of everything but TCP. Programs write and read, the agent sweeps. Shared out by lib/share.h, so that a
  * flood ends conversations of its own only. Not preallocated: idle hosts pay for what they use (208 bytes each, and 112 for
@@ -106,6 +116,20 @@ struct {
 	__type(key, struct sp_talk_key);
 	__type(value, struct sp_talk);
 } sp_talks SEC(".maps");
+
+#ifndef SP_NETFILTER
+/* Which socket of a workload began a conversation, when it cannot be looked up because it is raw: a key of sp_talks with the
+ * workload's cgroup id in the place of the socket, and the own port → cookie. Programs write and read, so that errors and
+ * echo replies reach another raw socket of the workload (mtr has one to send and one to receive). LRU: one that is evicted
+ * makes them need a rule.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct sp_talk_key);
+	__type(value, __u64);
+} sp_raw_talks SEC(".maps");
+#endif
 
 /* In which order each user's conversations began. Programs write, the agent removes rows of those it sweeps. */
 struct {

@@ -95,13 +95,17 @@ int sp_nf_output(struct __sk_buff *skb)
 	SP_JOIN(&stays);
 	SP_JOIN(&packet);
 	SP_JOIN(&flow);
-	if (!stays) {
+	if (stays && !sp_same_address(packet.source, packet.destination) && !sp_is_loopback(packet.source)) {
+		/* whoever receives it answers there, the kernel first */
+		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.source);
+	} else if (!stays) {
 		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.destination);
 	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
 		sp_find_receiver(skb, &packet, &flow.peer);
 		/* who listens there is not told, or nobody: the way in decides */
 		if (flow.peer.assurance == SP_ASSURED_NOT && !(flow.subject.flags & SP_PARTY_UNLABELLED)) {
-			sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+			if (!sp_sender_tell(skb, &packet, &flow))
+				return !sp_credit_refuse(skb, &packet, &flow);
 			return SP_PASS;
 		}
 	} else {
@@ -111,7 +115,8 @@ int sp_nf_output(struct __sk_buff *skb)
 	SP_JOIN(&flow);
 	if (!sp_told_judge(skb, &packet, &flow) || !sp_other_side(skb, &packet, &flow))
 		return SP_REFUSE;
-	sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+	if (!sp_sender_tell(skb, &packet, &flow))
+		return !sp_credit_refuse(skb, &packet, &flow);
 	return SP_PASS;
 }
 

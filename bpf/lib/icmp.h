@@ -74,18 +74,35 @@ static __always_inline int sp_is_error(const struct sp_packet *packet)
 	return packet->protocol == SP_ICMP6 && type >= 1 && type <= 4;
 }
 
-/* True if a socket has a live conversation of which the quoted packet is. */
-SP_FUNCTION int sp_is_said(struct sp_packet *quote, __u64 cookie)
+/* True if there is a live conversation of the subject of which the packet is: of that socket, or with a cookie of 0 of any
+ * raw socket. A packet that comes in must be of one that the policy in force has judged; a quote carries nothing.
+ */
+SP_FUNCTION int sp_is_said(struct sp_packet *packet, struct sp_flow *flow, __u32 direction, __u64 cookie)
 {
 	struct sp_talk_key key;
 	struct sp_talk *talk;
+	__u64 *known, workload;
 
-	if (!quote)
+	if (!packet || !flow)
 		return 0;
-	sp_talk_fill(&key, quote, SP_OUTGOING, cookie);
+	workload = flow->subject.workload;
+	packet->is_raw = !cookie;
+	sp_talk_fill(&key, packet, direction, cookie ? cookie : workload);
 	SP_JOIN(&key);
+	if (!cookie) {
+		known = bpf_map_lookup_elem(&sp_raw_talks, &key);
+		if (!known)
+			return 0;
+		key.socket = *known;
+	}
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	return talk && (__s64)(sp_now() - talk->last_seen) < (__s64)sp_idle_limit(quote->protocol);
+	if (!talk && !cookie && packet->protocol == SP_UDP) {
+		key.id = 0; /* not a raw one (sp_is_not_found) */
+		talk = bpf_map_lookup_elem(&sp_talks, &key);
+	}
+	return talk && talk->workload == workload &&
+	       (direction == SP_OUTGOING || talk->generation == flow->generation) &&
+	       (__s64)(sp_now() - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol);
 }
 
 /* The cookie of a socket that was looked up. The verifier allows no arithmetic on such a pointer, so the address is read
@@ -146,45 +163,52 @@ SP_FUNCTION __u64 sp_find_quoted(struct __sk_buff *skb, struct sp_packet *quote,
 	return party.workload == workload ? found : 0;
 }
 
-/* True if the error quotes a packet of a flow that is allowed and lives: an echo request of the receiving socket's own, or
- * a TCP segment or UDP datagram of its workload's. The rest of the message is not looked at: who quotes a live flow was on
- * its way.
+/* True if the error quotes a packet of a flow that is allowed and lives, of the receiver's workload: an echo request, a TCP
+ * segment, a UDP datagram, or what else a raw socket sent. The rest of the message is not looked at: who quotes a live flow
+ * was on its way.
  */
 static __always_inline int sp_is_about_own(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	__u64 cookie = flow->cookie;
 	struct sp_packet quote = {};
+	__u64 cookie = 0;
 	int readable;
 
 	readable = sp_read_quote(skb, packet, &quote);
 	SP_JOIN(&quote);
 	if (readable != SP_READABLE || !sp_same_address(quote.source, packet->destination))
 		return 0;
-	if (quote.protocol == SP_TCP || quote.protocol == SP_UDP) {
+	/* no error is about an error (RFC 1122, 3.2.2; RFC 4443, 2.4) */
+	if (sp_is_icmp(&quote) && (!sp_is_echo(&quote) || sp_initiator(&quote, SP_OUTGOING) != SP_OUTGOING))
+		return 0;
+	if (quote.protocol == SP_TCP || quote.protocol == SP_UDP)
 		cookie = sp_find_quoted(skb, &quote, flow->subject.workload);
-		if (cookie == SP_LIVES)
-			return 1;
-	} else if (!sp_is_echo(&quote) || sp_initiator(&quote, SP_OUTGOING) != SP_OUTGOING) {
-		return 0; /* no error is about an error (RFC 1122, 3.2.2; RFC 4443, 2.4) */
-	}
-	return cookie && sp_is_said(&quote, cookie);
+	else if (sp_is_said(&quote, flow, SP_OUTGOING, flow->cookie))
+		return 1;
+	return cookie == SP_LIVES || sp_is_said(&quote, flow, SP_OUTGOING, cookie);
 }
 
-/* Ingress of a raw socket: true, and counted, for what it gets without a rule. */
+/* Ingress of a raw socket: true, and counted, for what it gets without a rule: the above, discovery from the link, and the
+ * reply to an echo request that another raw socket of its workload sent.
+ */
 SP_FUNCTION int sp_is_expected(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	int is_error;
+	int is_error, is_reply;
 
 	if (!packet || !flow)
 		return 0;
 	is_error = sp_is_error(packet);
-	if (packet->is_fragment || !(is_error || sp_is_from_link(packet)))
+	is_reply = sp_is_echo(packet) && sp_initiator(packet, SP_INCOMING) != SP_INCOMING;
+	if (packet->is_fragment || !(is_error || is_reply || sp_is_from_link(packet)))
 		return 0;
 	sp_find_subject(skb, flow);
 	SP_JOIN(flow);
 	if (flow->subject.flags & SP_PARTY_UNLABELLED)
 		return 0;
 	if (is_error && !sp_is_about_own(skb, packet, flow))
+		return 0;
+	/* one of its own is of its conversation (sp_talk_verdict) */
+	if (is_reply &&
+	    (sp_is_said(packet, flow, SP_INCOMING, flow->cookie) || !sp_is_said(packet, flow, SP_INCOMING, 0)))
 		return 0;
 	sp_count_excluded(flow);
 	return 1;

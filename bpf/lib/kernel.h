@@ -87,6 +87,7 @@ struct tcp_sock {
 	__u32 segs_out;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+	__u32 snd_una;
 	__u32 srtt_us;
 };
 /* Before 5.19 a listener was in the list of its address and port by this node, then by skc_nulls_node. */
@@ -116,7 +117,7 @@ struct udp_table {
 };
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
-	struct udp_table *udp_table; /* since 6.2 */
+	struct udp_table *udp_table;	  /* since 6.2 */
 	struct hlist_head *inet_addr_lst; /* since 6.14 */
 };
 struct netns_ipv6 {
@@ -201,7 +202,6 @@ enum sp_socket_state {
 	SP_STATE_NEW_SYN_RECEIVED = 12, /* a request socket */
 };
 
-#define SP_PACKET_HOST 0 /* linux/if_packet.h */
 #define SP_SOCK_STREAM 1
 #define SP_SOCK_RAW 3
 #define SP_AF_INET 2

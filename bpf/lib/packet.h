@@ -45,7 +45,7 @@ struct sp_packet {
 	__u8 hop_limit;
 	__u16 transport;  /* where the transport header begins */
 	__u8 is_fragment; /* the first one, which holds the transport header */
-	__u8 pad;
+	__u8 is_raw;	  /* set by the entry points: a raw socket's, which may write any port of its own */
 } __attribute__((aligned(8)));
 
 /* ::ffff:0:0/96 in front of an IPv4 address. */
