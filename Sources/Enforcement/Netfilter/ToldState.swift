@@ -157,6 +157,7 @@ final class ToldState: Sendable {
         for (number, namespace) in state.namespaces.values {
           try Listeners.list(in: namespace, number: number, &cgroups, into: &wanted)
         }
+        wanted = Listeners.shared(wanted, limit: listeners.info.maxEntries, known: state.told)
         let gone = state.told.keys.filter { wanted[$0] == nil }
         let changed = wanted.filter { state.told[$0.key] != $0.value }
         do throws(BPFError) {

@@ -159,7 +159,9 @@ actor Agent: Service {
   func publishReport() async {
     report.warnings = policyNotes + policyWarnings + workloadWarnings
     report.events = feed.description
-    (report.flowsDropped, report.flowLogFault) = pipeline.losses
+    let losses = pipeline.losses
+    report.flowsDropped = losses.lines
+    report.flowLogFault = losses.fault
     report.eventsLost = feed.counts?.lost ?? 0
     report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
     report.sources = await desk.conditions.map { condition in
