@@ -118,7 +118,7 @@ struct EndedWorkloadTests {
         #expect(try bench.status().revoked == 0)
         accepted = nil
         listener = nil
-        try eventually("nothing refers to them any more: \(try bench.ask("status").output)") {
+        try eventually("nothing refers to them any more") {
           try bench.status().ended == 0
         }
         #expect(try bench.status().failures == 0)
