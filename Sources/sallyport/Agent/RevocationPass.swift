@@ -40,8 +40,10 @@ struct RevocationPass: Sendable {
     for failure in result.failures + (tracked?.failures ?? []) { logger.error("revocation: \(failure)") }
     if !result.revoked.isEmpty {
       logger.notice(
-        "revocation",
-        metadata: ["cut": "\(result.destroyed)", "ended": "\(result.gone)", "judged": "\(result.judged)"])
+        """
+        policy change: \(result.destroyed) of \(result.judged) connections cut\
+        \(result.gone == 0 ? "" : ", \(result.gone) had ended before")
+        """)
     }
     return result.destroyed
   }
