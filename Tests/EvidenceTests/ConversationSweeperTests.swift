@@ -9,7 +9,7 @@ import Testing
 
 @testable import Enforcement
 
-@Suite(.requires(.bpf)) struct ConversationSweeperTests {
+@Suite(.requires(.bpf)) struct ConversationSweeperTests: ~Copyable {
   private let tables: ConversationTables
   private let sweeper: ConversationSweeper
   private let user = ConversationUser(workload: 100, direction: 1)
