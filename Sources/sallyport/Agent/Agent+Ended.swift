@@ -139,7 +139,8 @@ extension Agent {
 
   /// Removes the rows of those that nothing refers to.
   func letGo(_ answer: EndedAnswer) async {
-    let absent = review.note(answer.asked, withSockets: answer.held.union(answer.mentioned), at: Clock.monotonicNanoseconds())
+    let absent = review.note(
+      answer.asked, withSockets: answer.held.union(answer.mentioned), at: Clock.monotonicNanoseconds())
     await enforcer.noteHeld(answer.held)
     let free = review.released.union(absent).subtracting(answer.mentioned)
     guard !free.isEmpty else { return }
