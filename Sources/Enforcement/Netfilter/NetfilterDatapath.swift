@@ -103,7 +103,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Writes what differs in every namespace, after workloads came or went; throws the first failure after all were tried.
-  private func followWorkloads(_ told: ToldState) throws(DatapathError) {
+  func followWorkloads(_ told: ToldState) throws(DatapathError) {
     try told.tellListeners()
     let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
     var failure: DatapathError?

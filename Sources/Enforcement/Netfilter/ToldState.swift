@@ -61,8 +61,11 @@ final class ToldState: Sendable {
       state.withLock { $0.workloads.merge(rows) { _, new in new } }
       return !rows.isEmpty
     case .removeWorkloads(let keys):
-      state.withLock { state in for key in keys { state.workloads[key] = nil } }
-      return !keys.isEmpty
+      return state.withLock { state in
+        for key in keys { state.workloads[key] = nil }
+        // No rule names what ended long ago.
+        return keys.contains { state.sources[$0] != nil }
+      }
     default: return false
     }
   }
