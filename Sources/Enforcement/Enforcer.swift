@@ -18,6 +18,14 @@ public actor Enforcer {
   var roster = Roster()
   /// Workloads that were given before there was a policy.
   var waiting: [WorkloadInstance]?
+  /// Cgroups that keep what they are in force, given with them.
+  var waitingKept: [KeptCgroup] = []
+  /// What is in force and was not explained yet.
+  var inherited = InheritedRows()
+  /// The mark of the documents that are being published, or are in force.
+  var documents: UInt64 = 0
+  /// Whether they were found to be those in force by an agent that starts.
+  var isRecognised = false
   var policy: PolicySet?
   var sources: [PolicySource] = []
   var compiled: Compiled?
@@ -68,14 +76,18 @@ public actor Enforcer {
     return try reporting("apply policy") {
       try requireDatapath()
       try resynchronise()
-      explainRows(by: waiting ?? [])
+      try explainRows(by: waiting ?? [], keeping: waitingKept)
+      let former = documents
+      documents = sources.mark
+      defer { if self.sources != sources { documents = former } }
       let next = try tables(of: policy)
       var rows = try publish(next)
       self.policy = policy
       self.sources = sources
       if let waiting {
-        rows += try relabel(setting: waiting, removing: strangers(besides: waiting))
+        rows += try relabel(setting: waiting, removing: strangers(besides: waiting, keeping: waitingKept))
         self.waiting = nil
+        waitingKept = []
       } else {
         rows += try relabel(setting: [], removing: [])
       }
@@ -92,10 +104,13 @@ public actor Enforcer {
   /// On failure those before stay in force. Before the first policy they are only remembered. Readers find the change
   /// in the state directory soon: `flushSnapshot()` waits for it.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
-  public func update(workloads: [WorkloadInstance]) async throws -> Publication {
+  ///
+  /// `kept` are cgroups that nothing is known about yet: what they are in force they stay.
+  public func update(workloads: [WorkloadInstance], keeping kept: [KeptCgroup] = []) async throws -> Publication {
     let fitting = fitting(workloads)
+    if policy != nil { try explainRows(by: fitting, keeping: kept) } else { waitingKept = kept }
     let changed = fitting.filter { roster.members[$0.cgroup]?.instance != $0 }
-    return try change(setting: changed, removing: strangers(besides: fitting), all: fitting)
+    return try change(setting: changed, removing: strangers(besides: fitting, keeping: kept), all: fitting)
   }
 
   /// Puts some workloads in force and removes others; the rest stay as they are.
@@ -168,8 +183,8 @@ public actor Enforcer {
   }
 
   /// The cgroups that the kernel has and a full list does not.
-  private func strangers(besides workloads: [WorkloadInstance]) -> [CgroupID] {
-    let wanted = Set(workloads.map(\.cgroup))
+  private func strangers(besides workloads: [WorkloadInstance], keeping kept: [KeptCgroup]) -> [CgroupID] {
+    let wanted = Set(workloads.map(\.cgroup)).union(kept.map(\.cgroup))
     return Set(shadow.workloads.keys).union(roster.members.keys).subtracting(wanted).sorted()
   }
 

@@ -37,7 +37,7 @@ public struct PinnedInspection: Sendable, Equatable {
   ) throws(DatapathError) -> PinnedInspection? {
     for kind in DatapathKind.allCases {
       let pins = PinnedState(bpffs: bpffs, state: state, kind: kind)
-      if pins.exists { return try read(pins) }
+      for pins in [pins, pins.former] where pins.exists { return try read(pins) }
     }
     return nil
   }

@@ -34,12 +34,38 @@ struct ProgramLoader {
 
   /// Adopts what is pinned, or loads anew; true if anew.
   mutating func open() throws(DatapathError) -> Bool {
+    if pins.exists, try pins.names(in: "links").isEmpty == false || kind == .netfilter {
+      // What leads nowhere any more enforces nothing, and is made anew below.
+      let repaired = try pins.repair()
+      if !repaired.isEmpty { notes.append("pinned again: \(repaired.joined(separator: ", "))") }
+    }
     if pins.exists, try isEnforcing() {
+      if try pins.version() != SP_ABI_VERSION { return try replace() }
+      try pins.removeStaging()
       try adopt()
       if object == .netfilterTold { notes.append("told view, as before") }
       return false
     }
-    if pins.exists { try pins.end() }
+    // Rules have the same names in both versions: what the former one calls stays.
+    if pins.exists { if pins.former.exists { try pins.removeAll() } else { try pins.end() } }
+    try prepare()
+    return true
+  }
+
+  /// Loads anew beside what another version left: that goes on enforcing until all of this does.
+  private mutating func replace() throws(DatapathError) -> Bool {
+    let version = try pins.version().map { String($0) } ?? "unknown"
+    do throws(DatapathError) {
+      // All that is attached here is attached whole: what came before it is not needed.
+      if pins.former.exists, try pins.missingAttachments().isEmpty { try pins.former.removeAll() }
+      try pins.setAside()
+    } catch {
+      throw DatapathError(
+        "replace", pins.published,
+        reason: "it has ABI version \(version), this program has version \(SP_ABI_VERSION): \(error)", underlying: error,
+        remedy: "run the former version, or `sallyport detach` and start anew")
+    }
+    notes.append("replaces programs of ABI version \(version) by version \(SP_ABI_VERSION)")
     try prepare()
     return true
   }
@@ -84,7 +110,7 @@ struct ProgramLoader {
       }
     } catch {
       // What is in staging is not attached; the next start removes it if this cannot.
-      try? pins.removeAll()
+      try? pins.removeStaging()
       throw DatapathError("load programs", options.cgroup, underlying: error, remedy: error.remedy)
     }
     try pins.publish()

@@ -291,6 +291,9 @@ public final class NetfilterDatapath: KernelDatapath {
     try Self.removeRules(kernel.pinned)
   }
 
+  /// Pins again what was removed; rules are looked after by `repair()`.
+  public func mendPins() -> PinCondition { kernel.held.mend { (_, _) throws(BPFError) in nil } }
+
   /// Nil: socket storage cannot be read where these programs run.
   public func retags() throws(DatapathError) -> RetagTable? { nil }
 }

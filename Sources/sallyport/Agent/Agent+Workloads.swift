@@ -11,6 +11,7 @@ extension Agent {
     policeNamespaces()
     do {
       let update = try tracker.empty(changes.inbox)
+      await releaseKept()
       try await publish(update)
       await place(started: update.started)
     } catch {
@@ -37,10 +38,13 @@ extension Agent {
     let publication: Publication
     do {
       if mustPublishAll {
-        publication = try await enforcer.update(workloads: tracker.workloads)
+        publication = try await enforcer.update(
+          workloads: tracker.workloads.filter { !kept.contains($0.cgroup) }, keeping: keptCgroups)
       } else {
         var latest: [CgroupID: WorkloadInstance?] = [:]
-        for change in update.changes { latest.updateValue(change.current, forKey: change.cgroup) }
+        for change in update.changes where !kept.contains(change.cgroup) {
+          latest.updateValue(change.current, forKey: change.cgroup)
+        }
         publication = try await enforcer.update(
           setting: latest.values.compactMap { $0 }, removing: latest.filter { $0.value == nil }.map(\.key))
       }
@@ -57,16 +61,21 @@ extension Agent {
 
   /// What an update asks for besides labels.
   func attend(to update: TrackerUpdate) {
-    for id in update.abandoned where tags.removeIfAbandoned(id) {
-      logger.debug("removed cgroup \(id): its command ended")
-    }
-    forgetBeginnings(in: update.gone)
+    forget(update)
     guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
     let desk = desk
     Task {
       await desk.forget(Set(update.gone))
       await desk.ask(about: update.toAsk)
     }
+  }
+
+  /// Removes what is left of commands that ended.
+  func forget(_ update: TrackerUpdate) {
+    for id in update.abandoned where tags.removeIfAbandoned(id) {
+      logger.debug("removed cgroup \(id): its command ended")
+    }
+    forgetBeginnings(in: update.gone)
   }
 
   private func noteWarnings() {

@@ -50,6 +50,8 @@ actor Agent: Service {
   var tracker: WorkloadTracker
   /// Whether what is in force may differ from what the tracker knows.
   var mustPublishAll = true
+  /// Cgroups that keep what they are in force, because a source that claims them has not answered since the start.
+  var kept: Set<CgroupID> = []
   /// Processes that were placed while their exec was held, until they are the new program.
   var beginning: [ProcessID: CgroupID] = [:]
   /// Reads documents: of a directory that changed, the files that did.
@@ -99,12 +101,12 @@ actor Agent: Service {
     if !before.isEmpty, let parsed = try? policyReader.parse(files: before.map { ($0.name, $0.bytes) }) {
       tracker.remember(await enforcer.workloads)
       _ = tracker.use(classifier(parsed.policy))
-      sourcesInForce = before
+      if await enforcer.knowsPolicy { sourcesInForce = before }
       await publishNames()
     }
     // What was told before this look is seen by it.
     _ = changes.inbox.take()
-    attend(to: try tracker.rescan())
+    if await enforcer.isAttached { try await lookAtAll() } else { attend(to: try tracker.rescan()) }
     await reloadPolicy()
     await followWorkloads()
     guardPlacements()

@@ -8,7 +8,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define SP_ABI_VERSION 2u
+#define SP_ABI_VERSION 3u
 
 /* ---- Limits ---------------------------------------------------------------------------------------------------- */
 
