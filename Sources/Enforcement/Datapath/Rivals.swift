@@ -120,7 +120,7 @@ public struct RivalEnforcement: Sendable, Equatable {
 
 extension StateDirectory {
   /// The process that holds the lock; nil if nobody does.
-  var holder: ProcessID? {
+  public var holder: ProcessID? {
     guard isThere(lock) else { return nil }
     do throws(KernelError) {
       _ = try FileLock.acquire(FilePath(lock), shared: true)
