@@ -96,7 +96,7 @@ extension Enforcer {
 
   /// Finds classes for identities that had no users; publishes tables with more classes if one falls in no known class.
   private func place(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
-    guard let compiled, let policy else { return ([:], 0) }
+    guard let compiled, let policy else { return (unknownClasses(members), 0) }
     var found: [IdentityNumber: Classes] = [:]
     var strangers: [Roster.Member] = []
     for member in members {

@@ -12,7 +12,10 @@ extension Enforcer {
   /// `readMoreNames`; until then readers find the snapshot of the agent before.
   @discardableResult
   public func start() throws -> Publication {
-    guard !datapath.holdings.isNew else { return Publication(generation: 0) }
+    guard !datapath.holdings.isNew else {
+      learnReplaced()
+      return Publication(generation: 0)
+    }
     for row in shadow.workloads.values { allocator.reserve(row.identity) }
     let slot = shadow.activeSlot
     shadow[slot] = try datapath.contents(of: slot)

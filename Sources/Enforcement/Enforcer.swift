@@ -22,6 +22,8 @@ public actor Enforcer {
   var waitingKept: [KeptCgroup] = []
   /// What is in force and was not explained yet.
   var inherited = InheritedRows()
+  /// What programs that are being replaced enforce, by cgroup.
+  var replaced: [CgroupID: WorkloadInstance] = [:]
   /// The mark of the documents that are being published, or are in force.
   var documents: UInt64 = 0
   /// Whether they were found to be those in force by an agent that starts.
@@ -107,7 +109,7 @@ public actor Enforcer {
   ///
   /// `kept` are cgroups that nothing is known about yet: what they are in force they stay.
   public func update(workloads: [WorkloadInstance], keeping kept: [KeptCgroup] = []) async throws -> Publication {
-    let fitting = fitting(workloads)
+    let fitting = fitting(workloads + remembered(kept))
     if policy != nil { try explainRows(by: fitting, keeping: kept) } else { waitingKept = kept }
     let changed = fitting.filter { roster.members[$0.cgroup]?.instance != $0 }
     return try change(setting: changed, removing: strangers(besides: fitting, keeping: kept), all: fitting)
@@ -161,7 +163,9 @@ public actor Enforcer {
       try requireDatapath()
       guard policy != nil else {
         waiting = all
-        return Publication(generation: shadow.generation, warnings: warnings)
+        // What is in force stays; what comes is refused unless others with its labels are in force.
+        let rows = isAttached ? try admit(all) : 0
+        return Publication(generation: shadow.generation, rowsWritten: rows, warnings: warnings)
       }
       try resynchronise()
       let rows = try relabel(setting: workloads, removing: gone)

@@ -76,6 +76,48 @@ extension Enforcer {
     }
   }
 
+  /// Puts workloads that came in force beside an inherited policy whose documents are lost.
+  func admit(_ workloads: [WorkloadInstance]) throws -> Int {
+    try explainRows(by: workloads, keeping: waitingKept)
+    return try relabel(setting: workloads.filter { shadow.workloads[$0.cgroup] == nil }, removing: [])
+  }
+
+  /// The classes of identities that no known policy has classes for: nobody's, unless a row in force has the number.
+  func unknownClasses(_ members: [Roster.Member]) -> [IdentityNumber: Classes] {
+    guard let unknown = shadow[shadow.activeSlot]?.classes[.unknown] else { return [:] }
+    let inForce = Set(shadow.workloads.values.map(\.identity))
+    let numbers = members.map(\.number).filter { !inForce.contains($0) }
+    return Dictionary(numbers.map { ($0, unknown) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// What kept cgroups are to programs that are being replaced.
+  func remembered(_ kept: [KeptCgroup]) -> [WorkloadInstance] {
+    guard !replaced.isEmpty else { return [] }
+    return kept.compactMap { place in
+      guard roster.members[place.cgroup] == nil, shadow.workloads[place.cgroup] == nil else { return nil }
+      var instance = replaced[place.cgroup]
+      instance?.path = place.path
+      instance?.level = place.level
+      return instance
+    }
+  }
+
+  /// Whether other programs enforce until these do.
+  public var isReplacing: Bool { (datapath as? any KernelDatapath)?.isReplacing ?? false }
+
+  /// The cgroups that something in force, or about to be replaced, knows.
+  public var cgroupsInForce: Set<CgroupID> { Set(shadow.workloads.keys).union(replaced.keys) }
+
+  /// Learns what programs that are being replaced enforce, for workloads that nothing else can name yet.
+  func learnReplaced() {
+    guard let datapath = datapath as? any KernelDatapath, datapath.isReplacing else { return }
+    for (cgroup, labels) in datapath.kernel.formerWorkloads() {
+      replaced[cgroup] = WorkloadInstance(cgroup: cgroup, path: "", level: 0, labels: labels, source: "kept from before")
+    }
+    guard let state, let former = try? Snapshot.read(from: state.snapshot) else { return }
+    for instance in former.workloads where replaced[instance.cgroup] == nil { replaced[instance.cgroup] = instance }
+  }
+
   private func seat(_ instance: WorkloadInstance) {
     guard inherited.cgroups.contains(instance.cgroup), let row = shadow.workloads[instance.cgroup],
       let labels = allocator.labels(of: row.identity) ?? inherited.aliases[row.identity]

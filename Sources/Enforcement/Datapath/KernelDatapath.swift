@@ -71,6 +71,18 @@ public final class KernelState: Sendable {
   /// Whether something else enforces until this does.
   var isReplacing: Bool { holdings.isNew && formers.contains { $0.exists } }
 
+  /// What the programs that are being replaced enforce, as far as their tables can be read.
+  func formerWorkloads() -> [CgroupID: LabelSet] {
+    var found: [CgroupID: LabelSet] = [:]
+    for former in formers where former.exists && isThere(former.map(NameTable.pin)) {
+      guard let names = try? NameTable(former).read(),
+        let rows = try? BPFMap<UInt64, sp_workload>.pinned(former.map("sp_workload")).entries()
+      else { continue }
+      for (cgroup, row) in rows { found[CgroupID(rawValue: cgroup)] = names[Rows.workload(row).identity] }
+    }
+    return found
+  }
+
   /// Ends what the other kind enforced: this one does now.
   func endFormer() throws(DatapathError) {
     for former in formers where former.exists {

@@ -64,8 +64,10 @@ public final class NetfilterDatapath: KernelDatapath {
       let tags = [
         try BPFProgram.pinned(pins.program(output)).tag, try BPFProgram.pinned(pins.program(input)).tag,
       ]
+      // The same programs with other maps are others: rules must be written anew to call them.
+      let tables = try MapInfo(of: OwnedDescriptor.pinned(pins.map("sp_active"), "map")).id
       return NetfilterRuleset(
-        instance: pins.instance, version: "\(SP_ABI_VERSION)-\(tags.joined(separator: "-"))",
+        instance: pins.instance, version: "\(SP_ABI_VERSION)-\(tags.joined(separator: "-"))-\(tables)",
         outputProgram: pins.program(output), inputProgram: pins.program(input), source: .kernel)
     } catch {
       throw DatapathError("open programs", pins.published, underlying: error, remedy: error.remedy)
@@ -263,6 +265,7 @@ public final class NetfilterDatapath: KernelDatapath {
       throw error
     }
     policed.withLock { $0.isAttached = true }
+    try told?.forgetFormer()
   }
 
   private func attachTracepoint() throws(DatapathError) {

@@ -34,8 +34,8 @@ extension Agent {
   /// Ends that cgroups keep what they are in force once they were answered, or are gone.
   func releaseKept() async {
     guard !kept.isEmpty else { return }
-    let rows = await enforcer.workloadRows
-    let still = await desk.pending.intersection(kept).filter { tracker.cgroups[$0] != nil && rows[$0] != nil }
+    let inForce = await enforcer.cgroupsInForce
+    let still = await desk.pending.intersection(kept).filter { tracker.cgroups[$0] != nil && inForce.contains($0) }
     guard still != kept else { return }
     kept = still
     mustPublishAll = true

@@ -106,7 +106,7 @@ actor Agent: Service {
     }
     // What was told before this look is seen by it.
     _ = changes.inbox.take()
-    if await enforcer.isAttached { try await lookAtAll() } else { attend(to: try tracker.rescan()) }
+    if await isTakeover { try await lookAtAll() } else { attend(to: try tracker.rescan()) }
     await reloadPolicy()
     await followWorkloads()
     guardPlacements()
@@ -120,6 +120,14 @@ actor Agent: Service {
       try await enforcer.detach()
       throw Failure(
         report.policyError.first ?? "no policy to enforce", remedy: "give a policy that can be read with --policy")
+    }
+  }
+
+  /// Whether something is enforced already that this agent takes over or replaces.
+  private var isTakeover: Bool {
+    get async {
+      if await enforcer.isAttached { return true }
+      return await enforcer.isReplacing
     }
   }
 

@@ -11,10 +11,11 @@ struct ControlClient {
   /// The agent's state directory.
   let state: FilePath
 
-  /// Sends one request and waits for its answer, up to `seconds`: an agent may be stopped.
+  /// Sends one request and waits for its answer, up to so many seconds: an agent may be stopped.
   ///
   /// - Throws: a `Failure` that says whether there is no agent, no permission, or a refusal.
-  func ask(_ request: ControlRequest, within seconds: Int = 120) throws -> ControlResponse {
+  func ask(_ request: ControlRequest, within limit: Int? = nil) throws -> ControlResponse {
+    let seconds = limit ?? (request.verb == .status ? 5 : 120)
     let path = state.appending("control.sock")
     let response: ControlResponse
     do {
