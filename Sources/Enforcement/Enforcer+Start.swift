@@ -136,6 +136,7 @@ extension Enforcer {
       else { continue }
       roster.set(Roster.Member(instance: instance, number: number))
     }
+    keepEnded(former.ended ?? [])
     recognise(former.sources)
   }
 

@@ -29,6 +29,8 @@ struct InheritedRows: Sendable {
   var levels: UInt32 = 0
   /// The addresses that were somebody's then.
   var addresses: [IPPrefix: NetworkRow] = [:]
+  /// Those whose cgroups were removed, with when that was noticed (CLOCK_MONOTONIC); also in `cgroups`.
+  var ended: [CgroupID: UInt64] = [:]
   /// Numbers whose labels have another number too: rows have them until they are written again.
   var aliases: [IdentityNumber: LabelSet] = [:]
 
@@ -36,7 +38,21 @@ struct InheritedRows: Sendable {
   func addresses(_ rows: [CgroupID: WorkloadRow]) -> [IPPrefix: NetworkRow] {
     guard !cgroups.isEmpty, !addresses.isEmpty else { return [:] }
     let numbers = Set(cgroups.compactMap { rows[$0]?.identity })
-    return addresses.filter { _, row in row.workload.map(cgroups.contains) ?? numbers.contains(row.identity) }
+    let living = cgroups.subtracting(ended.keys)
+    return addresses.filter { _, row in row.workload.map(living.contains) ?? numbers.contains(row.identity) }
+  }
+}
+
+extension InheritedRows {
+  /// Forgets rows that went, or got into the roster.
+  mutating func leave(_ gone: some Sequence<CgroupID>) {
+    for id in gone where cgroups.remove(id) != nil { ended[id] = nil }
+  }
+
+  /// Notes that cgroups were removed: their rows stay for their sockets, their addresses do not.
+  mutating func end(_ ids: Set<CgroupID>) {
+    let now = max(1, Clock.monotonicNanoseconds())
+    for id in ids.intersection(cgroups) where ended[id] == nil { ended[id] = now }
   }
 }
 
@@ -130,7 +146,7 @@ extension Enforcer {
       guard (try? allocator.retain(labels, generation: shadow.generation)) != nil else { return }
     }
     roster.set(Roster.Member(instance: instance, number: row.identity))
-    inherited.cgroups.remove(instance.cgroup)
+    inherited.leave([instance.cgroup])
   }
 
   /// Finds out what numbers stand for that nobody remembers, by what the cgroups with these numbers are now.

@@ -7,6 +7,7 @@
 #include "hook.h"
 #include "identity.h"
 #include "kernel.h"
+#include "local.h"
 #include "tcp.h"
 
 #define SP_MPTCP 262
@@ -23,6 +24,14 @@ SP_FUNCTION int sp_party_of_task(struct sp_party *party)
 		return 0;
 	SP_WALK(party, control, bpf_get_current_ancestor_cgroup_id(level), bpf_get_current_cgroup_id());
 	return 0;
+}
+
+static __always_inline __u64 sp_workload_of_task(void)
+{
+	struct sp_party party = {};
+
+	sp_party_of_task(&party);
+	return party.workload;
 }
 
 /* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). Where the pointer to the
@@ -120,34 +129,49 @@ static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_a
 	words[3] = ctx->user_ip6[3];
 }
 
-/* Fills flow->peer: the party at an address as a caller in this namespace reaches it. Returns 0 if the packet hook alone
- * can tell.
+/* Whether what is asked for is an address of the asking socket's namespace, an enum sp_locality. */
+static __always_inline int sp_asked_locality(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+{
+	__u64 socket = (__u64)SP_READ(bpf_sock_addr_kern, ctx, sk);
+	struct sp_locals locals = { .net = (__u64)SP_READ(sock, socket, __sk_common.skc_net.net) };
+
+	sp_copy_address(locals.address, asked->remote);
+	return sp_locality(&locals);
+}
+
+/* Fills flow->peer: the party at an address as a caller in this namespace reaches it. A socket of this namespace counts only
+ * if the address is the namespace's own: one that listens on any address is found under every address. Returns 0 if the
+ * packet hook alone can tell.
  */
 SP_FUNCTION int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
 	struct bpf_sock_tuple tuple = {};
 	const struct sock *kernel_socket;
 	__u8 any[16] __attribute__((aligned(8))) = {};
-	struct bpf_sock *sk;
+	struct bpf_sock *sk = 0;
+	int locality;
 	__u32 size;
 
 	if (!asked || !flow)
 		return 0;
-	size = sp_tuple(&tuple, asked->remote, (__be16)ctx->user_port, any, 0);
-	if (asked->is_tcp)
-		sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	else
-		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	locality = sp_asked_locality(ctx, asked);
+	if (locality != SP_LOCAL_NO) {
+		size = sp_tuple(&tuple, asked->remote, (__be16)ctx->user_port, any, 0);
+		if (asked->is_tcp)
+			sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		else
+			sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		if (!sk && locality == SP_LOCAL_YES) {
+			sp_party_unknown(&flow->peer);
+			return !asked->is_tcp; /* nobody listens there: the kernel says so (see sp_tcp_out) */
+		}
+	}
 	if (sk) {
 		kernel_socket = sp_kernel_socket(sk, asked->is_tcp);
-		if (kernel_socket)
+		if (kernel_socket && locality == SP_LOCAL_YES)
 			sp_party_of_kernel_socket(&flow->peer, sk, kernel_socket);
 		bpf_sk_release(sk);
-		return kernel_socket != 0;
-	}
-	if (sp_is_loopback(asked->remote)) {
-		sp_party_unknown(&flow->peer);
-		return !asked->is_tcp; /* nobody listens there: the kernel says so (see sp_tcp_out) */
+		return kernel_socket && locality == SP_LOCAL_YES;
 	}
 	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), asked->remote);
 	return 1;
@@ -165,7 +189,7 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}
-	record = sp_record_begin();
+	record = sp_record_begin(flow->subject.workload);
 	if (!record)
 		return 0;
 	port = bpf_ntohs((__be16)ctx->user_port);
@@ -324,7 +348,7 @@ static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
 
 	if (!sk->src_port || (sk->protocol != SP_TCP && sk->protocol != SP_UDP && sk->protocol != SP_SCTP))
 		return 1;
-	record = sp_record_begin();
+	record = sp_record_begin(sp_workload_of_task());
 	if (!record)
 		return 1;
 	record->kind = SP_RECORD_BIND;

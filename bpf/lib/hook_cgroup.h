@@ -77,6 +77,25 @@ static __always_inline void sp_find_subject(struct __sk_buff *skb, struct sp_flo
 	sp_party_of_skb(skb, &flow->subject);
 }
 
+/* True for a raw socket: the packet goes to others beside it, and this hook runs for each. */
+static __always_inline int sp_gets_a_copy(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	return !sk || sk->type == SP_SOCK_RAW;
+}
+
+/* The sequence number of a connecting socket's own SYN. */
+static __always_inline __u32 sp_initial_sequence(struct __sk_buff *skb, const struct sp_flow *)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct bpf_tcp_sock *tcp = sk ? bpf_tcp_sock(sk) : 0;
+
+	return tcp ? tcp->snd_una : 0;
+}
+
 static __always_inline __u32 sp_socket_uid(struct __sk_buff *skb, const struct sp_flow *)
 {
 	return bpf_get_socket_uid(skb);

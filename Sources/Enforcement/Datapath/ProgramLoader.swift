@@ -34,15 +34,15 @@ struct ProgramLoader {
 
   /// Adopts what is pinned, or loads anew; true if anew.
   mutating func open() throws(DatapathError) -> Bool {
-    if pins.exists, try pins.names(in: "links").isEmpty == false || kind == .netfilter {
-      // What leads nowhere any more enforces nothing, and is made anew below.
-      let repaired = try pins.repair()
-      if !repaired.isEmpty { notes.append("pinned again: \(repaired.joined(separator: ", "))") }
-    }
+    let fault = pins.exists ? repair() : nil
     if pins.exists, try isEnforcing() {
-      if try pins.version() != SP_ABI_VERSION { return try replace() }
       try pins.removeStaging()
-      try adopt()
+      if let fault { return try replace(fault) }
+      do throws(DatapathError) {
+        try adopt()
+      } catch {
+        return try replace("\(error)")
+      }
       if object == .netfilterTold { notes.append("told view, as before") }
       return false
     }
@@ -52,20 +52,37 @@ struct ProgramLoader {
     return true
   }
 
-  /// Loads anew beside what another version left: that goes on enforcing until all of this does.
-  private mutating func replace() throws(DatapathError) -> Bool {
-    let version = try pins.version().map { String($0) } ?? "unknown"
+  /// Pins again what is missing; why what is pinned cannot be adopted, nil if it can.
+  private mutating func repair() -> String? {
     do throws(DatapathError) {
-      // All that is attached here is attached whole: what came before it is not needed.
-      if pins.former.exists, try pins.missingAttachments().isEmpty { try pins.former.removeAll() }
-      try pins.setAside()
+      // What leads nowhere any more enforces nothing, and is made anew.
+      if kind == .cgroup, try pins.names(in: "links").isEmpty { return nil }
+      let repaired = try pins.repair()
+      if !repaired.isEmpty { notes.append("pinned again: \(repaired.joined(separator: ", "))") }
+      let version = try pins.version()
+      if version == SP_ABI_VERSION { return nil }
+      return "it has ABI version \(version.map { String($0) } ?? "unknown"), this program has version \(SP_ABI_VERSION)"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  /// Loads anew beside what cannot be adopted: that goes on enforcing until all of this does.
+  private mutating func replace(_ fault: String) throws(DatapathError) -> Bool {
+    do throws(DatapathError) {
+      if pins.former.exists, try !pins.missingAttachments().isEmpty {
+        // What came before this enforces still, and this does not wholly.
+        try pins.removeAll()
+      } else {
+        if pins.former.exists { try pins.former.removeAll() }
+        try pins.setAside()
+      }
     } catch {
       throw DatapathError(
-        "replace", pins.published,
-        reason: "it has ABI version \(version), this program has version \(SP_ABI_VERSION): \(error)", underlying: error,
-        remedy: "run the former version, or `sallyport detach` and start anew")
+        "replace", pins.published, reason: "\(fault): \(error)", underlying: error,
+        remedy: "run the version that made it, or `sallyport detach` and start anew")
     }
-    notes.append("replaces programs of ABI version \(version) by version \(SP_ABI_VERSION)")
+    notes.append("replaces what is in force: \(fault)")
     try prepare()
     return true
   }
@@ -194,11 +211,7 @@ struct ProgramLoader {
     do throws(BPFError) {
       let path = pins.map(PinnedState.configName)
       let held = try BPFMap<UInt32, sp_config>.pinned(path).value(for: 0)
-      guard let held, held.abi_version == SP_ABI_VERSION else {
-        throw BPFError(
-          "adopt ABI version \(held?.abi_version ?? 0)", "this program has version \(SP_ABI_VERSION)",
-          .invalidArgument, remedy: "run the former version, or detach and start anew")
-      }
+      guard let held else { throw BPFError("adopt", path, .noData) }
       let pins = pins
       // What has the same maps may take over.
       let candidates = EmbeddedObject.of(kind, view: pins.view)

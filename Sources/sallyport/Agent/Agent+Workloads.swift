@@ -38,15 +38,14 @@ extension Agent {
     let publication: Publication
     do {
       if mustPublishAll {
+        // Also those that ended while no agent ran.
+        let ended = await enforcer.cgroupsInForce.filter { tracker.isEnded($0) }
         publication = try await enforcer.update(
-          workloads: tracker.workloads.filter { !kept.contains($0.cgroup) }, keeping: keptCgroups)
+          workloads: tracker.workloads.filter { !kept.contains($0.cgroup) }, ended: ended, keeping: keptCgroups)
       } else {
-        var latest: [CgroupID: WorkloadInstance?] = [:]
-        for change in update.changes where !kept.contains(change.cgroup) {
-          latest.updateValue(change.current, forKey: change.cgroup)
-        }
+        let outcome = update.outcome(besides: kept)
         publication = try await enforcer.update(
-          setting: latest.values.compactMap { $0 }, removing: latest.filter { $0.value == nil }.map(\.key))
+          setting: outcome.current, removing: outcome.gone, ended: outcome.ended)
       }
       mustPublishAll = false
     } catch {
@@ -62,6 +61,7 @@ extension Agent {
   /// What an update asks for besides labels.
   func attend(to update: TrackerUpdate) {
     forget(update)
+    review.note(released: update.released)
     guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
     let desk = desk
     Task {
@@ -91,18 +91,32 @@ extension WorkloadChange {
   /// The workload as it is, or was.
   var workload: WorkloadInstance {
     switch self {
-    case .added(let workload), .changed(let workload, _), .removed(let workload): workload
+    case .added(let workload), .changed(let workload, _), .removed(let workload), .ended(let workload): workload
     }
   }
 
   /// The cgroup.
   var cgroup: CgroupID { workload.cgroup }
 
-  /// What the workload is from now on; nil when it is none.
-  var current: WorkloadInstance? {
-    switch self {
-    case .added(let workload), .changed(let workload, _): workload
-    case .removed: nil
+  /// Whether the workload ended: that changes who nobody is.
+  var isEnd: Bool { if case .ended = self { true } else { false } }
+}
+
+extension TrackerUpdate {
+  /// What the workloads are from now on, which cgroups are none any more, and which of those were removed.
+  fileprivate func outcome(
+    besides kept: Set<CgroupID>
+  ) -> (current: [WorkloadInstance], gone: [CgroupID], ended: [CgroupID]) {
+    var latest: [CgroupID: WorkloadInstance?] = [:]
+    var ended: [CgroupID] = []
+    for change in changes where !kept.contains(change.cgroup) {
+      switch change {
+      case .added(let workload), .changed(let workload, _): latest.updateValue(workload, forKey: workload.cgroup)
+      case .removed(let workload): latest.updateValue(nil, forKey: workload.cgroup)
+      // What it was relabelled to before its end counts.
+      case .ended(let workload): ended.append(workload.cgroup)
+      }
     }
+    return (latest.values.compactMap { $0 }, latest.filter { $0.value == nil }.map(\.key), ended)
   }
 }

@@ -32,6 +32,9 @@ struct StatusCommand: ParsableCommand {
     /// Of a host that mounts version 1 alone.
     var mirror: String?
     var workloads: Int
+    /// Those whose cgroups are gone; not counted among the workloads.
+    var ended: Int
+    var endedLetGoEarly: Int?
     var identities: Int
     var rules: Int
     var cells: Int
@@ -43,6 +46,7 @@ struct StatusCommand: ParsableCommand {
     var reattached: Int?
     var programs: [String: String]
     var recordsLost: UInt64?
+    var shares: SharesReport
     var policy: String?
     var policyErrors: [String]
     var lastError: String?
@@ -71,6 +75,7 @@ struct StatusCommand: ParsableCommand {
     }
     let snapshot = written ?? Snapshot()
     let kernel = standing.kernel
+    let ended = snapshot.ended?.count ?? 0
     let programs = standing.attached.map { ($0, "attached") } + standing.missing.map { ($0, "not attached") }
     let status = Status(
       enforcing: standing.isEnforcing,
@@ -80,14 +85,18 @@ struct StatusCommand: ParsableCommand {
       unpoliced: living.map { $0.unpoliced + ($0.socketsUnowned.map { [$0] } ?? []) }, repairs: living?.repairs,
       generation: kernel?.generation ?? snapshot.generation,
       cgroup: written?.cgroup ?? report?.cgroup ?? "",
-      mirror: report?.mirror, workloads: kernel?.workloads.count ?? snapshot.workloads.count,
+      mirror: report?.mirror,
+      workloads: max(0, (kernel?.workloads.count).map { $0 - ended } ?? snapshot.workloads.count),
+      ended: ended, endedLetGoEarly: living?.endedLetGoEarly,
       identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
       cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: written?.pins ?? standing.pins,
       pinFaults: standing.faults + (living?.pinFaults ?? []), pinRepairs: living?.pinRepairs,
       reattached: living?.reattached,
       programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
-      recordsLost: kernel?.counters.statistics.recordsLost, policy: report?.policyPath ?? Self.policy(written, kernel),
+      recordsLost: kernel?.counters.statistics.recordsLost,
+      shares: SharesReport(kernel?.counters, snapshot, report),
+      policy: report?.policyPath ?? Self.policy(written, kernel),
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
@@ -141,6 +150,7 @@ struct StatusCommand: ParsableCommand {
     if let count = status.reattached, count > 0 {
       lines.append(("reattached", "\(count) programs that others had detached: what passed meanwhile was not judged"))
     }
+    lines += status.shares.lines
     if let mirror = status.mirror { lines.append(("cgroups", mirror)) }
     lines += (status.unpoliced ?? []).map { ("not enforced", $0) }
     if let repairs = status.repairs, repairs > 0 {
@@ -150,6 +160,12 @@ struct StatusCommand: ParsableCommand {
       lines.append(("events", events + (status.eventsLost.map { $0 == 0 ? "" : "; \($0) lost" } ?? "")))
     }
     if let executions = status.executions, !executions.isEmpty { lines.append(("executions", executions)) }
+    if status.ended > 0 {
+      lines.append(("ended workloads", "\(status.ended) in force until their last socket is closed"))
+    }
+    if let early = status.endedLetGoEarly, early > 0 {
+      lines.append(("ended workloads let go", "\(early) early: there were too many"))
+    }
     if let sockets = status.staleSockets, sockets > 0 {
       lines.append(("stale sockets", "\(sockets) made before their process was placed keep the identity they had"))
     }
