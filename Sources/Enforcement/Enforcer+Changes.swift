@@ -140,7 +140,8 @@ extension Enforcer {
     _ members: [Roster.Member], _ gone: [CgroupID], _ former: [Roster.Member],
     _ classes: [IdentityNumber: Classes], _ ending: Set<CgroupID>
   ) -> Relabelling {
-    var wanted = Relabelling(gone: gone, levels: levels(without: gone + members.map(\.instance.cgroup)), classes: classes)
+    var wanted = Relabelling(
+      gone: gone, levels: levels(without: gone + members.map(\.instance.cgroup)), classes: classes)
     for member in members { wanted.workloads[member.instance.cgroup] = member.row }
     for address in (former + members).flatMap(\.instance.addresses) {
       let prefix = IPPrefix(address)

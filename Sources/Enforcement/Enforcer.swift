@@ -115,7 +115,7 @@ public actor Enforcer {
   public func update(
     workloads: [WorkloadInstance], ended: Set<CgroupID> = [], keeping kept: [KeptCgroup] = []
   ) async throws -> Publication {
-    let fitting = fitting(workloads + remembered(kept))
+    let fitting = fitting(workloads + remembered(kept, ended))
     lingering.waiting = ended
     if policy != nil { try explainRows(by: fitting, keeping: kept) } else { waitingKept = kept }
     let changed = fitting.filter {

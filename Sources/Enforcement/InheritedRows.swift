@@ -107,9 +107,13 @@ extension Enforcer {
   }
 
   /// What kept cgroups are to programs that are being replaced.
-  func remembered(_ kept: [KeptCgroup]) -> [WorkloadInstance] {
+  ///
+  /// Those that ended while no agent ran come too, where their level is known: their sockets may live on.
+  func remembered(_ kept: [KeptCgroup], _ ended: Set<CgroupID>) -> [WorkloadInstance] {
     guard !replaced.isEmpty else { return [] }
-    return kept.compactMap { place in
+    let gone = ended.filter { roster.members[$0] == nil && shadow.workloads[$0] == nil }
+    let lingering = gone.compactMap { replaced[$0] }.filter { $0.level > 0 }
+    return lingering + kept.compactMap { place in
       guard roster.members[place.cgroup] == nil, shadow.workloads[place.cgroup] == nil else { return nil }
       var instance = replaced[place.cgroup]
       instance?.path = place.path
@@ -128,10 +132,11 @@ extension Enforcer {
   func learnReplaced() {
     guard let datapath = datapath as? any KernelDatapath, datapath.isReplacing else { return }
     for (cgroup, labels) in datapath.kernel.formerWorkloads() {
-      replaced[cgroup] = WorkloadInstance(cgroup: cgroup, path: "", level: 0, labels: labels, source: "kept from before")
+      replaced[cgroup] = WorkloadInstance(
+        cgroup: cgroup, path: "", level: 0, labels: labels, source: "kept from before")
     }
     guard let state, let former = try? Snapshot.read(from: state.snapshot) else { return }
-    for instance in former.workloads where replaced[instance.cgroup] == nil { replaced[instance.cgroup] = instance }
+    for instance in former.workloads + (former.ended ?? []) { replaced[instance.cgroup] = instance }
   }
 
   private func seat(_ instance: WorkloadInstance) {
@@ -216,7 +221,9 @@ extension Enforcer {
     var successors: [Classes: Classes?] = [:]
     for (number, classes) in wanted.classes where number >= .firstAllotted && number < .firstExternal {
       guard let former = held?[number] else { continue }
-      if let known = successors[former], known != classes { successors[former] = .some(nil) } else {
+      if let known = successors[former], known != classes {
+        successors[former] = .some(nil)
+      } else {
         successors[former] = classes
       }
     }

@@ -281,7 +281,8 @@ import Testing
         #expect(rival.remedy.contains("sallyport detach --state \(place.state.path)"))
         #expect(try RivalEnforcement.find(on: cgroup, bpffs: bpffs, besides: place.state).isEmpty)
       }
-      #expect(try RivalEnforcement.find(on: beside, bpffs: bpffs, besides: other).contains { $0.state == place.state.path })
+      #expect(
+        try RivalEnforcement.find(on: beside, bpffs: bpffs, besides: other).contains { $0.state == place.state.path })
       try place.sandbox.command(["rm", "-rf", place.pins.published])
       let unpinned = try RivalEnforcement.find(on: below, bpffs: bpffs, besides: other)
       #expect(unpinned.count == 1 && unpinned.first?.process == ProcessID.current)

@@ -21,7 +21,9 @@ struct AgentLossTests {
   }
 
   /// What `status` prints, whatever it ends with.
-  private func status(_ bench: AgentBench) throws -> CommandResult { try bench.run(["status", "--state", bench.state]) }
+  private func status(_ bench: AgentBench) throws -> CommandResult {
+    try bench.run(["status", "--state", bench.state])
+  }
 
   private func withWeb(_ body: (AgentBench, CgroupDirectory) throws -> Void) throws {
     try withAgent { _ in
@@ -78,7 +80,10 @@ struct AgentLossTests {
       let ready = try Stream()
       let agent = try ChildProcess.start(
         try #require(Sandbox.find("unshare")),
-        ["-m", "--propagation", "private", "sh", "-c", script, Product.sallyport, location.string, file, bench.state, "\(bench.directory)/log"],
+        [
+          "-m", "--propagation", "private", "sh", "-c", script, Product.sallyport, location.string, file, bench.state,
+          "\(bench.directory)/log",
+        ],
         cgroup: bench.outside, output: ready.other.raw)
       defer { try? agent.handle.send(signal: SIGKILL) }
       try #require(ready.handOver().read() == "\n", "\(bench.log)")

@@ -122,7 +122,8 @@ struct DamagedStartTests {
     case .otherVersion: try write(text.replacing("\"version\":1", with: "\"version\":2"))
     case .otherInstance:
       // Another's numbers: they mean something else there.
-      try write(text.replacing("\"pins\":\"", with: "\"pins\":\"/other").replacing("\"app\":\"evil\"", with: "\"app\":\"api\""))
+      try write(
+        text.replacing("\"pins\":\"", with: "\"pins\":\"/other").replacing("\"app\":\"evil\"", with: "\"app\":\"api\""))
     case .fifo:
       try removeFile(snapshot)
       try #require(unsafe mkfifo(snapshot, 0o600) == 0)

@@ -39,7 +39,9 @@ import Testing
   }
 
   /// Makes the steps one by one, as if the agent died after each, and looks at verdicts and levels.
-  private func replay(_ model: ModelDatapath, over before: ModelDatapath, levels: UInt32 = 0b1100, _ steps: String = "") throws {
+  private func replay(_ model: ModelDatapath, over before: ModelDatapath, levels: UInt32 = 0b1100, _ steps: String = "")
+    throws
+  {
     let copy = ModelDatapath(adopting: before)
     for change in model.log {
       try copy.apply(change)

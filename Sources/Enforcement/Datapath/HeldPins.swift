@@ -58,7 +58,9 @@ final class HeldPins: Sendable {
       do throws(BPFError) {
         var next = State(isHolding: true)
         for name in try Self.names(pins, "links") { next.links[name] = HeldLink(try .held(pins.link(name))) }
-        for name in try Self.names(pins, "programs") { next.programs[name] = HeldProgram(try .pinned(pins.program(name))) }
+        for name in try Self.names(pins, "programs") {
+          next.programs[name] = HeldProgram(try .pinned(pins.program(name)))
+        }
         for name in try Self.names(pins, "maps") { next.maps[name] = HeldMap(try .pinned(pins.map(name), "map")) }
         state = next
       } catch {
@@ -94,7 +96,8 @@ final class HeldPins: Sendable {
   }
 
   private func repin(_ state: State, _ condition: inout PinCondition) {
-    let lost = state.maps.keys.filter { !isThere(pins.map($0)) }.map { "maps/\($0)" }
+    let lost =
+      state.maps.keys.filter { !isThere(pins.map($0)) }.map { "maps/\($0)" }
       + state.programs.keys.filter { !isThere(pins.program($0)) }.map { "programs/\($0)" }
       + state.links.keys.filter { !isThere(pins.link($0)) }.map { "links/\($0)" }
     guard !lost.isEmpty else { return }

@@ -32,7 +32,8 @@ extension PinnedState {
           done.append("maps/\(name)")
         }
       }
-      let lost = Self.tables.filter { !isThere(map($0)) }.map { "maps/\($0)" }
+      let lost =
+        Self.tables.filter { !isThere(map($0)) }.map { "maps/\($0)" }
         + object.programs.filter { !isThere(program($0)) }.map { "programs/\($0)" }
       guard lost.isEmpty else {
         throw BPFError(

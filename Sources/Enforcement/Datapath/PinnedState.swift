@@ -38,6 +38,9 @@ struct PinnedState: Sendable, Equatable {
   /// Where programs of another version enforce until these do.
   var former: PinnedState { PinnedState(root: root, instance: instance + "+former", kind: kind) }
 
+  /// The instance that rules are named after: those of a former set have the name of what comes after it.
+  var rulesInstance: String { instance.hasSuffix("+former") ? String(instance.dropLast("+former".count)) : instance }
+
   /// The ABI version of what is pinned; nil if it does not say.
   func version() throws(DatapathError) -> UInt32? {
     do throws(BPFError) { return try firstWord(ofMapAt: map(Self.configName)) } catch {

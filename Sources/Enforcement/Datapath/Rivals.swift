@@ -139,7 +139,9 @@ extension ProcessID {
     for process in (try? ProcessID.all()) ?? [] {
       let directory = "/proc/\(process.rawValue)/fdinfo"
       for name in (try? directoryNames(directory)) ?? [] {
-        guard let text = try? readKernelFile(FilePath("\(directory)/\(name)")), text.contains("link_id:") else { continue }
+        guard let text = try? readKernelFile(FilePath("\(directory)/\(name)")), text.contains("link_id:") else {
+          continue
+        }
         if text.contains("prog_id:\t\(program)\n") { return process }
       }
     }

@@ -358,7 +358,7 @@ extension NetfilterDatapath {
 
   /// Takes an instance's rules out of every namespace of the host; what could not be taken out is an error.
   static func removeRules(_ pins: PinnedState) throws(DatapathError) {
-    let removal = NetfilterRules.removeEverywhere(instance: pins.instance)
+    let removal = NetfilterRules.removeEverywhere(instance: pins.rulesInstance)
     guard let failure = removal.failures.first else { return }
     let more = removal.failures.count > 1 ? "; and \(removal.failures.count - 1) more" : ""
     throw DatapathError(

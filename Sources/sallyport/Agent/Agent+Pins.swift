@@ -13,7 +13,8 @@ extension Agent {
       report.reattached += condition.attached.count
       report.failures += 1
       logger.critical(
-        "\(condition.attached.joined(separator: ", ")): detached by others, attached again; meanwhile nothing was judged there")
+        "\(condition.attached.joined(separator: ", ")): detached by others, attached again; meanwhile nothing was judged there"
+      )
     }
     if !condition.pinned.isEmpty {
       report.pinRepairs += 1

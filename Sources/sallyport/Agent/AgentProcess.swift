@@ -150,7 +150,8 @@ struct AgentProcess {
   }
 
   private func serve(
-    _ agent: Agent, _ datapath: any KernelDatapath, _ feed: EventFeed, _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ changes: Changes,
+    _ agent: Agent, _ datapath: any KernelDatapath, _ feed: EventFeed,
+    _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ changes: Changes,
     _ calls: AsyncStream<ControlCall>,
     _ others: [any Service], _ survey: CoverageSurvey?, _ logger: Logger
   ) async throws {

@@ -46,7 +46,9 @@ struct StateOptions: ParsableArguments {
 
   /// What the agent last wrote about itself; nil if there never was one.
   func report() -> AgentReport? {
-    guard let bytes = try? readRegularFile(directory.appending("agent.json").string, limit: 64 << 20) else { return nil }
+    guard let bytes = try? readRegularFile(directory.appending("agent.json").string, limit: 64 << 20) else {
+      return nil
+    }
     return try? Document.read(AgentReport.self, from: bytes)
   }
 

@@ -43,7 +43,9 @@ struct ControlClient {
     case .wouldBlock, .resourceTemporarilyUnavailable, .timedOut:
       Failure(
         "ask the agent at \(state): no answer within \(seconds) s",
-        remedy: StateDirectory(state.string).holder.map { "look whether process \($0) is stopped: `ps -o stat= -p \($0)`" }
+        remedy: StateDirectory(state.string).holder.map {
+          "look whether process \($0) is stopped: `ps -o stat= -p \($0)`"
+        }
           ?? "try again", status: .notEnforcing)
     default: Failure("\(error)")
     }
