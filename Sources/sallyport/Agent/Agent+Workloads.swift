@@ -43,7 +43,9 @@ extension Agent {
         publication = try await enforcer.update(
           workloads: tracker.workloads.filter { !kept.contains($0.cgroup) }, ended: ended, keeping: keptCgroups)
       } else {
-        let outcome = update.outcome(besides: kept)
+        // What is learnt after the start is known better than what was kept.
+        kept.subtract(update.changes.map(\.cgroup))
+        let outcome = update.outcome
         publication = try await enforcer.update(
           setting: outcome.current, removing: outcome.gone, ended: outcome.ended)
       }
@@ -104,12 +106,10 @@ extension WorkloadChange {
 
 extension TrackerUpdate {
   /// What the workloads are from now on, which cgroups are none any more, and which of those were removed.
-  fileprivate func outcome(
-    besides kept: Set<CgroupID>
-  ) -> (current: [WorkloadInstance], gone: [CgroupID], ended: [CgroupID]) {
+  fileprivate var outcome: (current: [WorkloadInstance], gone: [CgroupID], ended: [CgroupID]) {
     var latest: [CgroupID: WorkloadInstance?] = [:]
     var ended: [CgroupID] = []
-    for change in changes where !kept.contains(change.cgroup) {
+    for change in changes {
       switch change {
       case .added(let workload), .changed(let workload, _): latest.updateValue(workload, forKey: workload.cgroup)
       case .removed(let workload): latest.updateValue(nil, forKey: workload.cgroup)
