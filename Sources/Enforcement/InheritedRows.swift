@@ -95,7 +95,8 @@ extension Enforcer {
   /// Puts workloads that came in force beside an inherited policy whose documents are lost.
   func admit(_ workloads: [WorkloadInstance]) throws -> Int {
     try explainRows(by: workloads, keeping: waitingKept)
-    return try relabel(setting: workloads.filter { shadow.workloads[$0.cgroup] == nil }, removing: [])
+    return try relabel(
+      setting: workloads.filter { shadow.workloads[$0.cgroup] == nil }, removing: [], ending: lingering.waiting)
   }
 
   /// The classes of identities that no known policy has classes for: nobody's, unless a row in force has the number.
