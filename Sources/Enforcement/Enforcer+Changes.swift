@@ -256,7 +256,8 @@ extension Enforcer {
     let active = shadow[shadow.activeSlot] ?? .empty
     let limits = datapath.limits
     try PolicyRoom.check(
-      wanted.cells.count, beside: active.cells.count, table: "sp_policy", limit: limits.cells, share: limits.cellsPerPolicy)
+      wanted.cells.count, beside: active.cells.count, table: "sp_policy", limit: limits.cells,
+      share: limits.cellsPerPolicy)
     try PolicyRoom.check(
       wanted.networks.count, beside: active.networks.count, table: "sp_networks", limit: limits.networks,
       share: limits.networksPerSlot)

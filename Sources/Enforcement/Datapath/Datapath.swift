@@ -57,7 +57,8 @@ public struct DatapathLimits: Sendable, Equatable {
 
   /// What the loader makes unless it is told otherwise.
   public static let standard = DatapathLimits(
-    cells: Int(DatapathOptions(cgroup: "").maxEntries), networks: Int(DatapathOptions.networkEntries), workloads: 65_535)
+    cells: Int(DatapathOptions(cgroup: "").maxEntries), networks: Int(DatapathOptions.networkEntries), workloads: 65_535
+  )
 }
 
 /// Something that enforces verdicts from tables.
