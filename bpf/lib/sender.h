@@ -145,6 +145,7 @@ SP_FUNCTION int sp_sender_confirm(struct __sk_buff *skb, struct sp_packet *packe
 	struct sp_sender sender = {};
 	struct sp_sender_key key;
 
+	SP_USED(skb);
 	if (!packet || !flow)
 		return 0;
 	sender.workload = flow->peer.workload;

@@ -1,5 +1,6 @@
 // How documents become policy in force, or an error that people see while the policy before stays.
 internal import Enforcement
+internal import Kernel
 internal import Logging
 internal import Policy
 internal import Workloads
@@ -12,7 +13,11 @@ extension Agent {
       return
     }
     await keep {
-      let sources = try PolicyDirectory(path).read()
+      let directory = PolicyDirectory(path)
+      let sources = try directory.read()
+      let notes = try directory.notes(of: sources)
+      for note in notes where !policyNotes.contains(note) { logger.warning("policy: \(note)") }
+      policyNotes = notes
       _ = try await self.apply(sources, evenIfSame: false)
       self.report.policyPath = path
     }
@@ -38,6 +43,7 @@ extension Agent {
   @discardableResult
   func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
     if !evenIfSame, sources == sourcesInForce { return nil }
+    policyReader.localAddresses = Set(localAddresses().compactMap { try? IPAddress(parsing: $0) })
     let parsed = try policyReader.parse(files: sources.map { ($0.name, $0.bytes) })
     let isFirst = await !enforcer.isAttached
     if isFirst {
@@ -46,7 +52,8 @@ extension Agent {
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
-    policyWarnings = parsed.warnings.map(\.description) + publication.warnings
+    let odd = parsed.warnings + PolicyReview.warnings(of: parsed.policy)
+    policyWarnings = odd.map(\.description) + publication.warnings
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
     let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
@@ -69,7 +76,7 @@ extension Agent {
   /// Cuts live connections that are no longer allowed, if any can be concerned.
   func revoke(after update: TrackerUpdate) async -> Int {
     // Whose workload ended keeps the identity that it had: nothing is judged otherwise.
-    let changed = update.changes.filter { !$0.isEnd }
+    let changed = update.changes.filter { !$0.isEnd && !update.outlived.contains($0.cgroup) }
     // A cgroup that was made just now has no sockets.
     let ids = Set(changed.map(\.cgroup))
     guard ids.contains(where: { tracker.isPopulated($0) }) || !pipeline.live.mentioned(among: ids).isEmpty else {

@@ -58,6 +58,8 @@ actor Agent: Service {
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
+  /// What is in the policy directory and is not read.
+  var policyNotes: [String] = []
   var workloadWarnings: [String] = []
   /// Which ended workloads may be let go.
   var review = EndedReview()
@@ -107,6 +109,7 @@ actor Agent: Service {
     // What was told before this look is seen by it.
     _ = changes.inbox.take()
     attend(to: try tracker.rescan())
+    do { try await revocation.learn(enforcer, tracker) } catch { logger.warning("connections: \(error)") }
     await reloadPolicy()
     await followWorkloads()
     guardPlacements()
@@ -154,7 +157,7 @@ actor Agent: Service {
 
   /// Says what went wrong, keeps it for `status`, and writes the report if it differs from the last one.
   func publishReport() async {
-    report.warnings = policyWarnings + workloadWarnings
+    report.warnings = policyNotes + policyWarnings + workloadWarnings
     report.events = feed.description
     (report.flowsDropped, report.flowLogFault) = pipeline.losses
     report.eventsLost = feed.counts?.lost ?? 0
