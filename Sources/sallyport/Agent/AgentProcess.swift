@@ -61,6 +61,9 @@ struct AgentProcess {
       settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize),
       processes: LiveProcesses(starts: starts), logger: logger)
     let sources = try configuration.sources.sources()
+    for name in SourceSettings.Name.allCases {
+      if let missing = configuration.sources.missing(for: name.rawValue) { logger.warning("\(missing)") }
+    }
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     var report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
