@@ -46,6 +46,8 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 	default:
 		return sp_unreadable(skb, &packet, &flow);
 	}
+	if (direction == SP_OUTGOING)
+		sp_own_view(skb, &packet);
 	if (packet.protocol == SP_TCP && tcp->is_stream)
 		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
 	return sp_talk_verdict(skb, &packet, &flow, direction);

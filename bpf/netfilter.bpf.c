@@ -89,6 +89,7 @@ int sp_nf_output(struct __sk_buff *skb)
 	default:
 		return !sp_unreadable(skb, &packet, &flow);
 	}
+	sp_own_view(skb, &packet);
 	SP_JOIN(&packet);
 	if (!sp_is_own(socket, &packet))
 		return SP_PASS;

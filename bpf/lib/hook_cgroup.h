@@ -94,6 +94,18 @@ static __always_inline int sp_is_looped(struct __sk_buff *skb)
 	return skb->ifindex == SP_LOOPBACK_IFINDEX;
 }
 
+/* Egress: true if the packet's socket is bound to a device. Lookups find it on that device only, and a packet that stays
+ * here arrives by another.
+ */
+static __always_inline int sp_is_bound(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	return sk && sk->bound_dev_if;
+}
+
 /* True if the receiver of such a packet finds its sender's socket, when that is in this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {

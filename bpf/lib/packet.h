@@ -43,7 +43,8 @@ struct sp_packet {
 	__u8 icmp_code;
 	__be16 icmp_id;
 	__u8 is_ipv4;
-	__u8 pad[5];
+	__u8 is_translated; /* egress: NAT changes it, and this is what the socket knows of it (nat.h) */
+	__u8 pad[4];
 } __attribute__((aligned(8)));
 
 /* ::ffff:0:0/96 in front of an IPv4 address. */

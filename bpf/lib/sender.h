@@ -4,8 +4,10 @@
  */
 #pragma once
 #include "account.h"
+#include "asked.h"
 #include "hook.h"
 #include "identity.h"
+#include "nat.h"
 
 /* A clash of two workloads on one tuple is forgotten after this long without another packet of it. */
 #define SP_SENDER_FORGET 10000000000ull /* ns */
@@ -32,7 +34,30 @@ static __always_inline void sp_sender_fill(struct sp_sender_key *key, const stru
 /* True if the packet's receiver cannot find the sender's socket by itself. */
 static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
 {
-	return !sp_is_looped(skb) || !sp_sees_sender(packet);
+	return !sp_is_looped(skb) || !sp_sees_sender(packet) || packet->is_translated || sp_is_bound(skb);
+}
+
+/* Of a SYN: its sequence number and its hash survive NAT in whatever namespace, addresses and ports do not. */
+static __always_inline void sp_syn_fill(struct __sk_buff *skb, struct sp_sender_key *key,
+					const struct sp_packet *packet)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->protocol = SP_TCP;
+	key->sequence = packet->sequence;
+	key->tag = skb->hash;
+}
+
+/* Addresses and ports in one word, to be compared. */
+static __always_inline __u64 sp_digest(const struct sp_packet *packet)
+{
+	const __u64 *source = (const __u64 *)packet->source, *destination = (const __u64 *)packet->destination;
+	__u64 mixed = ((__u64)packet->source_port << 16 | packet->destination_port) + 1;
+
+	mixed = (mixed ^ source[0]) * 0x9E3779B97F4A7C15ull;
+	mixed = (mixed ^ mixed >> 32 ^ source[1]) * 0x9E3779B97F4A7C15ull;
+	mixed = (mixed ^ mixed >> 32 ^ destination[0]) * 0x9E3779B97F4A7C15ull;
+	mixed = (mixed ^ mixed >> 32 ^ destination[1]) * 0x9E3779B97F4A7C15ull;
+	return mixed ^ mixed >> 32;
 }
 
 /* Egress: tells the receiver, wherever on this host it is, who sends this SYN or this conversation. A socket that has come
@@ -52,10 +77,21 @@ SP_FUNCTION int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, 
 	sender.time = sp_now();
 	sender.socket = bpf_get_socket_cookie(skb);
 	sender.generation = generation;
-	sp_sender_fill(&key, packet);
+	sender.asked_port = packet->destination_port;
+	sp_view(skb, packet, 1);
+	if (packet->protocol == SP_TCP)
+		sp_syn_fill(skb, &key, packet);
+	else
+		sp_sender_fill(&key, packet);
+	sender.wire = sp_digest(packet);
+	sp_view(skb, packet, 0);
+	SP_JOIN(packet);
 	if (packet->protocol == SP_TCP) {
-		key.sequence = packet->sequence;
-		key.tag = skb->hash;
+		known = bpf_map_lookup_elem(&sp_senders, &key);
+		if (known && known->socket != sender.socket) {
+			sender.flags = SP_SENDER_AMBIGUOUS;
+			sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
+		}
 	} else {
 		known = bpf_map_lookup_elem(&sp_senders, &key);
 		if (known && known->workload != sender.workload && known->socket != sender.socket &&
@@ -79,7 +115,7 @@ static __always_inline int sp_party_of_sender(struct sp_party *party, const stru
 		return 0;
 	party->workload = sender->workload;
 	party->identity = sender->identity;
-	party->flags = sender->generation == generation ? 0 : SP_PARTY_STALE;
+	party->flags = SP_PARTY_TOLD | (sender->generation == generation ? 0 : SP_PARTY_STALE);
 	party->assurance = SP_ASSURED_HANDOFF;
 	return 1;
 }
@@ -88,29 +124,34 @@ static __always_inline int sp_party_of_sender(struct sp_party *party, const stru
 SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_sender_key key;
-	int completes;
+	struct sp_sender *sender;
 
 	if (!packet || !flow)
 		return 0;
-	completes = packet->protocol == SP_TCP && !(packet->tcp_flags & SP_TCP_SYN);
-	sp_sender_fill(&key, packet);
-	if (packet->protocol == SP_TCP) {
-		key.sequence = packet->sequence;
-		key.tag = skb->hash;
-		if (completes) {
+	if (packet->protocol == SP_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
+		sp_syn_fill(skb, &key, packet);
+	} else {
+		sp_sender_fill(&key, packet);
+		if (packet->protocol == SP_TCP) { /* completes a handshake */
 			key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
 			key.tag = sp_listener_tag(skb, flow);
 		}
 	}
-	if (sp_party_of_sender(&flow->peer, bpf_map_lookup_elem(&sp_senders, &key), flow->generation)) {
-		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket, and it may
-		 * be asked as a subject (sp_other_side)
+	sender = bpf_map_lookup_elem(&sp_senders, &key);
+	if (sp_party_of_sender(&flow->peer, sender, flow->generation)) {
+		if (sender->wire && sender->wire != sp_digest(packet))
+			flow->peer.flags |= SP_PARTY_TRANSLATED;
+		if (sender->asked_port != packet->destination_port)
+			flow->other_port = sender->asked_port;
+		/* handed over within the namespace, where its socket cannot be looked up: as good as that. It, and one
+		 * that asked for another address than the one that receives, may be asked as a subject (sp_other_side)
 		 */
-		if (!SP_SEES_CONNECT && sp_is_looped(skb)) {
+		if (sp_is_looped(skb) || (flow->peer.flags & SP_PARTY_TRANSLATED)) {
 			__u64 workload = flow->peer.workload; /* before 6.4 a key must be on this function's stack */
 			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &workload);
 
-			flow->peer.assurance = SP_ASSURED_SOCKET;
+			if (sp_is_looped(skb))
+				flow->peer.assurance = SP_ASSURED_SOCKET;
 			if (row)
 				flow->peer.flags |= row->flags & SP_WORKLOAD_OBSERVE;
 		}
@@ -140,8 +181,11 @@ SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *p
 	sp_party_unknown(&flow->peer);
 	if (sp_is_looped(skb) && sp_sees_sender(packet))
 		sp_find_sender(skb, packet, &flow->peer);
-	else
+	/* also one that is not found under its tuple: NAT, a socket that is bound to a device */
+	if (flow->peer.assurance == SP_ASSURED_NOT)
 		sp_find_told(skb, packet, flow);
+	if (packet->protocol == SP_UDP && flow->peer.assurance == SP_ASSURED_SOCKET)
+		sp_asked_find(packet, flow);
 	SP_JOIN(&flow->peer);
 	return 0;
 }
@@ -153,7 +197,8 @@ static __always_inline void sp_sender_confirm(struct __sk_buff *skb, const struc
 	struct sp_sender sender = { .workload = flow->peer.workload,
 				    .identity = flow->peer.identity,
 				    .time = sp_now(),
-				    .generation = flow->generation };
+				    .generation = flow->generation,
+				    .asked_port = flow->other_port ? flow->other_port : packet->destination_port };
 	struct sp_sender_key key;
 
 	sp_sender_fill(&key, packet);
@@ -163,6 +208,23 @@ static __always_inline void sp_sender_confirm(struct __sk_buff *skb, const struc
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
 }
 
+/* Fills flow->peer with the party that a packet goes to, as it leaves. */
+static __always_inline void sp_find_addressee(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
+		return;
+	}
+	sp_party_unknown(&flow->peer);
+	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
+		flow->peer = flow->subject;
+		flow->peer.assurance = SP_ASSURED_SOCKET;
+		return;
+	}
+	sp_find_receiver(skb, packet, &flow->peer);
+}
+
 /* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
  * is its address. Returns 0.
  */
@@ -170,19 +232,20 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 {
 	if (!packet || !flow)
 		return 0;
-	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
-		return 0;
+	sp_view(skb, packet, 1);
+	sp_find_addressee(skb, packet, flow);
+	/* one who is here is judged under the port that was asked for, and judges by the one that comes in; elsewhere both
+	 * must be allowed (sp_ask_translated)
+	 */
+	if (packet->is_translated) {
+		if (flow->peer.assurance == SP_ASSURED_ADDRESS)
+			flow->port_index = sp_port_index(packet->protocol, bpf_ntohs(packet->destination_port));
+		else
+			flow->other_port = packet->destination_port;
 	}
-	sp_party_unknown(&flow->peer);
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
-		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
-		flow->peer = flow->subject;
-		flow->peer.assurance = SP_ASSURED_SOCKET;
-		return 0;
-	}
-	sp_find_receiver(skb, packet, &flow->peer);
-	SP_JOIN(&flow->peer);
+	sp_view(skb, packet, 0);
+	SP_JOIN(packet);
+	SP_JOIN(flow);
 	return 0;
 }
 
@@ -196,12 +259,15 @@ SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, s
 
 	if (!packet || !flow)
 		return 0;
-	if (flow->peer.assurance != SP_ASSURED_SOCKET || sp_is_multicast(packet->destination))
+	if ((flow->peer.assurance != SP_ASSURED_SOCKET && !(flow->peer.flags & SP_PARTY_TRANSLATED)) ||
+	    sp_is_multicast(packet->destination))
 		return 1;
 	other.direction = !flow->direction;
 	other.generation = flow->generation;
 	other.cookie = flow->cookie;
 	other.port_index = flow->port_index;
+	if (flow->other_port)
+		other.port_index = (other.port_index & ~0xffffu) | bpf_ntohs(flow->other_port);
 	other.subject = flow->peer;
 	other.peer = flow->subject;
 	if (sp_judge(&other))

@@ -188,6 +188,8 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	struct sp_talk *talk;
 	__u64 now;
 
+	if (direction == SP_OUTGOING && sp_is_translated(skb))
+		return 0;
 	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
 		if (data + 28 > end || !sp_is_plain_ipv4(data, SP_UDP))
 			return 0;
@@ -252,17 +254,25 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
 	SP_JOIN(flow);
 	sp_find_subject(skb, flow);
-	if (direction == SP_OUTGOING)
+	if (direction == SP_OUTGOING) {
+		if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
+			return 0;
+		SP_JOIN(packet);
+		SP_JOIN(flow);
 		sp_find_destination(skb, packet, flow);
-	else
+	} else {
 		sp_find_caller(skb, packet, flow);
+	}
 	sp_judge(flow);
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, direction, 0);
 	if (flow->action != SP_ALLOW || !sp_other_side(skb, packet, flow))
 		return 0;
-	if (direction == SP_OUTGOING && sp_must_tell(skb, packet))
+	if (direction == SP_OUTGOING && sp_must_tell(skb, packet)) {
 		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
+		if (packet->is_translated)
+			sp_asked_note(skb, packet, flow->subject.workload);
+	}
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
 	if (sp_initiator(packet, direction) == direction)
 		sp_talk_begin(skb, packet, flow, &key);

@@ -247,9 +247,11 @@ struct sp_sender {
 	__u32 identity;
 	__u32 flags;	  /* SP_SENDER_… */
 	__u32 generation; /* by which the sender was resolved */
-	__u32 pad;
+	__be16 asked_port; /* TCP: the destination's that the sender's socket asked for; NAT may have made it another */
+	__u16 pad;
+	__u64 wire; /* TCP: digest of addresses and ports as they left; another one at the receiver means NAT */
 };
-_Static_assert(sizeof(struct sp_sender) == 40, "sp_sender");
+_Static_assert(sizeof(struct sp_sender) == 48, "sp_sender");
 
 /* ---- sp_talks: hash, conversations of everything but TCP ----------------------------------------------------------- */
 
