@@ -3,6 +3,7 @@
 #include "maps.h"
 #include "lib/account.h"
 #include "lib/hook.h"
+#include "lib/icmp.h"
 #include "lib/identity.h"
 #include "lib/packet.h"
 #include "lib/policy.h"
@@ -35,21 +36,20 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 
 	flow.direction = direction;
 	flow.generation = sp_generation();
+	if (direction == SP_OUTGOING && tcp->is_raw && sp_is_kernels(skb, &flow))
+		return SP_PASS;
 	flow.cookie = bpf_get_socket_cookie(skb);
 	readable = sp_read(skb, &packet);
+	packet.is_raw = tcp->is_raw;
 	SP_JOIN(&packet);
-	switch (readable) {
-	case SP_READABLE:
-		break;
-	case SP_ALWAYS:
-		return SP_PASS;
-	default:
+	if (readable != SP_READABLE)
 		return sp_unreadable(skb, &packet, &flow);
-	}
 	if (direction == SP_OUTGOING)
 		sp_own_view(skb, &packet);
 	if (packet.protocol == SP_TCP && tcp->is_stream)
 		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
+	if (direction == SP_INCOMING && tcp->is_raw && sp_is_expected(skb, &packet, &flow))
+		return SP_PASS;
 	return sp_talk_verdict(skb, &packet, &flow, direction);
 }
 
@@ -62,6 +62,7 @@ static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struc
 	struct bpf_sock *sk = skb->sk;
 
 	tcp->is_stream = 0;
+	tcp->is_raw = 0;
 	tcp->state = SP_STATE_CLOSE;
 	if (!sk)
 		return 0;
@@ -75,7 +76,8 @@ static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struc
 			return sp_is_answer(skb, direction, tcp->state);
 		return tcp->state != SP_STATE_CLOSE;
 	}
-	return sk->protocol == SP_UDP && sp_talk_fast(skb, direction);
+	tcp->is_raw = sk->type == SP_SOCK_RAW;
+	return sk->protocol == SP_UDP && !tcp->is_raw && sp_talk_fast(skb, direction);
 }
 
 SEC("cgroup_skb/egress")

@@ -85,8 +85,8 @@ struct {
 	__type(value, struct sp_network);
 } sp_networks SEC(".maps");
 
-/* Senders of this host, for receivers in another namespace. Programs write and read. LRU: an entry lives for the time
- * that a packet needs to cross a veth; one that is evicted makes the sender unknown, never somebody else.
+/* Senders of this host, for receivers in another namespace. Programs write and read. LRU: an entry is needed for the time
+ * that a packet takes to cross a veth; one that is evicted makes the sender unknown, and its next packet writes it again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -95,16 +95,86 @@ struct {
 	__type(value, struct sp_sender);
 } sp_senders SEC(".maps");
 
-/* Conversations of everything but TCP. Programs write and read, the agent sweeps. Not LRU: a flood must not push out
- * live ones; when it is full a packet is judged as new. Not preallocated: idle hosts pay for what they use.
+/* Handshakes with an address of a workload that the receiver's ingress hook has judged: the SYN-ACK of another receiver is
+ * refused (claim.h). Programs write and read. LRU: an entry is needed for a round trip; without it the handshake fails.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct sp_confirmed);
+} sp_confirmed SEC(".maps");
+
+/* Conversations of everything but TCP. Programs write and read, the agent sweeps. Shared out by lib/share.h, so that a
+ * flood ends conversations of its own only. Not preallocated: idle hosts pay for what they use (208 bytes each, and 112 for
+ * its place in sp_queue). Never full: the room beyond SP_TALKS is for counts that are behind.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 131072);
+	__uint(max_entries, SP_TALKS + 4096);
 	__type(key, struct sp_talk_key);
 	__type(value, struct sp_talk);
 } sp_talks SEC(".maps");
+
+#ifndef SP_NETFILTER
+/* Which socket of a workload began a conversation, when it cannot be looked up because it is raw: a key of sp_talks with the
+ * workload's cgroup id in the place of the socket, and the own port → cookie. Programs write and read, so that errors and
+ * echo replies reach another raw socket of the workload (mtr has one to send and one to receive). LRU: one that is evicted
+ * makes them need a rule.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct sp_talk_key);
+	__type(value, __u64);
+} sp_raw_talks SEC(".maps");
+#endif
+
+/* In which order each user's conversations began. Programs write, the agent removes rows of those it sweeps. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SP_TALKS + 4096);
+	__type(key, struct sp_queue_key);
+	__type(value, struct sp_talk_key);
+} sp_queue SEC(".maps");
+
+/* How many conversations each user holds, and how many records it has in the ring. Programs make and write rows, the agent
+ * removes those of workloads that are gone. Two for each row of sp_workload, the host, and as many that are gone.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct sp_share_key);
+	__type(value, struct sp_share);
+} sp_shares SEC(".maps");
+
+/* A row of sp_shares as it begins. Nobody writes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sp_share);
+} sp_blank SEC(".maps");
+
+/* What the agent removed of each user's. Agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct sp_share_key);
+	__type(value, struct sp_swept);
+} sp_swept SEC(".maps");
+
+/* How many there are of all users. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SP_POOL_COUNT);
+	__type(key, __u32);
+	__type(value, struct sp_pool);
+} sp_pool SEC(".maps");
 
 /* Counters of each workload. The agent makes the rows, programs count. */
 struct {
@@ -123,10 +193,13 @@ struct {
 	__type(value, struct sp_stats);
 } sp_stats SEC(".maps");
 
-/* Records of flows. Programs write, the agent reads. 4 MiB hold 23,000 records: a second of heavy load. */
+/* Records of flows. Programs write, the agent reads. 4 MiB hold 23,000 records: a second of heavy load. When a quarter is
+ * full, each workload may have as much in it as is free (lib/share.h).
+ */
+#define SP_RING_SIZE (4u * 1024 * 1024)
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 * 1024 * 1024);
+	__uint(max_entries, SP_RING_SIZE);
 } sp_records SEC(".maps");
 
 /* How far a handshake on this CPU has been judged: connect() → SYN out → SYN in → ACK in → established. On loopback all of

@@ -26,6 +26,35 @@ static __always_inline __u32 sp_told_port(const struct sp_packet *packet, __u32 
 	return sp_talk_port_index(packet, direction, direction);
 }
 
+/* Longest neighbour discovery that passes: addresses and two options, no room for a payload. */
+#define SP_TOLD_DISCOVERY 96
+
+/* The kernel's own discovery has no conntrack state, and which socket is the kernel's cannot be told here: so what passes is
+ * what a host's kernel sends, by its form. Users may write it too, to neighbours on the link (docs/COVERAGE.md).
+ */
+static __always_inline int sp_told_is_discovery(const struct sp_packet *packet)
+{
+	__u8 type = packet->icmp_type;
+
+	if (packet->protocol != SP_ICMP6 || packet->is_ipv4 || packet->icmp_code || packet->is_fragment)
+		return 0;
+	if (type == 133 || type == 135 || type == 136)
+		return packet->hop_limit == 255 && packet->length <= SP_TOLD_DISCOVERY;
+	return (type == 131 || type == 132 || type == 143) && packet->hop_limit == 1;
+}
+
+/* True for a TCP segment that its socket did not send: the port is not its own. A reset without data may be the kernel's
+ * (bpf_sock.src_port of a raw socket is its protocol number).
+ */
+static __always_inline int sp_told_is_raw(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk || (packet->tcp_flags & SP_TCP_RST && packet->length <= 80))
+		return 0;
+	return sk->src_port != bpf_ntohs(packet->source_port) || sk->src_port == SP_TCP;
+}
+
 /* Judges the flow, counts and records it. Returns 1 for allow, 0 for reject. */
 static __noinline int sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
@@ -54,28 +83,29 @@ int sp_nf_output(struct __sk_buff *skb)
 	sp_party_told(&flow.subject, source);
 	readable = sp_read(skb, &packet);
 	SP_JOIN(&packet); /* here and below: many paths meet */
-	switch (readable) {
-	case SP_READABLE:
-		break;
-	case SP_ALWAYS:
-		return SP_PASS;
-	default:
+	if (readable != SP_READABLE)
 		return !sp_unreadable(skb, &packet, &flow);
-	}
-	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
+	if (sp_told_is_discovery(&packet))
+		return SP_PASS;
+	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
+	    !sp_told_is_raw(skb, &packet))
 		return SP_PASS;
 	flow.port_index = sp_told_port(&packet, SP_OUTGOING);
 	stays = sp_is_looped_by_address(&packet) && !sp_is_multicast(packet.destination);
 	SP_JOIN(&stays);
 	SP_JOIN(&packet);
 	SP_JOIN(&flow);
-	if (!stays) {
+	if (stays && !sp_same_address(packet.source, packet.destination) && !sp_is_loopback(packet.source)) {
+		/* whoever receives it answers there, the kernel first */
+		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.source);
+	} else if (!stays) {
 		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.destination);
 	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
 		sp_find_receiver(skb, &packet, &flow.peer);
 		/* who listens there is not told, or nobody: the way in decides */
 		if (flow.peer.assurance == SP_ASSURED_NOT && !(flow.subject.flags & SP_PARTY_UNLABELLED)) {
-			sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+			if (!sp_sender_tell(skb, &packet, &flow))
+				return !sp_credit_refuse(skb, &packet, &flow);
 			return SP_PASS;
 		}
 	} else {
@@ -85,7 +115,8 @@ int sp_nf_output(struct __sk_buff *skb)
 	SP_JOIN(&flow);
 	if (!sp_told_judge(skb, &packet, &flow) || !sp_other_side(skb, &packet, &flow))
 		return SP_REFUSE;
-	sp_sender_tell(skb, &packet, &flow.subject, flow.generation);
+	if (!sp_sender_tell(skb, &packet, &flow))
+		return !sp_credit_refuse(skb, &packet, &flow);
 	return SP_PASS;
 }
 
@@ -100,8 +131,16 @@ int sp_nf_input(struct __sk_buff *skb)
 	struct sp_flow flow = {};
 	__u32 assurance;
 
-	if (sp_read(skb, &packet) != SP_READABLE)
-		return SP_PASS;
+	switch (sp_read(skb, &packet)) {
+	case SP_READABLE:
+		break;
+	case SP_FRAGMENT:
+		return SP_PASS; /* of no use without the first one, which is judged */
+	default:
+		flow.direction = SP_INCOMING;
+		flow.generation = sp_generation();
+		return !sp_unreadable(skb, &packet, &flow);
+	}
 	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
 		if ((packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)

@@ -81,14 +81,14 @@ int sp_nf_output(struct __sk_buff *skb)
 	if (state == SP_STATE_TIME_WAIT || sp_is_established(socket, state) || !sp_is_policed(socket))
 		return SP_PASS;
 	sp_flow_of(&flow, socket, SP_OUTGOING);
-	switch (sp_read(skb, &packet)) {
-	case SP_READABLE:
-		break;
-	case SP_ALWAYS:
+	if (sp_is_control(socket)) {
+		sp_find_subject(skb, &flow);
+		sp_count_excluded(&flow);
 		return SP_PASS;
-	default:
-		return !sp_unreadable(skb, &packet, &flow);
 	}
+	if (sp_read(skb, &packet) != SP_READABLE)
+		return !sp_unreadable(skb, &packet, &flow);
+	packet.is_raw = SP_READ(sock, socket, sk_type) == SP_SOCK_RAW;
 	sp_own_view(skb, &packet);
 	SP_JOIN(&packet);
 	if (!sp_is_own(socket, &packet))
@@ -140,12 +140,13 @@ static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_p
 /* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long, or a
  * socket that somebody put beside another's, lets nothing pass.
  */
-static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+				       __u32 decided_by)
 {
 	flow->direction = SP_INCOMING;
 	flow->generation = sp_generation();
 	flow->action = SP_REJECT;
-	flow->decided_by = SP_BY_ERROR;
+	flow->decided_by = decided_by;
 	sp_party_host(&flow->subject, SP_ASSURED_NOT);
 	sp_party_unknown(&flow->peer);
 	sp_count(flow);
@@ -166,8 +167,14 @@ int sp_nf_input(struct __sk_buff *skb)
 		if (sp_is_established(socket, state))
 			return SP_PASS;
 	}
-	if (sp_read(skb, &packet) != SP_READABLE)
-		return SP_PASS;
+	switch (sp_read(skb, &packet)) {
+	case SP_READABLE:
+		break;
+	case SP_FRAGMENT:
+		return SP_PASS; /* of no use without the first one, which is judged */
+	default:
+		return sp_refuse_untold(skb, &packet, &flow, SP_BY_INVALID);
+	}
 	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
 		if (!socket && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
@@ -181,7 +188,7 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (!socket)
 		socket = sp_find_socket(skb, &packet, 0);
 	if (socket == SP_CANNOT_TELL)
-		return sp_refuse_untold(skb, &packet, &flow);
+		return sp_refuse_untold(skb, &packet, &flow, SP_BY_ERROR);
 	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
 		return !sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))

@@ -45,6 +45,23 @@ int sp_on_rmdir(struct bpf_raw_tracepoint_args *context)
 	return 0;
 }
 
+/* (cgroup, path). A cgroup that was removed stays in memory while sockets that it made, dying tasks, or charges of the
+ * memory controller refer to it; this is when the last of them is gone. It runs on a work queue, much later or at once.
+ */
+SEC("raw_tracepoint/cgroup_release")
+int sp_on_release(struct bpf_raw_tracepoint_args *context)
+{
+	struct cgroup *cgroup = (void *)context->args[0];
+	struct sp_event *event;
+
+	if (!sp_is_watched(cgroup))
+		return 0;
+	event = sp_event_begin(SP_EVENT_RELEASED, cgroup);
+	if (event)
+		sp_event_end(event);
+	return 0;
+}
+
 /* (cgroup, path, is populated): also for every ancestor of which it is true. */
 SEC("raw_tracepoint/cgroup_notify_populated")
 int sp_on_populated(struct bpf_raw_tracepoint_args *context)

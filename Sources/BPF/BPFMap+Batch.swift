@@ -94,6 +94,30 @@ extension BPFMap {
     return found
   }
 
+  /// All entries in batches, of which nothing is kept: for maps that are large. `body` may remove what it is given.
+  ///
+  /// Like `entries()`, and an error of `body` ends it.
+  public borrowing func forEachBatch(
+    _ body: ([(key: Key, value: Value)]) throws(BPFError) -> Void
+  ) throws(BPFError) {
+    var failure: BPFError?
+    var batch: [(key: Key, value: Value)] = []
+    let rc = unsafe lookupBatches(descriptor.raw, info, valueStride: MemoryLayout<Value>.size) { keys, values, count in
+      guard failure == nil else { return }
+      batch.removeAll(keepingCapacity: true)
+      for index in 0..<count {
+        let key = unsafe keys.loadUnaligned(fromByteOffset: index * MemoryLayout<Key>.size, as: Key.self)
+        let value = unsafe values.loadUnaligned(fromByteOffset: index * MemoryLayout<Value>.size, as: Value.self)
+        batch.append((key, value))
+      }
+      do throws(BPFError) { try body(batch) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    if rc >= 0 { return }
+    guard cannotBatch(rc) else { throw BPFError("walk", info.name, Errno(rawValue: -rc)) }
+    try body(try entries())
+  }
+
   /// The entries of an array at these indices, in order; nothing is kept of them.
   ///
   /// The corresponding function is `bpf_map_lookup_batch`; kernel 5.6.

@@ -9,7 +9,7 @@ extension TrafficClass {
     case .closedPort: "the kernel's reset belongs to no socket; it carries no data"
     case .passedConnection: "nothing asks who writes to a connected socket: it speaks as its maker"
     case .unixSocket: "no IP: file permissions and namespaces decide"
-    case .udpLite, .rawIP, .rawIPv6: "without known ports a conversation is told by its addresses alone"
+    case .udpLite, .rawNotices, .rawIP, .rawIPv6: "without known ports a conversation is told by its addresses alone"
     case .rawICMP: "what comes in does not show which raw sockets get a copy"
     case .newNamespace: "rules are in a namespace once the agent has seen it"
     case .passedSocket, .movedProcess: "packets show a socket's maker, not its user"

@@ -22,6 +22,7 @@ public enum TrafficClass: String, CaseIterable, Codable, Sendable {
   case multicast
   case pingSocket = "ping-socket"
   case rawICMP = "raw-icmp"
+  case rawNotices = "raw-icmp-notices"
   case rawIP = "raw-ip"
   case rawIPv6 = "raw-ipv6"
   case rawTCP = "raw-tcp-syn"
@@ -60,7 +61,8 @@ public enum TrafficClass: String, CaseIterable, Codable, Sendable {
     case .udpLite: "UDP-Lite"
     case .multicast: "UDP multicast"
     case .pingSocket: "echo requests by ping sockets"
-    case .rawICMP: "ICMP by raw sockets"
+    case .rawICMP: "echo requests by raw sockets"
+    case .rawNotices: "ICMP errors written by raw sockets"
     case .rawIP: "another IP protocol by raw sockets, IPv4"
     case .rawIPv6: "another IP protocol by raw sockets, IPv6"
     case .rawTCP: "a TCP SYN written by a raw socket"

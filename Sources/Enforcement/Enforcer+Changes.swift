@@ -51,8 +51,16 @@ extension Enforcer {
   }
 
   /// Changes who is who; returns how many rows that took.
-  func relabel(setting workloads: [WorkloadInstance], removing gone: [CgroupID]) throws -> Int {
+  func relabel(
+    setting workloads: [WorkloadInstance], removing gone: [CgroupID], ending: Set<CgroupID> = []
+  ) throws -> Int {
     readNames(of: workloads)
+    lingering.waiting = []
+    let crowded = lingering.crowded(
+      roster, ending: ending.count, adding: workloads.count, rows: shadow.workloads.count, datapath.limits)
+    let gone = gone + crowded
+    let ending = ending.subtracting(gone)
+    let leaving = ending.subtracting(workloads.map(\.cgroup)).compactMap { roster.members[$0] }
     var retained: [IdentityNumber] = []
     let former = (workloads.map(\.cgroup) + gone).compactMap { roster.members[$0] }
     do {
@@ -69,7 +77,8 @@ extension Enforcer {
       // In place, and taken back below: a copy would cost as much as there are workloads.
       for cgroup in gone { roster.remove(cgroup) }
       for member in members { roster.set(member) }
-      let wanted = relabelling(members, gone, former, classes)
+      for id in ending { roster.end(id) }
+      let wanted = relabelling(members, gone, former + leaving, classes)
       guard shadow.workloads.count + members.count <= datapath.limits.workloads + former.count else {
         throw DatapathError(
           "write", "sp_workload",
@@ -80,10 +89,11 @@ extension Enforcer {
       try perform(changes)
       for member in former { allocator.release(member.number, generation: shadow.generation) }
       for (number, classes) in classes { compiled?.insert(number, classes) }
+      lingering.note(letGoEarly: crowded)
       return rows + changes.reduce(0) { $0 + $1.rows }
     } catch {
       for instance in workloads { roster.remove(instance.cgroup) }
-      for member in former { roster.set(member) }
+      for member in former + leaving { roster.set(member) }
       for number in retained { allocator.release(number, generation: shadow.generation) }
       throw error
     }

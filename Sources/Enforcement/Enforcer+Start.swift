@@ -112,6 +112,7 @@ extension Enforcer {
       else { continue }
       roster.set(Roster.Member(instance: instance, number: number))
     }
+    keepEnded(former.ended ?? [])
     guard let compiled = recompiled(former) else { return }
     self.compiled = compiled.result
     policy = compiled.policy

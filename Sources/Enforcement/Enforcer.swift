@@ -16,6 +16,8 @@ public actor Enforcer {
   var shadow: Shadow
   var allocator: IdentityAllocator
   var roster = Roster()
+  /// Of ended workloads, how many there may be and what is known of their sockets.
+  var lingering = Lingering()
   /// Workloads that were given before there was a policy.
   var waiting: [WorkloadInstance]?
   var policy: PolicySet?
@@ -74,7 +76,8 @@ public actor Enforcer {
       self.policy = policy
       self.sources = sources
       if let waiting {
-        rows += try relabel(setting: waiting, removing: strangers(besides: waiting))
+        rows += try relabel(
+          setting: waiting, removing: strangers(besides: waiting), ending: lingering.waiting)
         self.waiting = nil
       } else {
         rows += try relabel(setting: [], removing: [])
@@ -89,27 +92,39 @@ public actor Enforcer {
 
   /// Puts the workloads of this host in force: all of them, every time.
   ///
+  /// `ended` are those in force before whose cgroups were removed: their rows stay while their sockets may live.
+  ///
   /// On failure those before stay in force. Before the first policy they are only remembered. Readers find the change
   /// in the state directory soon: `flushSnapshot()` waits for it.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
-  public func update(workloads: [WorkloadInstance]) async throws -> Publication {
+  public func update(
+    workloads: [WorkloadInstance], ended: Set<CgroupID> = []
+  ) async throws -> Publication {
     let fitting = fitting(workloads)
-    let changed = fitting.filter { roster.members[$0.cgroup]?.instance != $0 }
-    return try change(setting: changed, removing: strangers(besides: fitting), all: fitting)
+    let changed = fitting.filter {
+      guard let known = roster.members[$0.cgroup] else { return true }
+      return known.instance != $0 || known.ended != 0
+    }
+    lingering.waiting = ended
+    return try change(setting: changed, removing: strangers(besides: fitting), ending: ended, all: fitting)
   }
 
   /// Puts some workloads in force and removes others; the rest stay as they are.
   ///
+  /// A workload whose cgroup was removed is `ended`, not removed: it stays in force for the sockets that it made, until
+  /// `letGo` or until there is no room.
+  ///
   /// The quick way for one new workload; likewise, readers find it soon.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
   public func update(
-    setting workloads: [WorkloadInstance], removing gone: [CgroupID] = []
+    setting workloads: [WorkloadInstance], removing gone: [CgroupID] = [], ended: [CgroupID] = []
   ) async throws -> Publication {
     let fitting = fitting(workloads)
+    let leaving = Set(gone + ended)
     let known = waiting.map { known in
-      known.filter { old in !gone.contains(old.cgroup) && !fitting.contains { $0.cgroup == old.cgroup } } + fitting
+      known.filter { old in !leaving.contains(old.cgroup) && !fitting.contains { $0.cgroup == old.cgroup } } + fitting
     }
-    return try change(setting: fitting, removing: gone, all: known ?? fitting)
+    return try change(setting: fitting, removing: gone, ending: Set(ended), all: known ?? fitting)
   }
 
   /// Ends enforcement and leaves nothing behind in the kernel.
@@ -139,17 +154,18 @@ public actor Enforcer {
   public func counters() throws -> DatapathCounters { try datapath.counters() }
 
   private func change(
-    setting workloads: [WorkloadInstance], removing gone: [CgroupID], all: [WorkloadInstance]
+    setting workloads: [WorkloadInstance], removing gone: [CgroupID], ending: Set<CgroupID>, all: [WorkloadInstance]
   ) throws -> Publication {
     let began = clock.now
     return try reporting("update workloads") {
       try requireDatapath()
       guard policy != nil else {
         waiting = all
+        lingering.waiting.formUnion(ending)
         return Publication(generation: shadow.generation, warnings: warnings)
       }
       try resynchronise()
-      let rows = try relabel(setting: workloads, removing: gone)
+      let rows = try relabel(setting: workloads, removing: gone, ending: ending)
       return publication(of: rows, since: began)
     }
   }
@@ -170,7 +186,8 @@ public actor Enforcer {
   /// The cgroups that the kernel has and a full list does not.
   private func strangers(besides workloads: [WorkloadInstance]) -> [CgroupID] {
     let wanted = Set(workloads.map(\.cgroup))
-    return Set(shadow.workloads.keys).union(roster.members.keys).subtracting(wanted).sorted()
+    let known = Set(shadow.workloads.keys).union(roster.members.keys)
+    return known.subtracting(wanted).subtracting(roster.ended).subtracting(lingering.waiting).sorted()
   }
 
   /// Leaves out what the kernel cannot police, and says so.
@@ -186,7 +203,7 @@ public actor Enforcer {
   }
 
   /// Runs a change, and remembers and logs how it ended.
-  private func reporting<T>(_ operation: String, _ body: () throws -> T) throws -> T {
+  func reporting<T>(_ operation: String, _ body: () throws -> T) throws -> T {
     phases = Publication.Phases()
     do {
       let result = try body()

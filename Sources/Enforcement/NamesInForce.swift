@@ -61,11 +61,11 @@ extension Enforcer {
 
   /// The workloads that have addresses of their own.
   public var workloadsWithAddresses: [WorkloadInstance] {
-    roster.members.values.lazy.map(\.instance).filter { !$0.addresses.isEmpty }
+    roster.members.values.lazy.filter { !$0.claimed.isEmpty }.map(\.instance)
   }
 
-  /// The workloads in force, in no order.
-  public var workloads: [WorkloadInstance] { roster.members.values.map(\.instance) }
+  /// The workloads in force, in no order; those that ended are left out.
+  public var workloads: [WorkloadInstance] { roster.members.values.filter { $0.ended == 0 }.map(\.instance) }
 
   /// The documents of the policy in force; empty when it is not known.
   public var policySources: [PolicySource] { policy == nil ? [] : sources }

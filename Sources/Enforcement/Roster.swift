@@ -9,17 +9,26 @@ internal import Policy
 struct Roster: Sendable {
   private(set) var members = KeyedRows<CgroupID, Member>()
   private var claims: [IPAddress: [CgroupID: IdentityNumber]] = [:]
+  /// Those of the members whose cgroups were removed.
+  private(set) var ended: Set<CgroupID> = []
   private var atLevel = [Int](repeating: 0, count: WorkloadInstance.deepestLevel + 1)
 
   /// A workload with its number.
   struct Member: Sendable, Equatable {
     var instance: WorkloadInstance
     var number: IdentityNumber
+    /// When its cgroup was removed, in nanoseconds of CLOCK_MONOTONIC; 0 while it is there.
+    ///
+    /// Its row stays, because sockets that it made may live on; its addresses are free.
+    var ended: UInt64 = 0
 
     var row: WorkloadRow {
       WorkloadRow(
         identity: number, observe: instance.observe, rejectsUnlabelledChildren: instance.rejectsUnlabelledChildren)
     }
+
+    /// The addresses that are its own now.
+    var claimed: [IPAddress] { ended == 0 ? instance.addresses : [] }
   }
 
   /// Bit n: a workload is at level n.
@@ -49,15 +58,24 @@ struct Roster: Sendable {
     remove(cgroup)
     members[cgroup] = member
     atLevel[member.instance.level] += 1
-    for address in member.instance.addresses { claims[address, default: [:]][cgroup] = member.number }
+    if member.ended != 0 { ended.insert(cgroup) }
+    for address in member.claimed { claims[address, default: [:]][cgroup] = member.number }
+  }
+
+  /// Notes that a member's cgroup was removed; its addresses are nobody's from now on.
+  mutating func end(_ cgroup: CgroupID) {
+    guard var member = members[cgroup], member.ended == 0 else { return }
+    member.ended = max(1, Clock.monotonicNanoseconds())
+    set(member)
   }
 
   /// Removes a member, if there is one.
   mutating func remove(_ cgroup: CgroupID) {
     guard let former = members[cgroup] else { return }
     members[cgroup] = nil
+    ended.remove(cgroup)
     atLevel[former.instance.level] -= 1
-    for address in former.instance.addresses {
+    for address in former.claimed {
       claims[address]?[cgroup] = nil
       if claims[address]?.isEmpty == true { claims[address] = nil }
     }

@@ -12,9 +12,10 @@ public struct Counters: Sendable {
     public var workload: String
     /// `outgoing` or `incoming`.
     public var direction: String
-    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children); or `observed`, `revoked`.
+    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children); or `observed`,
+    /// `revoked`, `evicted`, `records-lost`.
     public var reason: String
-    /// `allow` or `reject`; `-` for `observed` and `revoked`.
+    /// `allow` or `reject`; `-` for what is no verdict.
     public var verdict: String
     /// How many packets, calls or conversations.
     public var count: UInt64
@@ -22,22 +23,40 @@ public struct Counters: Sendable {
 
   /// All rows, by workload, direction and reason.
   public let rows: [Row]
+  /// How many conversations of UDP, ICMP and others each workload holds, most first.
+  public struct Holder: Sendable, Equatable {
+    /// The workload's cgroup path; `host` for what runs outside of every workload.
+    public var workload: String
+    /// Who began: `outgoing` = the workload.
+    public var direction: String
+    /// How many.
+    public var held: Int
+  }
+
+  /// Who holds conversations, most first.
+  public let holders: [Holder]
   /// The datapath's own counters, by name.
   public let statistics: [(name: String, value: UInt64, meaning: String)]
 
   /// Names the counters; a workload that the snapshot does not know is shown by its cgroup id.
   public init(_ counters: DatapathCounters, snapshot: Snapshot) {
-    let paths = Dictionary(snapshot.workloads.map { ($0.cgroup, $0.path) }, uniquingKeysWith: { $1 })
+    let paths = Dictionary(
+      (snapshot.workloads + (snapshot.ended ?? [])).map { ($0.cgroup, $0.path) }, uniquingKeysWith: { $1 })
     let named = counters.workloads.map { (paths[$0] ?? "cgroup \($0.rawValue)", $1) }.sorted { $0.0 < $1.0 }
     rows = ([("host", counters.host)] + named).flatMap { Self.rows($0.0, $0.1) }
+    holders = counters.conversations.map { share in
+      let name = share.workload.map { paths[$0] ?? "cgroup \($0.rawValue)" } ?? "host"
+      return Holder(workload: name, direction: share.direction.description, held: share.held)
+    }
     let kernel = counters.statistics
     statistics = [
       ("records", kernel.records, "Records written to the ring."),
       ("records_lost", kernel.recordsLost, "Records lost because the ring was full."),
       ("records_suppressed", kernel.recordsSuppressed, "Refusals left out: the same was reported a second before."),
       ("conversations_full", kernel.conversationsFull, "Packets judged as new because no state could be kept."),
+      ("conversations_evicted", kernel.evicted, "Conversations ended early to make room for others."),
       ("senders_failed", kernel.sendersFailed, "Senders that could not be told to the receiver."),
-      ("senders_ambiguous", kernel.sendersAmbiguous, "Senders that two workloads claimed to be."),
+      ("senders_ambiguous", kernel.sendersAmbiguous, "Packets refused because another workload sends from the same address and port."),
       ("table_missing", kernel.tableMissing, "Packets refused because a table was missing."),
     ]
   }
@@ -57,11 +76,16 @@ public struct Counters: Sendable {
       }
       add("observed", "-", counts.observed(direction))
       add("revoked", "-", counts.revoked(direction))
+      add("evicted", "-", counts.evicted(direction))
+    }
+    if counts.recordsLost > 0 {
+      rows.append(
+        Row(workload: workload, direction: "-", reason: "records-lost", verdict: "-", count: counts.recordsLost))
     }
     return rows
   }
 
-  /// The rows, then the losses, as tables.
+  /// The rows, who holds conversations, then the losses, as tables.
   public func text(width: Int? = nil) -> String {
     var table = Table(columns: [
       .init("WORKLOAD", minimum: 12), .init("DIRECTION"), .init("REASON"), .init("VERDICT"),
@@ -70,18 +94,24 @@ public struct Counters: Sendable {
     for row in rows { table.add([row.workload, row.direction, row.reason, row.verdict, "\(row.count)"]) }
     var own = Table(columns: [.init("DATAPATH"), .init("COUNT", rightAligned: true), .init("MEANING", minimum: 12)])
     for (name, value, meaning) in statistics { own.add([name, "\(value)", meaning]) }
-    return table.text(width: width) + "\n" + own.text(width: width)
+    var held = Table(columns: [
+      .init("CONVERSATIONS OF", minimum: 12), .init("DIRECTION"), .init("HELD", rightAligned: true),
+    ])
+    for holder in holders { held.add([holder.workload, holder.direction, "\(holder.held)"]) }
+    return [table, held, own].filter { $0.count > 0 }.map { $0.text(width: width) }.joined(separator: "\n")
   }
 
-  /// `{"workloads":[…],"datapath":{…}}` and a newline.
+  /// `{"workloads":[…],"conversations":[…],"datapath":{…}}` and a newline.
   public var json: String {
     var json = JSONBytes()
     json.raw("{\"workloads\":[")
     for (index, row) in rows.enumerated() {
       json.raw(index == 0 ? "{\"workload\":" : ",{\"workload\":")
       json.string(row.workload)
-      json.raw(",\"direction\":")
-      json.string(row.direction)
+      if row.direction != "-" {
+        json.raw(",\"direction\":")
+        json.string(row.direction)
+      }
       json.raw(",\"reason\":")
       json.string(row.reason)
       if row.verdict != "-" {
@@ -90,6 +120,16 @@ public struct Counters: Sendable {
       }
       json.raw(",\"count\":")
       json.number(row.count)
+      json.raw("}")
+    }
+    json.raw("],\"conversations\":[")
+    for (index, holder) in holders.enumerated() {
+      json.raw(index == 0 ? "{\"workload\":" : ",{\"workload\":")
+      json.string(holder.workload)
+      json.raw(",\"direction\":")
+      json.string(holder.direction)
+      json.raw(",\"held\":")
+      json.number(UInt64(holder.held))
       json.raw("}")
     }
     json.raw("],\"datapath\":{")
@@ -113,11 +153,19 @@ public struct Counters: Sendable {
     for (reason, help) in [
       ("observed", "Verdicts that an observed rule or workload would have changed."),
       ("revoked", "Conversations ended because policy no longer allows them."),
+      ("evicted", "Conversations of a workload ended early: its share was used up."),
+      ("records-lost", "Records of a workload that did not fit the ring or its share of it."),
     ] {
-      text += "# TYPE sallyport_\(reason) counter\n# HELP sallyport_\(reason) \(help)\n"
+      let name = reason == "records-lost" ? "workload_records_lost" : reason
+      text += "# TYPE sallyport_\(name) counter\n# HELP sallyport_\(name) \(help)\n"
       for row in rows where row.reason == reason {
-        text += "sallyport_\(reason)_total{\(Self.labels(row))} \(row.count)\n"
+        text += "sallyport_\(name)_total{\(Self.labels(row))} \(row.count)\n"
       }
+    }
+    text += "# TYPE sallyport_conversations gauge\n# HELP sallyport_conversations Conversations held, by workload.\n"
+    for holder in holders {
+      text += "sallyport_conversations{workload=\"\(holder.workload.openMetricsEscaped)\","
+      text += "direction=\"\(holder.direction)\"} \(holder.held)\n"
     }
     for (name, value, meaning) in statistics {
       text += "# TYPE sallyport_\(name) counter\n# HELP sallyport_\(name) \(meaning)\n"
@@ -128,7 +176,8 @@ public struct Counters: Sendable {
 
   private static func labels(_ row: Row) -> String {
     let reason = row.verdict == "-" ? "" : ",reason=\"\(row.reason)\""
-    return "workload=\"\(row.workload.openMetricsEscaped)\",direction=\"\(row.direction)\"\(reason)"
+    let direction = row.direction == "-" ? "" : ",direction=\"\(row.direction)\""
+    return "workload=\"\(row.workload.openMetricsEscaped)\"\(direction)\(reason)"
   }
 }
 

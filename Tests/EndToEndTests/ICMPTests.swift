@@ -79,19 +79,28 @@ struct ICMPTests {
   }
 
   @Test(
-    "[18] time exceeded and packet too big always pass; other errors need a rule",
+    "[18] an error needs a rule, unless it quotes what the workload sent",
     .only(on: .cgroup, because: TrafficClass.rawICMP.rawValue))
   func icmpErrors() async throws {
-    let (web, _, pair) = try await webAndStore("tcp/1")
-    let socket = try web.run(in: pair.left) { try TestSocket.icmp() }
+    let (web, _, pair) = try await webAndStore("icmp/8")
+    let socket = try web.run(in: pair.left) {
+      let socket = try TestSocket.icmp()
+      try socket.send(bytes: icmpMessage(8, id: 79), to: "10.77.0.2")
+      return socket
+    }
+    _ = try Self.echo(.ipv4, socket)
+    let quote = PacketBuilder.ipv4(from: [10, 77, 0, 1], to: [10, 77, 0, 2]).icmp(type: 8, rest: (79, 1))
+      .withoutEthernet.bytes
     try pair.right.run {
       let sender = try TestSocket.icmp()
-      try sender.send(bytes: icmpMessage(3, code: 1), to: "10.77.0.1")
-      try sender.send(bytes: icmpMessage(11), to: "10.77.0.1")
-      try sender.send(bytes: icmpMessage(3, code: 4), to: "10.77.0.1")
+      for (type, code): (UInt8, UInt8) in [(3, 1), (11, 0), (3, 4), (5, 1)] {
+        try sender.send(bytes: icmpMessage(type, code: code), to: "10.77.0.1")
+        try sender.send(bytes: icmpMessage(type, code: code, payload: quote), to: "10.77.0.1")
+      }
     }
-    let types = [try socket.receiveBytes(), try socket.receiveBytes()].map { Array($0.dropFirst(20).prefix(2)) }
-    #expect(types == [[11, 0], [3, 4]])
+    var types: [[UInt8]] = []
+    for _ in 0..<3 { types.append(Array(try socket.receiveBytes().dropFirst(20).prefix(2))) }
+    #expect(types == [[3, 1], [11, 0], [3, 4]])
     #expect(!socket.isReadable)
   }
 

@@ -43,20 +43,20 @@ struct OverloadTests {
   /// A key or value of a map as bytes.
   private struct Bytes56: BitwiseCopyable { var words: InlineArray<7, UInt64> = .init(repeating: 0) }
   private struct Bytes32: BitwiseCopyable { var words: InlineArray<4, UInt64> = .init(repeating: 0) }
-  private struct Bytes112: BitwiseCopyable { var words: InlineArray<14, UInt64> = .init(repeating: 0) }
-  private struct Bytes40: BitwiseCopyable { var words: InlineArray<5, UInt64> = .init(repeating: 0) }
+  private struct Bytes128: BitwiseCopyable { var words: InlineArray<16, UInt64> = .init(repeating: 0) }
+  private struct Bytes64: BitwiseCopyable { var words: InlineArray<8, UInt64> = .init(repeating: 0) }
 
   @Test("[40] when no conversation can be kept every packet is judged as new, and it is counted")
   func conversationsFull() async throws {
     let (web, db) = try await webAndStore()
     try await policed.apply(Policed.allowing("app=web", to: "app=db", "udp/9001"))
-    let talks = try BPFMap<Bytes32, Bytes112>.pinned("\(policed.datapath.pins)/maps/sp_talks")
+    let talks = try BPFMap<Bytes32, Bytes128>.pinned("\(policed.datapath.pins)/maps/sp_talks")
     let filling = (0..<Int(talks.info.maxEntries)).map { number in
       var key = Bytes32()
       key.words[0] = .max - UInt64(number)
       return key
     }
-    try talks.setAll(filling.map { ($0, Bytes112()) })
+    try talks.setAll(filling.map { ($0, Bytes128()) })
     defer { try? talks.removeAll(filling) }
     let server = try db.run { try TestSocket.bound("127.0.0.1", 9001) }
     let client = try web.run {
@@ -80,17 +80,17 @@ struct OverloadTests {
       Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.outgoing("app=intruder", to: "any", "any"))
     let listener = try db.run(in: pair.right) { try TestSocket.listening("10.77.0.2", 9000) }
     let mark = try policed.mark()
-    let senders = try BPFMap<Bytes56, Bytes40>.pinned("\(policed.datapath.pins)/maps/sp_senders")
+    let senders = try BPFMap<Bytes56, Bytes64>.pinned("\(policed.datapath.pins)/maps/sp_senders")
     let path = "\(policed.datapath.pins)/maps/sp_senders"
     let churn = try Background { progress in
-      let senders = try BPFMap<Bytes56, Bytes40>.pinned(path)
+      let senders = try BPFMap<Bytes56, Bytes64>.pinned(path)
       var written = 0
       while progress.next() || written <= senders.info.maxEntries {
         try senders.setAll(
           (0..<4096).map { number in
             var key = Bytes56()
             key.words[0] = UInt64(written + number)
-            return (key, Bytes40())
+            return (key, Bytes64())
           })
         written += 4096
       }

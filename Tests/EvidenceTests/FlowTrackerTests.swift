@@ -138,7 +138,8 @@ import Testing
   func bounded() throws {
     var tracker = try Sample.tracker(limit: 100)
     for socket in 1...1000 as ClosedRange<UInt64> { _ = tracker.join(try Sample.attempt(socket, at: socket)) }
-    #expect(tracker.liveFlows == 100 && tracker.statistics.forgotten == 900)
+    // One workload has half of the room.
+    #expect(tracker.liveFlows == 50 && tracker.statistics.forgotten == 950)
     // The youngest is still complete, the oldest is not.
     #expect(tracker.join(try Sample.close(1000, at: 2000))?.isIncomplete == false)
     #expect(tracker.join(try Sample.close(1, at: 2000))?.isIncomplete == true)

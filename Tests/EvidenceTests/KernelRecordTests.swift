@@ -1,9 +1,7 @@
 // From the kernel's bytes to Swift values, field by field, and the sweep of a real table of conversations.
 
-import BPF
 import CDatapath
 import Policy
-import TestSupport
 import Testing
 
 @testable import Enforcement
@@ -68,54 +66,5 @@ import Testing
     other.kind = 99
     let (events, malformed) = FlowEvent.events(from: [record(), other, record()])
     #expect(events.count == 2 && malformed == 1)
-  }
-
-  @Test("Idle conversations are closed with their counts, live ones stay", .requires(.bpf))
-  func sweep() throws {
-    let talks = try BPFMap<sp_talk_key, sp_talk>.create(.hash, name: "sp_talks_t", maxEntries: 16, flags: 1)
-    var key = sp_talk_key()
-    key.socket = 77
-    key.protocol = 17
-    key.remote = record().remote
-    key.remote_port = UInt16(4000).bigEndian
-    var talk = sp_talk()
-    talk.local = record().local
-    talk.local_port = UInt16(53).bigEndian
-    talk.opened = 1_000_000_000
-    talk.last_seen = 3_000_000_000
-    talk.packets = (4, 5)
-    talk.bytes = (400, 500)
-    talk.workload = 100
-    talk.peer = 16
-    talk.rule = 3
-    talk.generation = 8
-    talk.direction = 1
-    talk.decided_by = 1
-    talk.assurance = 2
-    try talks.set(talk, for: key)
-    var echo = key
-    echo.protocol = 1
-    echo.id = UInt16(0x1234).bigEndian
-    echo.is_echo = 1
-    echo.remote_port = 0
-    try talks.set(talk, for: echo)
-    key.socket = 78
-    talk.last_seen = 40_000_000_000
-    try talks.set(talk, for: key)
-
-    let sweeper = ConversationSweeper(talks: talks, udpIdle: .seconds(30), icmpIdle: .seconds(10))
-    // ICMP is idle after 10 s and the margin, UDP after 30 s and the margin.
-    var sweep = try sweeper.sweep(now: 14_000_000_000)
-    #expect(sweep.live == 3 && sweep.events.isEmpty)
-    sweep = try sweeper.sweep(now: 15_000_000_000)
-    #expect(sweep.live == 2 && sweep.events.map(\.protocol) == [.icmp])
-    #expect(sweep.events.first?.localPort == 0x1234 && sweep.events.first?.remotePort == 8)
-    sweep = try sweeper.sweep(now: 41_000_000_000)
-    #expect(sweep.live == 1 && sweep.events.count == 1)
-    let close = try #require(sweep.events.first)
-    #expect(close.kind == .close && close.socket == 77 && close.direction == .incoming)
-    #expect(close.localPort == 53 && close.remotePort == 4000 && close.duration == 2_000_000_000)
-    #expect(close.packetsSent == 4 && close.packetsReceived == 5 && close.bytesSent == 400)
-    #expect(close.local.description == "10.1.2.3" && close.workload == 100 && close.rule == 3)
   }
 }

@@ -27,9 +27,15 @@ import Testing
   func bounded() throws {
     let flows = LiveFlows(limit: 10)
     flows.note(try (1...25 as ClosedRange<UInt64>).map { try Sample.attempt($0, at: $0) })
-    #expect(flows.count == 10 && flows.dropped == 15)
+    // One workload has half of the room.
+    #expect(flows.count == 5 && flows.dropped == 20)
     flows.note([try Sample.close(3, at: 99), try Sample.attempt(30, at: 100)])
-    #expect(flows.count == 10 && flows.dropped == 15 && flows[30] != nil)
+    #expect(flows.count == 5 && flows.dropped == 20 && flows[30] != nil)
+    // What another has is not taken from it.
+    var other = try Sample.attempt(40, at: 101)
+    other.workload = 999
+    flows.note([other])
+    #expect(flows.count == 6 && flows.dropped == 20 && flows[40] != nil)
   }
 
   @Test("A flow whose close was lost goes when its socket is gone, a younger one stays")

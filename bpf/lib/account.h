@@ -5,6 +5,7 @@
 #include "hook.h"
 #include "identity.h"
 #include "policy.h"
+#include "share.h"
 
 static __always_inline void sp_stat_add(__u32 which)
 {
@@ -30,12 +31,22 @@ SP_FUNCTION int sp_count(struct sp_flow *flow)
 	if (flow->decided_by == SP_BY_ERROR)
 		sp_stat_add(SP_STAT_TABLE_MISSING);
 	counts = bpf_map_lookup_elem(&sp_counts, &key);
-	if (!counts || reason >= SP_COUNT_OBSERVED)
+	if (!counts || reason >= SP_COUNT_EVICTED)
 		return 0;
 	counts->n[direction][reason & 31]++;
 	if (flow->observed_action && flow->observed_action != flow->action)
 		counts->n[direction][SP_COUNT_OBSERVED]++;
 	return 0;
+}
+
+/* Counts a packet that passes beside policy, on its subject's row. Returns 0. */
+SP_FUNCTION int sp_count_excluded(struct sp_flow *flow)
+{
+	if (!flow)
+		return 0;
+	flow->action = SP_ALLOW;
+	flow->decided_by = SP_BY_EXCLUDED;
+	return sp_count(flow);
 }
 
 static __always_inline void sp_count_revoked(struct sp_flow *flow)
@@ -69,15 +80,39 @@ static __always_inline int sp_is_repeated(const struct sp_flow *flow, __u32 remo
 	return 0;
 }
 
-/* A record to fill, or null (counted). */
-static __always_inline struct sp_record *sp_record_begin(void)
+/* A record was lost, and whose: counted. Returns 0. */
+SP_FUNCTION int sp_record_lost(__u64 workload)
+{
+	__u64 key = workload;
+	struct sp_counts *counts = bpf_map_lookup_elem(&sp_counts, &key);
+
+	sp_stat_add(SP_STAT_RECORDS_LOST);
+	if (counts)
+		counts->n[SP_OUTGOING][SP_COUNT_RECORDS_LOST]++;
+	return 0;
+}
+
+/* A record to fill, or null (counted). `workload` is an expression: whose it is, asked only while the ring fills. */
+#define sp_record_begin(workload)                                             \
+	({                                                                    \
+		struct sp_record *sp_made = 0;                                \
+		__u64 sp_whose = 0;                                           \
+                                                                              \
+		if (!sp_ring_is_filling())                                    \
+			sp_made = sp_record_reserve();                        \
+		else if (sp_whose = (workload), sp_ring_admit(sp_whose))      \
+			sp_made = sp_record_reserve();                        \
+		if (!sp_made)                                                 \
+			sp_record_lost(sp_whose);                             \
+		sp_made;                                                      \
+	})
+
+static __always_inline struct sp_record *sp_record_reserve(void)
 {
 	struct sp_record *record = bpf_ringbuf_reserve(&sp_records, sizeof(*record), 0);
 
-	if (!record) {
-		sp_stat_add(SP_STAT_RECORDS_LOST);
+	if (!record)
 		return 0;
-	}
 	__builtin_memset(record, 0, sizeof(*record));
 	record->time = bpf_ktime_get_ns();
 	return record;
@@ -106,7 +141,7 @@ static __always_inline void sp_record_flow(struct sp_record *record, const struc
  */
 static __always_inline void sp_record_end(struct sp_record *record, __u64 wakeup)
 {
-	if (bpf_ringbuf_query(&sp_records, BPF_RB_AVAIL_DATA) > 1024 * 1024)
+	if (sp_ring_is_filling())
 		wakeup = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(record, wakeup);
 	sp_stat_add(SP_STAT_RECORDS);
@@ -173,7 +208,7 @@ SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}
-	record = sp_record_begin();
+	record = sp_record_begin(flow->subject.workload);
 	if (!record)
 		return 0;
 	record->kind = refused ? SP_RECORD_REFUSED : SP_RECORD_OPEN;

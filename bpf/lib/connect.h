@@ -26,6 +26,14 @@ SP_FUNCTION int sp_party_of_task(struct sp_party *party)
 	return 0;
 }
 
+static __always_inline __u64 sp_workload_of_task(void)
+{
+	struct sp_party party = {};
+
+	sp_party_of_task(&party);
+	return party.workload;
+}
+
 /* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). Where the pointer to the
  * cgroup shares a word with other things (SP_STATIC is for such kernels), it is read as a number.
  */
@@ -181,7 +189,7 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}
-	record = sp_record_begin();
+	record = sp_record_begin(flow->subject.workload);
 	if (!record)
 		return 0;
 	port = bpf_ntohs((__be16)ctx->user_port);
@@ -344,7 +352,7 @@ static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
 
 	if (!sk->src_port || (sk->protocol != SP_TCP && sk->protocol != SP_UDP && sk->protocol != SP_SCTP))
 		return 1;
-	record = sp_record_begin();
+	record = sp_record_begin(sp_workload_of_task());
 	if (!record)
 		return 1;
 	record->kind = SP_RECORD_BIND;

@@ -32,11 +32,19 @@
 #define SP_JOIN(object) ((void)0)
 #endif
 
+#define SP_PACKET_HOST 0 /* skb->pkt_type of a packet for this host alone (linux/if_packet.h) */
+
 /* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
 #define SP_PARTY_UNLABELLED (1u << 31)
 
 /* Likewise: known from before the generation in force, and perhaps somebody else by now. */
 #define SP_PARTY_STALE (1u << 30)
+
+/* Likewise, of a peer that was handed over: it was allowed to reach another workload than the one that receives. */
+#define SP_PARTY_MISDIRECTED (1u << 29)
+
+/* Likewise: it waits for its receiver to confirm the handshake. */
+#define SP_PARTY_CLAIMS (1u << 28)
 
 /* Likewise, of a peer: its own egress hook told who it is, for this very packet. */
 #define SP_PARTY_TOLD (1u << 27)

@@ -6,6 +6,8 @@
  *   sp_sees_sender        whether sp_find_sender can tell
  *   sp_is_bound           whether a packet's socket is bound to a device, where lookups need to know it
  *   sp_is_looped          whether a packet stays in this namespace
+ *   sp_gets_a_copy        whether other sockets get the packet too, with a call of their own
+ *   sp_initial_sequence   of a connecting socket's SYN
  *   sp_socket_uid         the user of the packet's own socket
  *   sp_listener_tag       what ties the last ACK of a handshake to its SYN
  *   sp_record_attempt     a connection is tried, and may be

@@ -54,6 +54,18 @@ static __always_inline void sp_find_subject(struct __sk_buff *, struct sp_flow *
 	sp_party_of_socket(&flow->subject, flow->socket);
 }
 
+/* Rules run once for each packet, whoever gets copies of it. */
+static __always_inline int sp_gets_a_copy(struct __sk_buff *)
+{
+	return 0;
+}
+
+/* The sequence number of a connecting socket's own SYN. */
+static __always_inline __u32 sp_initial_sequence(struct __sk_buff *, const struct sp_flow *flow)
+{
+	return SP_READ(tcp_sock, flow->socket, snd_una);
+}
+
 static __always_inline __u32 sp_socket_uid(struct __sk_buff *, const struct sp_flow *flow)
 {
 	return SP_READ(sock, flow->socket, sk_uid.val);

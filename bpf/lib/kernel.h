@@ -75,6 +75,7 @@ struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	__u16 sk_protocol;
+	unsigned char sk_kern_sock : 1;
 	kuid_t sk_uid;
 	struct sock_cgroup_data sk_cgrp_data;
 };
@@ -86,6 +87,7 @@ struct tcp_sock {
 	__u32 segs_out;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+	__u32 snd_una;
 	__u32 srtt_us;
 };
 /* Before 5.19 a listener was in the list of its address and port by this node, then by skc_nulls_node. */
@@ -115,7 +117,7 @@ struct udp_table {
 };
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
-	struct udp_table *udp_table; /* since 6.2 */
+	struct udp_table *udp_table;	  /* since 6.2 */
 	struct hlist_head *inet_addr_lst; /* since 6.14 */
 };
 struct netns_ipv6 {
@@ -157,6 +159,12 @@ struct inet6_ifaddr {
 };
 struct dst_entry {
 	struct net_device *dev;
+};
+struct rtable {
+	int rt_iif; /* of a route to this namespace: the device that has the address */
+};
+struct rt6_info {
+	struct inet6_dev *rt6i_idev; /* likewise */
 };
 struct sk_buff {
 	struct sock *sk;
@@ -200,7 +208,6 @@ enum sp_socket_state {
 	SP_STATE_NEW_SYN_RECEIVED = 12, /* a request socket */
 };
 
-#define SP_PACKET_HOST 0 /* linux/if_packet.h */
 #define SP_SOCK_STREAM 1
 #define SP_SOCK_RAW 3
 #define SP_AF_INET 2
@@ -228,6 +235,17 @@ static __always_inline __u64 sp_cgroup_of(__u64 socket)
 		return (__u64)SP_READ(sock, socket, sk_cgrp_data.cgroup);
 	value = SP_READ(sock___before_5_15, socket, sk_cgrp_data.val);
 	return value & 1 ? 0 : value & ~3ull;
+}
+
+/* True for a socket by which the kernel itself speaks ICMP, neighbour discovery and MLD, and resets (inet_ctl_sock_create):
+ * one that is raw and that no user made. Some are made with a network namespace, and have the cgroup of whoever made that.
+ */
+static __always_inline int sp_is_control(__u64 socket)
+{
+	struct sock *sk = (struct sock *)socket;
+
+	asm volatile("" : "+r"(sk));
+	return SP_READ(sock, socket, sk_type) == SP_SOCK_RAW && BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
 }
 
 static __always_inline __u64 sp_cgroup_id(__u64 cgroup)

@@ -83,23 +83,31 @@ static __always_inline void sp_local_in6(struct sp_locals *locals, __u64 node, c
 	locals->cut |= node;
 }
 
-/* inet_addr_hash (net/ipv4/devinet.c). */
+/* inet_addr_hash (net/ipv4/devinet.c) has had three forms, and stable kernels of one version have different ones: all are
+ * tried. The address is compared, so a wrong bucket finds nothing.
+ */
 static __always_inline void sp_local_find4(struct sp_locals *locals, __be32 address)
 {
+	__u32 mix = SP_READ(net, locals->net, hash_mix), hash, form;
 	__u64 table = (__u64)&inet_addr_lst;
-	__u32 hash = address;
 
 	if (bpf_core_field_exists(struct netns_ipv4, inet_addr_lst))
 		table = (__u64)SP_READ(net, locals->net, ipv4.inet_addr_lst);
-	else
-		hash ^= SP_READ(net, locals->net, hash_mix);
-	if (table)
+	if (!table)
+		return;
+#pragma clang loop unroll(disable)
+	for (form = 0; form < 3; form++) {
+		if (form == 0)
+			hash = address;
+		else if (form == 1)
+			hash = address ^ mix;
+		else
+			hash = sp_jhash_1(address, mix);
 		sp_local_in4(locals, sp_local_bucket(table, hash), address);
+	}
 }
 
-/* inet6_addr_hash (net/ipv6/addrconf.c) has had three forms, and stable kernels of one version have different ones: all are
- * tried. The address is compared, so a wrong bucket finds nothing.
- */
+/* Likewise inet6_addr_hash (net/ipv6/addrconf.c). */
 static __always_inline void sp_local_find6(struct sp_locals *locals, const __u64 address[2])
 {
 	__u32 mix = SP_READ(net, locals->net, hash_mix), seed = mix + 0xdeadbeef + (3 << 2), hash, form;

@@ -27,7 +27,6 @@ enum sp_readable {
 	SP_READABLE = 0,
 	SP_UNREADABLE, /* truncated, an unknown IP version, too many extension headers */
 	SP_FRAGMENT,   /* a fragment that does not hold the transport header */
-	SP_ALWAYS,     /* neighbour discovery, MLD, path MTU, time exceeded: never policed */
 };
 
 struct sp_packet {
@@ -43,8 +42,11 @@ struct sp_packet {
 	__u8 icmp_code;
 	__be16 icmp_id;
 	__u8 is_ipv4;
-	__u8 is_translated; /* egress: NAT changes it, and this is what the socket knows of it (nat.h) */
-	__u8 pad[4];
+	__u8 hop_limit;
+	__u16 transport;  /* where the transport header begins */
+	__u8 is_fragment; /* the first one, which holds the transport header */
+	__u8 is_raw : 1;  /* set by the entry points: a raw socket's, which may write any port of its own */
+	__u8 is_translated : 1; /* egress: NAT changes it, and this is what its socket knows of it (nat.h) */
 } __attribute__((aligned(8)));
 
 /* ::ffff:0:0/96 in front of an IPv4 address. */
@@ -78,13 +80,19 @@ static __always_inline int sp_same_address(const __u8 a[16], const __u8 b[16])
 	return x[0] == y[0] && x[1] == y[1];
 }
 
-/* Messages without which IP itself does not work (product semantics 7). */
-static __always_inline int sp_icmp_always(int is_ipv4, __u8 type, __u8 code)
+static __always_inline int sp_is_icmp(const struct sp_packet *packet)
 {
-	if (is_ipv4)
-		return type == 11 || (type == 3 && code == 4);
-	/* 2 packet too big, 3 time exceeded; 130-132, 143 MLD; 133-137 neighbour discovery (RFC 4443, 2710, 3810, 4861) */
-	return type == 2 || type == 3 || (type >= 130 && type <= 137) || type == 143;
+	return packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6;
+}
+
+/* True for an echo request or reply. */
+static __always_inline int sp_is_echo(const struct sp_packet *packet)
+{
+	__u8 type = packet->icmp_type;
+
+	if (packet->protocol == SP_ICMP)
+		return type == 8 || type == 0;
+	return packet->protocol == SP_ICMP6 && (type == 128 || type == 129);
 }
 
 /* True for an IPv4 header of 20 bytes at `data`, of a packet that is whole. */
@@ -99,13 +107,18 @@ static __always_inline int sp_is_plain_ipv6(const void *data, __u8 protocol)
 	return (*(__u8 *)data >> 4) == 6 && *(__u8 *)(data + 6) == protocol;
 }
 
-static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb, struct sp_packet *packet, __u32 offset)
+/* `is_quote`: of a packet that an ICMP error quotes. There are at least 8 bytes of its transport (RFC 792), and perhaps no
+ * more.
+ */
+static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb, struct sp_packet *packet, __u32 offset,
+							  int is_quote)
 {
-	__u8 header[14] __attribute__((aligned(8)));
+	__u8 header[14] __attribute__((aligned(8))) = {};
 
+	packet->transport = offset;
 	switch (packet->protocol) {
 	case SP_TCP:
-		if (bpf_skb_load_bytes(skb, offset, header, 14))
+		if (bpf_skb_load_bytes(skb, offset, header, is_quote ? 8 : 14))
 			return SP_UNREADABLE;
 		packet->source_port = *(__be16 *)header;
 		packet->destination_port = *(__be16 *)(header + 2);
@@ -126,47 +139,48 @@ static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb,
 		packet->icmp_type = header[0];
 		packet->icmp_code = header[1];
 		packet->icmp_id = *(__be16 *)(header + 4);
-		/* ICMP in IPv6 and ICMPv6 in IPv4 mean nothing: policed as the protocols that they claim to be */
-		if (packet->is_ipv4 == (packet->protocol == SP_ICMP) &&
-		    sp_icmp_always(packet->is_ipv4, header[0], header[1]))
-			return SP_ALWAYS;
 		return SP_READABLE;
 	}
 	return SP_READABLE;
 }
 
-static __always_inline enum sp_readable sp_read_ipv4(struct __sk_buff *skb, struct sp_packet *packet)
+static __always_inline enum sp_readable sp_read_ipv4(struct __sk_buff *skb, struct sp_packet *packet, __u32 start,
+						     int is_quote)
 {
 	__u8 header[20] __attribute__((aligned(8)));
 	__u32 length;
 
-	if (bpf_skb_load_bytes(skb, 0, header, 20))
+	if (bpf_skb_load_bytes(skb, start, header, 20))
 		return SP_UNREADABLE;
 	length = (header[0] & 0x0f) * 4;
 	if ((header[0] >> 4) != 4 || length < 20)
 		return SP_UNREADABLE;
 	packet->is_ipv4 = 1;
 	packet->protocol = header[9];
+	packet->hop_limit = header[8];
 	packet->length = skb->len;
 	sp_map_ipv4(packet->source, *(__be32 *)(header + 12));
 	sp_map_ipv4(packet->destination, *(__be32 *)(header + 16));
 	if (*(__be16 *)(header + 6) & bpf_htons(0x1fff))
 		return SP_FRAGMENT;
-	return sp_read_transport(skb, packet, length);
+	packet->is_fragment = (header[6] & 0x20) != 0;
+	return sp_read_transport(skb, packet, start + length, is_quote);
 }
 
-static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, struct sp_packet *packet)
+static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, struct sp_packet *packet, __u32 start,
+						     int is_quote)
 {
 	__u8 header[40] __attribute__((aligned(8))), extension[4] __attribute__((aligned(8)));
-	__u32 offset = 40;
+	__u32 offset = start + 40;
 	__u8 next;
 	int i;
 
-	if (bpf_skb_load_bytes(skb, 0, header, 40))
+	if (bpf_skb_load_bytes(skb, start, header, 40))
 		return SP_UNREADABLE;
 	if ((header[0] >> 4) != 6)
 		return SP_UNREADABLE;
 	packet->is_ipv4 = 0;
+	packet->hop_limit = header[7];
 	packet->length = skb->len;
 	sp_copy_address(packet->source, header + 8);
 	sp_copy_address(packet->destination, header + 24);
@@ -193,11 +207,12 @@ static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, stru
 				packet->protocol = extension[0];
 				return SP_FRAGMENT;
 			}
+			packet->is_fragment = 1;
 			offset += 8;
 			break;
 		default:
 			packet->protocol = next;
-			return sp_read_transport(skb, packet, offset);
+			return sp_read_transport(skb, packet, offset, is_quote);
 		}
 		next = extension[0];
 	}
@@ -212,9 +227,9 @@ SP_FUNCTION int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
 	if (!packet)
 		return SP_UNREADABLE;
 	if (skb->protocol == bpf_htons(SP_ETH_IPV4))
-		return sp_read_ipv4(skb, packet);
+		return sp_read_ipv4(skb, packet, 0, 0);
 	if (skb->protocol == bpf_htons(SP_ETH_IPV6))
-		return sp_read_ipv6(skb, packet);
+		return sp_read_ipv6(skb, packet, 0, 0);
 	return SP_UNREADABLE;
 }
 

@@ -5,31 +5,10 @@
 #pragma once
 #include "account.h"
 #include "asked.h"
+#include "credit.h"
 #include "hook.h"
 #include "identity.h"
 #include "nat.h"
-
-/* A clash of two workloads on one tuple is forgotten after this long without another packet of it. */
-#define SP_SENDER_FORGET 10000000000ull /* ns */
-/* A long conversation tells its sender again after this long, because the map is an LRU. */
-#define SP_SENDER_REFRESH 1000000000ull /* ns */
-/* sp_talk.handoff_time of a conversation whose receiver finds the sender's socket by itself. */
-#define SP_NEVER_TELL (~0ull)
-
-static __always_inline void sp_sender_fill(struct sp_sender_key *key, const struct sp_packet *packet)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	sp_copy_address(key->source, packet->source);
-	sp_copy_address(key->destination, packet->destination);
-	key->protocol = packet->protocol;
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
-		key->source_port = packet->icmp_id;
-		key->destination_port = packet->icmp_type;
-	} else {
-		key->source_port = packet->source_port;
-		key->destination_port = packet->destination_port;
-	}
-}
 
 /* True if the packet's receiver cannot find the sender's socket by itself. */
 static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
@@ -60,98 +39,115 @@ static __always_inline __u64 sp_digest(const struct sp_packet *packet)
 	return mixed ^ mixed >> 32;
 }
 
-/* Egress: tells the receiver, wherever on this host it is, who sends this SYN or this conversation. A socket that has come
- * to speak for another workload says so; two sockets of two workloads on one tuple are a clash. Returns 0.
- */
-SP_FUNCTION int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *subject,
-			       __u32 generation)
+/* Egress of a SYN: tells the receiver, wherever on this host it is, who sends it. Returns 1. */
+SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender sender = {};
-	struct sp_sender *known;
+	struct sp_sender sender = {}, *known;
 	struct sp_sender_key key;
 
-	if (!packet || !subject)
+	if (!packet || !flow)
 		return 0;
-	sender.workload = subject->workload;
-	sender.identity = subject->identity;
+	sender.workload = flow->subject.workload;
+	sender.identity = flow->subject.identity;
 	sender.time = sp_now();
 	sender.socket = bpf_get_socket_cookie(skb);
-	sender.generation = generation;
+	sender.generation = flow->generation;
+	if (flow->peer.assurance == SP_ASSURED_ADDRESS)
+		sender.claim = flow->peer.workload;
 	sender.asked_port = packet->destination_port;
 	sp_view(skb, packet, 1);
-	if (packet->protocol == SP_TCP)
-		sp_syn_fill(skb, &key, packet);
-	else
-		sp_sender_fill(&key, packet);
 	sender.wire = sp_digest(packet);
 	sp_view(skb, packet, 0);
 	SP_JOIN(packet);
-	if (packet->protocol == SP_TCP) {
-		known = bpf_map_lookup_elem(&sp_senders, &key);
-		if (known && known->socket != sender.socket) {
-			sender.flags = SP_SENDER_AMBIGUOUS;
-			sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
-		}
-	} else {
-		known = bpf_map_lookup_elem(&sp_senders, &key);
-		if (known && known->workload != sender.workload && known->socket != sender.socket &&
-		    sender.time - known->time < SP_SENDER_FORGET) {
-			known->flags |= SP_SENDER_AMBIGUOUS;
-			known->time = sender.time;
-			sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
-			return 0;
-		}
-		if (known && (known->flags & SP_SENDER_AMBIGUOUS) && sender.time - known->time < SP_SENDER_FORGET)
-			return 0;
+	sp_syn_fill(skb, &key, packet);
+	known = bpf_map_lookup_elem(&sp_senders, &key);
+	if (known && known->socket != sender.socket) {
+		sender.flags = SP_SENDER_CLASH;
+		sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
 	}
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
-	return 0;
+	return 1;
 }
 
-static __always_inline int sp_party_of_sender(struct sp_party *party, const struct sp_sender *sender, __u32 generation)
+/* Egress: tells who sends this packet. Returns 0 if it must be refused. */
+static __always_inline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	if (!sender || (sender->flags & SP_SENDER_AMBIGUOUS))
+	int may_go;
+
+	if (packet->protocol == SP_TCP)
+		return sp_sender_tell_syn(skb, packet, flow);
+	sp_view(skb, packet, 1);
+	may_go = sp_credit_add(skb, packet, flow);
+	sp_view(skb, packet, 0);
+	return may_go;
+}
+
+/* The row of the packet's sender, or null: it passed no egress hook of this host. Takes the packet's credit. */
+static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, const struct sp_packet *packet,
+						      const struct sp_flow *flow)
+{
+	struct sp_sender_key key;
+	struct sp_sender *row;
+
+	if (packet->protocol == SP_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
+		sp_syn_fill(skb, &key, packet);
+		row = bpf_map_lookup_elem(&sp_senders, &key);
+		return row && (row->flags & SP_SENDER_CLASH) ? 0 : row;
+	}
+	sp_sender_fill(&key, packet);
+	if (packet->protocol == SP_TCP) { /* completes a handshake */
+		key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
+		key.tag = sp_listener_tag(skb, flow);
+		return bpf_map_lookup_elem(&sp_senders, &key);
+	}
+	row = bpf_map_lookup_elem(&sp_senders, &key);
+	if (!row || !sp_credit_take(skb, packet, row, sp_now()))
+		return 0;
+	return row;
+}
+
+static __always_inline int sp_party_of_sender(const struct sp_packet *packet, struct sp_flow *flow,
+					      const struct sp_sender *sender)
+{
+	struct sp_party *party = &flow->peer;
+
+	if (!sender)
 		return 0;
 	party->workload = sender->workload;
 	party->identity = sender->identity;
-	party->flags = SP_PARTY_TOLD | (sender->generation == generation ? 0 : SP_PARTY_STALE);
+	party->flags = SP_PARTY_TOLD | (sender->generation == flow->generation ? 0 : SP_PARTY_STALE);
+	if (sender->wire && sender->wire != sp_digest(packet))
+		party->flags |= SP_PARTY_TRANSLATED;
+	if (sender->asked_port != packet->destination_port)
+		flow->other_port = sender->asked_port;
+	if (sender->claim) {
+		party->flags |= SP_PARTY_CLAIMS;
+		if (sender->claim != flow->subject.workload)
+			party->flags |= SP_PARTY_MISDIRECTED;
+	}
 	party->assurance = SP_ASSURED_HANDOFF;
 	return 1;
 }
 
-/* Fills flow->peer with the party whose egress told that it sends the packet, else by the address. Returns 0. */
+/* Fills flow->peer with the party whose egress told that it sends the packet, else by the address. flow->subject is who
+ * receives it. Returns 0.
+ */
 SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender_key key;
-	struct sp_sender *sender;
-
 	if (!packet || !flow)
 		return 0;
-	if (packet->protocol == SP_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
-		sp_syn_fill(skb, &key, packet);
-	} else {
-		sp_sender_fill(&key, packet);
-		if (packet->protocol == SP_TCP) { /* completes a handshake */
-			key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
-			key.tag = sp_listener_tag(skb, flow);
-		}
-	}
-	sender = bpf_map_lookup_elem(&sp_senders, &key);
-	if (sp_party_of_sender(&flow->peer, sender, flow->generation)) {
-		if (sender->wire && sender->wire != sp_digest(packet))
-			flow->peer.flags |= SP_PARTY_TRANSLATED;
-		if (sender->asked_port != packet->destination_port)
-			flow->other_port = sender->asked_port;
-		/* handed over within the namespace, where its socket cannot be looked up: as good as that. It, and one
-		 * that asked for another address than the one that receives, may be asked as a subject (sp_other_side)
-		 */
-		if (sp_is_looped(skb) || (flow->peer.flags & SP_PARTY_TRANSLATED)) {
+	if (sp_party_of_sender(packet, flow, sp_sender_of(skb, packet, flow))) {
+		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket */
+		int is_looped = sp_is_looped(skb);
+
+		if (is_looped)
+			flow->peer.assurance = SP_ASSURED_SOCKET;
+		/* it may be asked as a subject (sp_other_side) */
+		if (is_looped || (flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED))) {
 			__u64 workload = flow->peer.workload; /* before 6.4 a key must be on this function's stack */
 			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &workload);
 
-			if (sp_is_looped(skb))
-				flow->peer.assurance = SP_ASSURED_SOCKET;
 			if (row)
 				flow->peer.flags |= row->flags & SP_WORKLOAD_OBSERVE;
 		}
@@ -190,22 +186,37 @@ SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *p
 	return 0;
 }
 
-/* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. */
-static __always_inline void sp_sender_confirm(struct __sk_buff *skb, const struct sp_packet *packet,
-					      const struct sp_flow *flow)
+/* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. A
+ * function, because its rows would not fit beside what the netfilter programs have on their stack. Returns 0.
+ */
+SP_FUNCTION int sp_sender_confirm(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender sender = { .workload = flow->peer.workload,
-				    .identity = flow->peer.identity,
-				    .time = sp_now(),
-				    .generation = flow->generation,
-				    .asked_port = flow->other_port ? flow->other_port : packet->destination_port };
+	struct sp_sender sender = {};
 	struct sp_sender_key key;
 
+	SP_USED(skb);
+	if (!packet || !flow)
+		return 0;
+	sender.workload = flow->peer.workload;
+	sender.identity = flow->peer.identity;
+	sender.time = sp_now();
+	sender.generation = flow->generation;
+	sender.asked_port = flow->other_port ? flow->other_port : packet->destination_port;
 	sp_sender_fill(&key, packet);
 	key.sequence = packet->sequence;
 	key.tag = sp_listener_tag(skb, flow);
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
+	return 0;
+}
+
+/* True for what stays in this namespace, but is written with another source than its own: whoever receives it, the kernel
+ * first, answers there, with what the writer wants to be said.
+ */
+static __always_inline int sp_answers_elsewhere(const struct sp_packet *packet)
+{
+	return (packet->is_raw || sp_is_echo(packet)) && !sp_same_address(packet->source, packet->destination) &&
+	       !sp_is_loopback(packet->source);
 }
 
 /* Fills flow->peer with the party that a packet goes to, as it leaves. */
@@ -215,8 +226,12 @@ static __always_inline void sp_find_addressee(struct __sk_buff *skb, struct sp_p
 		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
 		return;
 	}
+	if (sp_answers_elsewhere(packet)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
+		return;
+	}
 	sp_party_unknown(&flow->peer);
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+	if (sp_is_echo(packet)) {
 		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
 		flow->peer = flow->subject;
 		flow->peer.assurance = SP_ASSURED_SOCKET;
@@ -251,7 +266,8 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 
 /* In one namespace both sockets are known: whichever end a flow is new to asks the other's side as well. So a port that
  * changes hands, while the other end still holds the conversation of its former owner, inherits nothing. A group is judged
- * by its address, not by its members. Returns 1 to go on, 0 to drop.
+ * by its address, not by its members. Likewise when a sender was allowed to reach the workload that an address belongs to,
+ * and another receives there. Returns 1 to go on, 0 to drop.
  */
 SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
@@ -259,8 +275,10 @@ SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, s
 
 	if (!packet || !flow)
 		return 0;
-	if ((flow->peer.assurance != SP_ASSURED_SOCKET && !(flow->peer.flags & SP_PARTY_TRANSLATED)) ||
-	    sp_is_multicast(packet->destination))
+	if (flow->peer.assurance != SP_ASSURED_SOCKET &&
+	    !(flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED)))
+		return 1;
+	if (sp_is_multicast(packet->destination))
 		return 1;
 	other.direction = !flow->direction;
 	other.generation = flow->generation;

@@ -4,6 +4,21 @@
 #include "account.h"
 #include "tcp.h"
 
+/* Whose connection it is: its socket's; 0 if the kernel does not tell. Retagged sockets count for their creator here. */
+static __always_inline __u64 sp_workload_of(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct sp_party party = {};
+	const struct sock *kernel;
+
+	if (!sk)
+		return 0;
+	kernel = (const struct sock *)bpf_skc_to_tcp_sock(sk);
+	if (kernel)
+		sp_party_of_kernel_socket(&party, sk, kernel);
+	return party.workload;
+}
+
 static __always_inline void sp_record_socket(struct sp_record *record, struct bpf_sock_ops *ctx)
 {
 	record->socket = bpf_get_socket_cookie(ctx);
@@ -30,7 +45,7 @@ static __always_inline void sp_record_socket(struct sp_record *record, struct bp
 
 static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direction)
 {
-	struct sp_record *record = sp_record_begin();
+	struct sp_record *record = sp_record_begin(sp_workload_of(ctx));
 
 	if (!record)
 		return;
@@ -45,7 +60,7 @@ static __always_inline void sp_tcp_opened(struct bpf_sock_ops *ctx, __u32 direct
 
 static __always_inline void sp_tcp_closed(struct bpf_sock_ops *ctx)
 {
-	struct sp_record *record = sp_record_begin();
+	struct sp_record *record = sp_record_begin(sp_workload_of(ctx));
 	__u32 before = ctx->args[0];
 
 	if (!record)

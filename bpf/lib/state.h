@@ -16,6 +16,14 @@ static __always_inline __u64 sp_socket_cookie(__u64 socket)
 	return cookie ? cookie : sp_name_socket(socket);
 }
 
+static __always_inline __u64 sp_workload_of(__u64 socket)
+{
+	struct sp_party party = {};
+
+	sp_party_of_socket(&party, socket);
+	return party.workload;
+}
+
 static __always_inline void sp_record_socket(struct sp_record *record, __u64 socket)
 {
 	record->socket = sp_socket_cookie(socket);
@@ -41,7 +49,7 @@ static __always_inline void sp_record_attempt(struct __sk_buff *skb, struct sp_p
 
 	if (SP_READ(inet_connection_sock, flow->socket, icsk_retransmits))
 		return;
-	record = sp_record_begin();
+	record = sp_record_begin(flow->subject.workload);
 	if (!record)
 		return;
 	record->kind = SP_RECORD_ATTEMPT;
@@ -54,7 +62,7 @@ static __always_inline void sp_record_attempt(struct __sk_buff *skb, struct sp_p
 
 static __always_inline void sp_tcp_opened(__u64 socket, __u32 direction)
 {
-	struct sp_record *record = sp_record_begin();
+	struct sp_record *record = sp_record_begin(sp_workload_of(socket));
 
 	if (!record)
 		return;
@@ -75,7 +83,7 @@ static __always_inline void sp_tcp_closed(__u64 socket, __u32 before)
 	/* that it was refused was told; the reset that ends it came within the same call */
 	if (before == SP_STATE_SYN_SENT && known && known->refused == socket)
 		return;
-	record = sp_record_begin();
+	record = sp_record_begin(sp_workload_of(socket));
 	if (!record)
 		return;
 	record->kind = SP_RECORD_CLOSE;

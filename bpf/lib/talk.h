@@ -5,6 +5,7 @@
 #pragma once
 #include "account.h"
 #include "identity.h"
+#include "queue.h"
 #include "sender.h"
 
 /* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
@@ -15,18 +16,6 @@ static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 
 	if ((packet->protocol == SP_ICMP && type == 0) || (packet->protocol == SP_ICMP6 && type == 129))
 		return !direction;
 	return direction;
-}
-
-static __always_inline int sp_is_icmp(const struct sp_packet *packet)
-{
-	return packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6;
-}
-
-static __always_inline int sp_is_echo(const struct sp_packet *packet)
-{
-	__u8 type = packet->icmp_type;
-
-	return packet->protocol == SP_ICMP ? type == 8 || type == 0 : type == 128 || type == 129;
 }
 
 static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
@@ -40,6 +29,9 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 	sp_copy_address(key->remote, out ? packet->destination : packet->source);
 	if (!sp_is_icmp(packet)) {
 		key->remote_port = out ? packet->destination_port : packet->source_port;
+		/* else what one port was allowed would open all others */
+		if (packet->is_raw)
+			key->id = out ? packet->source_port : packet->destination_port;
 		return;
 	}
 	key->initiator = sp_initiator(packet, direction);
@@ -78,7 +70,7 @@ static __always_inline void sp_talk_peer(const struct sp_talk *talk, struct sp_p
 }
 
 /* Fills flow->peer with the other end of a conversation as it is now: an address by its networks, a socket by whom it
- * speaks for since labels have changed; if the packet does not tell, as it was.
+ * speaks for since labels have changed; if the packet does not tell, as it was. Who sent an incoming packet is found already.
  */
 static __always_inline void sp_talk_find_peer(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
 					      const struct sp_talk *talk, __u32 direction)
@@ -88,11 +80,11 @@ static __always_inline void sp_talk_find_peer(struct __sk_buff *skb, struct sp_p
 				    direction == SP_OUTGOING ? packet->destination : packet->source);
 		return;
 	}
-	sp_party_unknown(&flow->peer);
-	if (direction == SP_INCOMING)
-		sp_find_caller(skb, packet, flow);
-	else if (sp_is_looped(skb))
-		sp_find_destination(skb, packet, flow);
+	if (direction == SP_OUTGOING) {
+		sp_party_unknown(&flow->peer);
+		if (sp_is_looped(skb))
+			sp_find_destination(skb, packet, flow);
+	}
 	if (flow->peer.assurance < SP_ASSURED_SOCKET)
 		sp_talk_peer(talk, &flow->peer);
 }
@@ -138,9 +130,98 @@ SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *p
 	return 0;
 }
 
-/* Keeps an allowed conversation. Returns 0. */
+/* True if no lookup by the packet's addresses and ports finds its socket: that is raw, or connected to another end than this
+ * packet's (busybox traceroute).
+ */
+static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (packet->is_raw)
+		return 1;
+	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
+}
+
+static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
+{
+	place->workload = talk->owner;
+	place->sequence = talk->sequence;
+	place->direction = talk->direction;
+	place->lane = talk->lane;
+}
+
+/* Ends a conversation, and gives its place back. Returns 0. */
+SP_FUNCTION int sp_talk_end(struct sp_talk_key *key)
+{
+	struct sp_queue_key place = {};
+	struct sp_talk_key own;
+	struct sp_talk *talk;
+
+	if (!key)
+		return 0;
+	own = *key; /* before 6.4 a map's key must be on this function's stack */
+	talk = bpf_map_lookup_elem(&sp_talks, &own);
+	if (!talk)
+		return 0;
+	sp_talk_place(talk, &place);
+	bpf_map_delete_elem(&sp_talks, &own);
+	sp_share_end(&place);
+	return 0;
+}
+
+/* Ingress of a packet that a live conversation does not carry, because somebody else sent it: flow->peer, as its hand-off or
+ * its address tells. Judged by itself. Where the conversation was allowed to an address that is no workload's, whoever is
+ * there may answer. Returns 1 to go on, 0 to drop.
+ */
+SP_FUNCTION int sp_talk_other(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+			      struct sp_talk *talk)
+{
+	if (!packet || !talk || !flow)
+		return 0;
+	if (talk->direction == SP_OUTGOING && talk->assurance == SP_ASSURED_ADDRESS && !talk->peer_workload)
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
+	flow->direction = talk->direction & 1;
+	flow->port_index = sp_talk_port_index(packet, SP_INCOMING, flow->direction);
+	SP_JOIN(flow);
+	sp_judge(flow);
+	sp_count(flow);
+	if (flow->action == SP_ALLOW)
+		return 1;
+	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
+	return 0;
+}
+
+/* The conversation is that workload's from now on. */
+static __always_inline void sp_talk_adopt(struct sp_talk *talk, const struct sp_flow *flow, __u64 sender)
+{
+	talk->sender = sender;
+	talk->peer = flow->peer.identity;
+	talk->peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
+	talk->generation = flow->generation;
+	talk->find_peer = (flow->peer.flags & SP_PARTY_STALE) != 0;
+}
+
+/* What a new conversation asks of its packets. Who answers at a workload's address must be that workload; at another it may
+ * be somebody of this host, whom nobody else shall speak for then. ICMP is answered by kernels, a group by its members.
+ */
+static __always_inline __u8 sp_talk_handed(struct __sk_buff *skb, const struct sp_packet *packet,
+					   const struct sp_flow *flow)
+{
+	if (!sp_must_tell(skb, packet))
+		return 0;
+	/* the answer's sender is here, and may be one that does not know that anything was handed over */
+	if (sp_is_looped(skb))
+		return SP_TALK_TELLS;
+	if (flow->peer.assurance == SP_ASSURED_HANDOFF)
+		return SP_TALK_TELLS | SP_TALK_WANTS;
+	if (flow->direction == SP_INCOMING || packet->protocol != SP_UDP || sp_is_multicast(packet->destination))
+		return SP_TALK_TELLS;
+	return SP_TALK_TELLS | (flow->peer.workload ? SP_TALK_WANTS : SP_TALK_ASKS);
+}
+
+/* Keeps an allowed conversation at the place that sp_share_begin took. Returns 0. */
 SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-			      struct sp_talk_key *key)
+			      struct sp_talk_key *key, __u64 place)
 {
 	struct sp_talk_key own; /* before 6.4 a map's key must be on this function's stack */
 	struct sp_talk talk = {};
@@ -155,7 +236,8 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 		talk.local_port = out ? packet->source_port : packet->destination_port;
 	talk.opened = bpf_ktime_get_ns();
 	talk.last_seen = sp_now();
-	talk.handoff_time = sp_must_tell(skb, packet) ? talk.last_seen : SP_NEVER_TELL;
+	talk.handed = sp_talk_handed(skb, packet, flow);
+	talk.sender = flow->peer.workload;
 	talk.workload = flow->subject.workload;
 	talk.peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
 	talk.peer = flow->peer.identity;
@@ -167,23 +249,66 @@ SP_FUNCTION int sp_talk_begin(struct __sk_buff *skb, struct sp_packet *packet, s
 	talk.decided_by = flow->decided_by;
 	talk.packets[flow->direction & 1] = 1;
 	talk.bytes[flow->direction & 1] = packet->length;
-	if (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_ANY))
+	talk.owner = flow->subject.workload;
+	talk.lane = SP_PLACE_LANE(place);
+	talk.sequence = place;
+	/* if another CPU has begun it meanwhile, its place is the one that counts; this one is given up as the oldest */
+	if (!place ||
+	    (bpf_map_update_elem(&sp_talks, &own, &talk, BPF_NOEXIST) && !bpf_map_lookup_elem(&sp_talks, &own))) {
 		sp_stat_add(SP_STAT_CONVERSATIONS_FULL);
+		return 0;
+	}
+#ifndef SP_NETFILTER
+	if (out && sp_is_not_found(skb, packet)) {
+		__u64 cookie = own.socket;
+
+		own.socket = talk.workload;
+		if (!sp_is_icmp(packet))
+			own.id = packet->source_port;
+		bpf_map_update_elem(&sp_raw_talks, &own, &cookie, BPF_ANY);
+	}
+#endif
 	return 0;
 }
 
-/* True if the sender of a long conversation must be told again. */
-static __always_inline int sp_must_refresh(const struct sp_talk *talk, __u64 now)
+/* Credits of the usual packet of a live conversation between namespaces. False if it must take the long way. */
+static __always_inline int sp_talk_fast_credit(struct __sk_buff *skb, struct sp_sender_key *key, struct sp_talk *talk,
+					       __u32 direction, __u64 now)
 {
-	return talk->handoff_time != SP_NEVER_TELL && (__s64)(now - talk->handoff_time) > (__s64)SP_SENDER_REFRESH;
+	__u32 count = sp_credit_count(skb);
+	struct sp_sender *row;
+
+	*(__u32 *)&key->sequence = 0;
+	key->tag = 0;
+	*(__u64 *)&key->protocol = 0;
+	key->protocol = SP_UDP;
+	if (direction == SP_INCOMING && (!(talk->handed & SP_TALK_WANTS) || skb->pkt_type != SP_PACKET_HOST))
+		return !(talk->handed & (SP_TALK_WANTS | SP_TALK_ASKS));
+	row = bpf_map_lookup_elem(&sp_senders, key);
+	if (!row)
+		return 0;
+	if (direction == SP_INCOMING) {
+		if (row->workload != talk->sender || !sp_credit_is_young(row, now) ||
+		    sp_credit_left(row) < (__s32)count)
+			return 0;
+		__atomic_fetch_add(&row->taken, count, __ATOMIC_RELAXED);
+		return 1;
+	}
+	if (row->workload != talk->workload || row->generation != talk->generation ||
+	    (__s64)(now - row->rolled) >= (__s64)SP_CREDIT_LIFE)
+		return 0;
+	sp_credit_give(row, count, now);
+	return 1;
 }
 
-/* The usual UDP packet of a live conversation, by direct access and one lookup: true if it may pass. Whatever is unusual
- * (options, fragments, extension headers, another generation, silence for too long) takes the long way.
+/* The usual UDP packet of a live conversation, by direct access and one lookup, or two between namespaces: true if it may
+ * pass. Whatever is unusual (options, fragments, extension headers, another generation, silence for too long, another sender)
+ * takes the long way.
  */
 static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct sp_sender_key tuple;
 	struct sp_talk_key key;
 	struct sp_talk *talk;
 	__u64 now;
@@ -193,14 +318,20 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
 		if (data + 28 > end || !sp_is_plain_ipv4(data, SP_UDP))
 			return 0;
-		sp_map_ipv4(key.remote, *(__be32 *)(data + (direction == SP_OUTGOING ? 16 : 12)));
-		key.remote_port = *(__be16 *)(data + (direction == SP_OUTGOING ? 22 : 20));
+		sp_map_ipv4(tuple.source, *(__be32 *)(data + 12));
+		sp_map_ipv4(tuple.destination, *(__be32 *)(data + 16));
+		tuple.source_port = *(__be16 *)(data + 20);
+		tuple.destination_port = *(__be16 *)(data + 22);
 	} else {
 		if (data + 48 > end || !sp_is_plain_ipv6(data, SP_UDP))
 			return 0;
-		sp_copy_address(key.remote, data + (direction == SP_OUTGOING ? 24 : 8));
-		key.remote_port = *(__be16 *)(data + (direction == SP_OUTGOING ? 42 : 40));
+		sp_copy_address(tuple.source, data + 8);
+		sp_copy_address(tuple.destination, data + 24);
+		tuple.source_port = *(__be16 *)(data + 40);
+		tuple.destination_port = *(__be16 *)(data + 42);
 	}
+	sp_copy_address(key.remote, direction == SP_OUTGOING ? tuple.destination : tuple.source);
+	key.remote_port = direction == SP_OUTGOING ? tuple.destination_port : tuple.source_port;
 	key.socket = bpf_get_socket_cookie(skb);
 	*(__u16 *)&key.id = 0;
 	*(__u32 *)&key.protocol = 0;
@@ -211,10 +342,35 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	now = sp_now();
 	if ((__s64)(now - talk->last_seen) >= (__s64)config.udp_idle)
 		return 0;
-	if (direction == SP_OUTGOING && sp_must_refresh(talk, now))
+	if (talk->handed && !sp_talk_fast_credit(skb, &tuple, talk, direction, now))
 		return 0;
 	sp_talk_touch(talk, skb->len, direction, now);
 	return 1;
+}
+
+/* True if the conversation carries an incoming packet of flow->peer: it asks for no credit, or this is whose it wants. */
+static __always_inline int sp_talk_carries(struct sp_talk *talk, const struct sp_flow *flow)
+{
+	if (talk->handed & SP_TALK_ASKS) {
+		talk->sender = flow->peer.workload;
+		talk->handed =
+			flow->peer.assurance == SP_ASSURED_HANDOFF ? SP_TALK_TELLS | SP_TALK_WANTS : SP_TALK_TELLS;
+		return 1;
+	}
+	if (!(talk->handed & SP_TALK_WANTS))
+		return 1;
+	return flow->peer.assurance == SP_ASSURED_HANDOFF && flow->peer.workload == talk->sender;
+}
+
+/* Egress: tells who sends a packet of a live conversation. Returns 0 if it must be refused. */
+static __always_inline int sp_talk_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					const struct sp_talk *talk)
+{
+	sp_find_subject(skb, flow);
+	flow->direction = talk->direction & 1;
+	flow->peer.assurance = talk->assurance;
+	flow->peer.workload = talk->peer_workload;
+	return sp_sender_tell(skb, packet, flow);
 }
 
 /* A packet of anything but a TCP stream. Returns 1 to pass, 0 to drop. */
@@ -224,57 +380,77 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	__u64 now = sp_now();
 	struct sp_talk_key key;
 	struct sp_talk *talk;
+	int is_over;
 
 	sp_talk_fill(&key, packet, direction, flow->cookie);
 	SP_JOIN(&key);
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	if (talk && (__s64)(now - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol)) {
-		int must_tell = sp_must_refresh(talk, now);
+	is_over = talk && (__s64)(now - talk->last_seen) >= (__s64)sp_idle_limit(packet->protocol);
+	if (is_over)
+		talk = 0;
+	/* who sent it is found once, for that takes its credit */
+	if (direction == SP_INCOMING &&
+	    (!talk || (talk->handed & (SP_TALK_WANTS | SP_TALK_ASKS)) ||
+	     (talk->assurance != SP_ASSURED_ADDRESS && !sp_talk_is_judged(talk, direction, flow->generation)))) {
+		sp_find_subject(skb, flow);
+		sp_find_caller(skb, packet, flow);
+		SP_JOIN(flow);
+	}
+	if (talk) {
+		int is_other = direction == SP_INCOMING && !sp_talk_carries(talk, flow);
+		int is_new = is_other || !sp_talk_is_judged(talk, direction, flow->generation), passes = 1;
+		int is_handed = flow->peer.assurance == SP_ASSURED_HANDOFF;
+		__u64 sender = flow->peer.workload;
 
-		if (!sp_talk_is_judged(talk, direction, flow->generation)) {
+		if (is_other) {
+			passes = sp_talk_other(skb, packet, flow, talk);
+		} else if (is_new) {
 			sp_find_subject(skb, flow);
 			sp_talk_find_peer(skb, packet, flow, talk, direction);
 			SP_JOIN(flow);
-			if (!sp_talk_still_allowed(skb, packet, flow, talk, direction)) {
-				bpf_map_delete_elem(&sp_talks, &key);
-				return 0;
-			}
-			/* the receiver wants to know who it is now */
-			must_tell = talk->handoff_time != SP_NEVER_TELL;
+			passes = sp_talk_still_allowed(skb, packet, flow, talk, direction);
 		}
-		if (direction == SP_OUTGOING && must_tell) {
-			talk->handoff_time = now;
-			sp_find_subject(skb, flow);
-			sp_sender_tell(skb, packet, &flow->subject, flow->generation);
+		/* who was allowed to reach another workload than this is judged on its side too */
+		if (is_new && passes && (flow->peer.flags & SP_PARTY_MISDIRECTED) && flow->direction == SP_INCOMING)
+			passes = sp_other_side(skb, packet, flow);
+		if (!passes) {
+			if (!is_other)
+				sp_talk_end(&key);
+			return 0;
 		}
+		if (is_other && is_handed)
+			sp_talk_adopt(talk, flow, sender);
+		if (direction == SP_OUTGOING && (talk->handed & SP_TALK_TELLS) &&
+		    !sp_talk_tell(skb, packet, flow, talk))
+			return sp_credit_refuse(skb, packet, flow);
 		sp_talk_touch(talk, packet->length, direction, now);
 		return 1;
 	}
 
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
 	SP_JOIN(flow);
-	sp_find_subject(skb, flow);
 	if (direction == SP_OUTGOING) {
+		sp_find_subject(skb, flow);
 		if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
 			return 0;
 		SP_JOIN(packet);
 		SP_JOIN(flow);
 		sp_find_destination(skb, packet, flow);
-	} else {
-		sp_find_caller(skb, packet, flow);
 	}
 	sp_judge(flow);
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, direction, 0);
 	if (flow->action != SP_ALLOW || !sp_other_side(skb, packet, flow))
 		return 0;
-	if (direction == SP_OUTGOING && sp_must_tell(skb, packet)) {
-		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
-		if (packet->is_translated)
-			sp_asked_note(skb, packet, flow->subject.workload);
-	}
+	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && !sp_sender_tell(skb, packet, flow))
+		return sp_credit_refuse(skb, packet, flow);
+	if (packet->is_translated && direction == SP_OUTGOING)
+		sp_asked_note(skb, packet, flow->subject.workload);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
-	if (sp_initiator(packet, direction) == direction)
-		sp_talk_begin(skb, packet, flow, &key);
+	if (sp_initiator(packet, direction) == direction) {
+		/* one that was silent for too long; asked of all, because a branch here is dear to old verifiers */
+		sp_talk_end(&key);
+		sp_talk_begin(skb, packet, flow, &key, sp_share_begin(flow, &key));
+	}
 	return 1;
 }

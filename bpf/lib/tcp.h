@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "account.h"
+#include "claim.h"
 #include "identity.h"
 #include "sender.h"
 #include "kernel.h"
@@ -12,6 +13,7 @@
 struct sp_tcp_socket {
 	__u8 state;	/* enum sp_socket_state and the kernel's others */
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
+	__u8 is_raw;
 };
 
 static __always_inline struct sp_handshake *sp_handshake(void)
@@ -89,26 +91,39 @@ static __always_inline void sp_note_accepted(struct __sk_buff *skb, const struct
 }
 
 /* True for what a handshake needs no verdict for, told without reading addresses: all that a listener sends is the answer to
- * a SYN that was let in, and what is no bare SYN is the answer to our own. Unusual headers take the long way.
+ * a SYN that was let in, and what is no bare SYN is the answer to our own. Unusual headers take the long way, and so does the
+ * answer from an address that belongs to a workload of this host (claim.h).
  */
 static __always_inline int sp_is_answer(struct __sk_buff *skb, __u32 direction, __u8 state)
 {
 	__u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u8 source[16] __attribute__((aligned(8))), flags;
 
 	if (direction == SP_OUTGOING)
 		return state == SP_STATE_LISTEN;
 	if (state != SP_STATE_SYN_SENT)
 		return 0;
-	if (skb->protocol == bpf_htons(SP_ETH_IPV4))
-		return data + 40 <= end && sp_is_plain_ipv4(data, SP_TCP) && (data[33] & (SP_TCP_ACK | SP_TCP_RST));
-	return data + 60 <= end && sp_is_plain_ipv6(data, SP_TCP) && (data[53] & (SP_TCP_ACK | SP_TCP_RST));
+	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
+		if (data + 40 > end || !sp_is_plain_ipv4(data, SP_TCP))
+			return 0;
+		flags = data[33];
+		sp_map_ipv4(source, *(__be32 *)(data + 12));
+	} else {
+		if (data + 60 > end || !sp_is_plain_ipv6(data, SP_TCP))
+			return 0;
+		flags = data[53];
+		sp_copy_address(source, data + 8);
+	}
+	if (flags & SP_TCP_RST)
+		return 1;
+	return (flags & SP_TCP_ACK) && (sp_is_looped(skb) || !sp_claimant(SP_SLOT(sp_generation()), source));
 }
 
 static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 		return 1;
-	if (SP_SEES_CONNECT && !packet->is_translated && sp_was_asked(skb, packet, flow))
+	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) && sp_was_asked(skb, packet, flow))
 		return 1;
 	sp_find_subject(skb, flow);
 	if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
@@ -122,7 +137,7 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT &&
 	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
 		if (sp_must_tell(skb, packet))
-			sp_sender_tell(skb, packet, &flow->subject, flow->generation);
+			sp_sender_tell(skb, packet, flow);
 		return 1;
 	}
 	sp_judge(flow);
@@ -137,7 +152,7 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 		sp_record_attempt(skb, packet, flow);
 	}
 	if (sp_must_tell(skb, packet))
-		sp_sender_tell(skb, packet, &flow->subject, flow->generation);
+		sp_sender_tell(skb, packet, flow);
 	return 1;
 }
 
@@ -148,7 +163,7 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 	if (packet->tcp_flags & SP_TCP_RST)
 		return 1;
 	if (state != SP_STATE_LISTEN && !is_syn)
-		return 1; /* the answer to our own SYN */
+		return sp_claim_verdict(skb, packet, flow); /* the answer to our own SYN */
 	if (SP_SEES_CONNECT && sp_was_judged(skb, packet, flow, is_syn))
 		return 1;
 	sp_find_subject(skb, flow);
@@ -164,6 +179,8 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 		return 0;
 	if (is_syn && (flow->peer.flags & SP_PARTY_TOLD))
 		sp_sender_confirm(skb, packet, flow);
+	if (is_syn && (flow->peer.flags & SP_PARTY_CLAIMS))
+		sp_claim_confirm(skb, packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
 	return 1;
 }

@@ -38,12 +38,19 @@ extension Arena {
       ? callers(attempt) : callersWithoutPorts(another: rawPacket(route, protocolNumber + 1), attempt)
   }
 
-  private func rawPacket(_ route: Route, _ protocolNumber: Int32) throws -> (Speaker) throws -> Outcome {
+  /// Errors that quote nothing: whatever the kernel does with them, a raw socket could read them.
+  func rawNotices() throws -> Finding {
+    // Parameter problem and time exceeded; of one kind from one address is one conversation.
+    try callersWithoutPorts(another: rawPacket(.acrossIPv4, 1, type: 12), rawPacket(.acrossIPv4, 1, type: 11))
+  }
+
+  private func rawPacket(_ route: Route, _ protocolNumber: Int32, type: UInt8 = 8) throws -> (Speaker) throws -> Outcome
+  {
     let receiver = try speakers.server.socket(route.family, .raw, protocolNumber, in: places.server(route)).socket
     return { [self] who in
       let sender = try who.socket(route.family, .raw, protocolNumber, in: places.sender(route))
       let payload = token()
-      let packet = protocolNumber == 1 ? icmpMessage(8, id: number(), payload: payload) : payload
+      let packet = protocolNumber == 1 ? icmpMessage(type, id: number(), payload: payload) : payload
       if let refusal = try sender.send(packet, to: route.address) { return .refused(refusal) }
       return try arrival(of: payload, route, at: receiver, isExpected: who === speakers.friend)
     }

@@ -24,6 +24,7 @@ extension TrafficClass {
     case .multicast: try arena.multicast()
     case .pingSocket: try arena.pings()
     case .rawICMP: try arena.rawPackets(.acrossIPv4, number: 1)
+    case .rawNotices: try arena.rawNotices()
     case .rawIP: try arena.rawPackets(.acrossIPv4, number: 253)
     case .rawIPv6: try arena.rawPackets(.acrossIPv6, number: 253)
     case .rawTCP: try arena.rawSegments()

@@ -28,6 +28,16 @@ public struct WorkloadCounts: Sendable, Equatable {
   public func revoked(_ direction: Direction) -> UInt64 {
     numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_REVOKED)]
   }
+
+  /// How many conversations the kernel ended early, because the workload's share was used up.
+  public func evicted(_ direction: Direction) -> UInt64 {
+    numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_EVICTED)]
+  }
+
+  /// How many records of the workload were lost, because the ring or its share of it was full.
+  public var recordsLost: UInt64 {
+    numbers[Int(Direction.outgoing.rawValue) * Self.perDirection + Int(SP_COUNT_RECORDS_LOST)]
+  }
 }
 
 /// Counters of the datapath itself, summed over all CPUs.
@@ -40,6 +50,8 @@ public struct DatapathStatistics: Sendable, Equatable {
   public var recordsSuppressed: UInt64 = 0
   /// Conversations judged as new because no state could be kept.
   public var conversationsFull: UInt64 = 0
+  /// Conversations that ended early, so that others find room.
+  public var evicted: UInt64 = 0
   /// Senders that could not be told to the receiver.
   public var sendersFailed: UInt64 = 0
   /// Senders that two workloads claimed to be.
@@ -51,12 +63,34 @@ public struct DatapathStatistics: Sendable, Equatable {
   public init() {}
 }
 
+/// How many conversations a workload holds that began one way.
+public struct ConversationShare: Sendable, Equatable {
+  /// The workload; nil = the host.
+  public var workload: CgroupID?
+  /// Who began them: outgoing = the workload.
+  public var direction: Direction
+  /// How many there are.
+  public var held: Int
+
+  /// Takes all parts.
+  public init(workload: CgroupID?, direction: Direction, held: Int) {
+    self.workload = workload
+    self.direction = direction
+    self.held = held
+  }
+
+  /// How many there is room for on this host.
+  public static let capacity = Int(SP_TALKS)
+}
+
 /// Everything that the kernel counts.
 public struct DatapathCounters: Sendable, Equatable {
   /// By workload.
   public var workloads: [CgroupID: WorkloadCounts] = [:]
   /// What runs outside of every workload.
   public var host = WorkloadCounts()
+  /// Who holds conversations, most first.
+  public var conversations: [ConversationShare] = []
   /// The datapath itself.
   public var statistics = DatapathStatistics()
 

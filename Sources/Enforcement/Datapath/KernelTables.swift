@@ -17,6 +17,7 @@ final class KernelTables: Sendable {
   private let networks: BPFMap<sp_network_key, sp_network>
   private let counts: PerCPUMap<UInt64, Rows.Counts>
   private let statistics: PerCPUMap<UInt32, Rows.Statistics>
+  private let shares: ConversationTables
 
   /// Opens what is pinned; a map of another shape is an error that says what differs.
   init(_ pins: PinnedState) throws(BPFError) {
@@ -29,6 +30,7 @@ final class KernelTables: Sendable {
     networks = try .pinned(pins.map("sp_networks"), type: .lpmTrie)
     counts = try .pinned(pins.map("sp_counts"), type: .perCPUHash)
     statistics = try .pinned(pins.map("sp_stats"), type: .perCPUArray)
+    shares = try ConversationTables(maps: pins.map)
   }
 
   var limits: DatapathLimits {
@@ -121,6 +123,7 @@ final class KernelTables: Sendable {
         out.workloads[CgroupID(rawValue: key)] = Rows.counts(values)
       }
     }
+    out.conversations = try shares.held()
     out.statistics = Rows.statistics(try statistics.values(for: 0) ?? [])
     return out
   }

@@ -11,7 +11,7 @@ enum Rows {
   /// The counters of one workload on one CPU: `struct sp_counts`, which is this array and nothing else.
   typealias Counts = InlineArray<64, UInt64>
   /// The datapath's counters on one CPU: `struct sp_stats`, which is this array and nothing else.
-  typealias Statistics = InlineArray<8, UInt64>
+  typealias Statistics = InlineArray<16, UInt64>
 
   // MARK: Configuration
 
@@ -200,6 +200,7 @@ enum Rows {
     out.sendersFailed = sum(SP_STAT_SENDERS_FAILED)
     out.sendersAmbiguous = sum(SP_STAT_SENDERS_AMBIGUOUS)
     out.tableMissing = sum(SP_STAT_TABLE_MISSING)
+    out.evicted = sum(SP_STAT_EVICTED)
     return out
   }
 }

@@ -39,7 +39,9 @@ enum TableChanges {
     if !addresses.isEmpty { changes.append(.setNetworks(slot, addresses)) }
     if !lostAddresses.isEmpty { changes.append(.removeNetworks(slot, lostAddresses)) }
     if !gone.isEmpty { changes.append(.removeWorkloads(gone)) }
-    let silent = wanted.gone.filter(shadow.counted.contains).sorted()
+    let released = wanted.released.filter { shadow.workloads[$0] != nil }.sorted()
+    if !released.isEmpty { changes.append(.removeWorkloads(released)) }
+    let silent = (wanted.gone + wanted.released).filter(shadow.counted.contains).sorted()
     if !silent.isEmpty { changes.append(.removeCounts(silent)) }
     if wanted.levels != both { changes.append(.levels(wanted.levels)) }
     let judged = !rows.isEmpty || !gone.isEmpty || !addresses.isEmpty || !lostAddresses.isEmpty
@@ -80,6 +82,8 @@ struct Relabelling: Sendable, Equatable {
   var workloads: [CgroupID: WorkloadRow] = [:]
   /// Workloads that go.
   var gone: [CgroupID] = []
+  /// Ended workloads whose rows nothing refers to any more: no verdict changes with them.
+  var released: [CgroupID] = []
   /// Bit n: a workload is at level n, once all is done.
   var levels: UInt32 = 0
   /// Classes of identities that the slot in force may not have yet.

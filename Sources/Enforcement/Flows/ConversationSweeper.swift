@@ -1,73 +1,179 @@
 // Ends conversations that have been silent: the close that the kernel programs cannot tell of UDP, ICMP and others.
 
-package import BPF
-package import CDatapath
+internal import BPF
+internal import CDatapath
+public import Kernel
 internal import Policy
+internal import Synchronization
 
-/// Removes idle conversations from the kernel's table and makes their close events.
+/// Removes idle conversations from the kernel's table and makes their close events; keeps the count of shares right.
 ///
 /// The kernel judges a packet as new after the idle time, whether or not the row is still there, so sweeping changes no
 /// verdict: it makes room and evidence.
 public struct ConversationSweeper: ~Copyable, Sendable {
   /// What a pass found.
   public struct Sweep: Sendable, Equatable {
-    /// One `close` per conversation that ended, with its counts and duration.
-    public var events: [FlowEvent] = []
     /// Conversations that are still alive.
     public var live = 0
+    /// Conversations that ended.
+    public var ended = 0
+    /// Rows whose conversation was gone, or counts that were wrong: what a crash in the middle of a pass leaves.
+    public var repaired = 0
 
     /// Nothing found.
     public init() {}
   }
 
-  private let talks: BPFMap<sp_talk_key, sp_talk>
+  private let tables: ConversationTables
   /// How long after the kernel's idle time a row is taken away: the programs read a coarse clock (4 ms at worst), and a
   /// packet may be on its way through them.
   private let margin: Duration
   private let udpIdle: Duration
   private let icmpIdle: Duration
+  /// Users whose count was wrong in the last pass: what it was then.
+  private let doubted = Mutex<[ConversationUser: UInt64]>([:])
 
-  /// A sweeper of an open map, with the idle times that the programs were loaded with.
-  package init(
-    talks: consuming BPFMap<sp_talk_key, sp_talk>, udpIdle: Duration, icmpIdle: Duration,
-    margin: Duration = .seconds(1)
-  ) {
-    self.talks = talks
-    self.udpIdle = udpIdle
-    self.icmpIdle = icmpIdle
-    self.margin = margin
-  }
-
-  /// A sweeper of the map that is pinned at `path`.
+  /// A sweeper of the pinned maps in `directory`, with the idle times that the programs were loaded with.
   public static func open(
-    pinned path: String, udpIdle: Duration, icmpIdle: Duration
+    pinned directory: String, udpIdle: Duration, icmpIdle: Duration, margin: Duration = .seconds(1)
   ) throws(DatapathError) -> ConversationSweeper {
-    do {
+    do throws(BPFError) {
       return ConversationSweeper(
-        talks: try BPFMap.pinned(path, type: .hash), udpIdle: udpIdle, icmpIdle: icmpIdle)
+        tables: try ConversationTables { "\(directory)/\($0)" }, margin: margin, udpIdle: udpIdle, icmpIdle: icmpIdle)
     } catch {
-      throw DatapathError("open conversations", path, underlying: error, remedy: "start the agent")
+      throw DatapathError("open conversations", directory, underlying: error, remedy: "start the agent")
     }
   }
 
-  /// One pass at `now`, in nanoseconds of CLOCK_MONOTONIC.
+  /// A sweeper of open maps.
+  package init(
+    tables: ConversationTables, margin: Duration = .seconds(1), udpIdle: Duration, icmpIdle: Duration
+  ) {
+    self.tables = tables
+    self.margin = margin
+    self.udpIdle = udpIdle
+    self.icmpIdle = icmpIdle
+  }
+
+  /// One pass at `now`, in nanoseconds of CLOCK_MONOTONIC; `report` gets one `close` per conversation that ended, with its
+  /// counts and duration, in batches.
   ///
   /// A row is read again before it is removed: one that a packet has touched meanwhile stays.
-  public borrowing func sweep(now: UInt64) throws(DatapathError) -> Sweep {
+  @discardableResult
+  public borrowing func sweep(
+    now: UInt64, report: ([FlowEvent]) -> Void
+  ) throws(DatapathError) -> Sweep {
     var sweep = Sweep()
-    do {
-      for (key, value) in try talks.entries() {
-        guard isOver(key, value, now), let last = try talks.value(for: key), isOver(key, last, now) else {
-          sweep.live += 1
-          continue
-        }
-        // False: the kernel's side removed it first, and has told so.
-        if try talks.remove(key) { sweep.events.append(Self.close(key, last)) }
+    do throws(BPFError) {
+      var counts: [ConversationUser: ConversationCount] = [:]
+      for (key, share) in try tables.shares.entries() {
+        counts[ConversationUser(key)] = ConversationCount(next: ConversationTables.lanes(share.tail))
       }
+      try tables.talks.forEachBatch { batch throws(BPFError) in
+        var events: [FlowEvent] = []
+        for (key, value) in batch {
+          var talk = value
+          if isOver(key, value, now), let last = try tables.talks.value(for: key) {
+            talk = last
+            // False: the kernel's side removed it first, and has told so.
+            if isOver(key, last, now) {
+              guard try tables.talks.remove(key) else { continue }
+              events.append(Self.close(key, last))
+              sweep.ended += 1
+              if try tables.removePlace(of: last) { counts[ConversationUser(last)]?.removed += 1 }
+              continue
+            }
+          }
+          sweep.live += 1
+          counts[ConversationUser(talk)]?.note(talk)
+        }
+        if !events.isEmpty { report(events) }
+      }
+      sweep.repaired = try settle(counts)
     } catch {
       throw DatapathError("sweep conversations", "sp_talks", underlying: error)
     }
     return sweep
+  }
+
+  /// Tells the programs what was removed, and puts right what a pass that did not end left wrong.
+  private borrowing func settle(_ counts: [ConversationUser: ConversationCount]) throws(BPFError) -> Int {
+    var top: (user: ConversationUser, held: UInt64)?
+    var all: UInt64 = 0
+    var doubts: [ConversationUser: UInt64] = [:]
+    var repaired = 0
+    let before = doubted.withLock { $0 }
+    for (user, count) in counts {
+      guard let share = try tables.shares.value(for: user.key) else { continue }
+      var row = try tables.swept.value(for: user.key) ?? sp_swept()
+      row.removed &+= count.removed
+      row.floor = ConversationTables.lanes(count.floor)
+      var held = share.held &- row.removed
+      // A count that differs while nothing happens is wrong; packets that came meanwhile make it differ as well.
+      if held != UInt64(count.live) {
+        if before[user] == share.held {
+          repaired += try removeLost(of: user)
+          row.removed = share.held &- UInt64(count.live)
+          held = UInt64(count.live)
+        } else {
+          doubts[user] = share.held
+        }
+      }
+      if held == 0, count.live == 0, user.workload != 0, try tables.workloads.value(for: user.workload) == nil {
+        // Its workload is gone. In this order: without the second row the first counts for nothing.
+        try tables.swept.remove(user.key)
+        try tables.shares.remove(user.key)
+        all &+= share.held &- row.removed
+        continue
+      }
+      try tables.swept.set(row, for: user.key)
+      all &+= held
+      if held > top?.held ?? 0 { top = (user, held) }
+    }
+    doubted.withLock { $0 = doubts }
+    // What the programs count and what is there differ by what was removed from here.
+    let programs = try tables.pool.value(for: UInt32(SP_POOL_PROGRAMS)) ?? sp_pool()
+    var own = try tables.pool.value(for: UInt32(SP_POOL_AGENT)) ?? sp_pool()
+    own.removed = programs.held &- all
+    try tables.pool.set(own, for: UInt32(SP_POOL_AGENT))
+    if let top {
+      try tables.pool.set(
+        sp_pool(held: top.held, removed: 0, top: top.user.key), for: UInt32(SP_POOL_TOP))
+    }
+    return repaired
+  }
+
+  /// Removes the rows of a user whose conversation is gone.
+  private borrowing func removeLost(of user: ConversationUser) throws(BPFError) -> Int {
+    var removed = 1
+    try tables.queue.forEachBatch { batch throws(BPFError) in
+      for (place, key) in batch where place.workload == user.workload && place.direction == user.direction {
+        if let talk = try tables.talks.value(for: key), talk.owner == place.workload, talk.lane == place.lane,
+          talk.direction == place.direction, talk.sequence == place.sequence
+        {
+          continue
+        }
+        if try tables.queue.remove(place) { removed += 1 }
+      }
+    }
+    return removed
+  }
+
+  /// Which of these workloads conversations name, at either end.
+  public borrowing func mentioned(among workloads: Set<CgroupID>) throws(DatapathError) -> Set<CgroupID> {
+    guard !workloads.isEmpty else { return [] }
+    var found: Set<CgroupID> = []
+    do {
+      for (_, talk) in try tables.talks.entries() {
+        for id in [CgroupID(rawValue: talk.workload), CgroupID(rawValue: talk.peer_workload)]
+        where workloads.contains(id) {
+          found.insert(id)
+        }
+      }
+    } catch {
+      throw DatapathError("read conversations", "sp_talks", underlying: error)
+    }
+    return found
   }
 
   private borrowing func isOver(_ key: sp_talk_key, _ talk: sp_talk, _ now: UInt64) -> Bool {

@@ -40,6 +40,8 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case error = 6
     /// The subject is a cgroup without labels below the record's workload, which rejects such children.
     case unlabelled = 7
+    /// Another workload's packets with the same addresses and ports are on the way, or the source address is that workload's.
+    case sender = 8
   }
 
   /// How the identity of the other end is known.

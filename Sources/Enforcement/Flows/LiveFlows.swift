@@ -6,8 +6,8 @@ internal import Synchronization
 
 /// The live connections, by socket cookie, fed from flow events.
 ///
-/// Bounded: what does not fit is dropped and counted, and the revoker then judges that socket by what sock_diag and
-/// addresses tell. Lost records do the same; entries whose close was lost go with `forget(missingFrom:before:)`.
+/// Bounded: a workload may have as many as are free; what does not fit is dropped and counted, and the revoker then judges
+/// that socket by what sock_diag and addresses tell. Lost records do the same; entries whose close was lost go with `forget(missingFrom:before:)`.
 public final class LiveFlows: Sendable {
   /// What is remembered of a flow.
   public struct Flow: Sendable, Equatable {
@@ -57,18 +57,26 @@ public final class LiveFlows: Sendable {
     private var places: [UInt64: UInt32] = [:]
     private var cookies: [UInt64] = []
     private var flows: [Flow] = []
+    /// How many each workload has.
+    private var held: [UInt64: Int] = [:]
     var dropped: UInt64 = 0
+
+    func held(by workload: UInt64) -> Int { held[workload] ?? 0 }
 
     var count: Int { flows.count }
 
-    func contains(where matches: (Flow) -> Bool) -> Bool { flows.contains(where: matches) }
+    func forEach(_ body: (Flow) -> Void) { flows.forEach(body) }
 
     subscript(cookie: UInt64) -> Flow? {
       get { places[cookie].map { flows[Int($0)] } }
       set {
         switch (newValue, places[cookie]) {
-        case (let flow?, let place?): flows[Int(place)] = flow
+        case (let flow?, let place?):
+          count(flows[Int(place)].workload, -1)
+          count(flow.workload, 1)
+          flows[Int(place)] = flow
         case (let flow?, nil):
+          count(flow.workload, 1)
           places[cookie] = UInt32(flows.count)
           cookies.append(cookie)
           flows.append(flow)
@@ -78,13 +86,28 @@ public final class LiveFlows: Sendable {
       }
     }
 
+    private mutating func count(_ workload: UInt64, _ change: Int) {
+      let now = held(by: workload) + change
+      held[workload] = now == 0 ? nil : now
+    }
+
     /// The last flow takes the place of the one that goes.
     private mutating func remove(_ cookie: UInt64, at place: Int) {
+      count(flows[place].workload, -1)
       places[cookie] = nil
+      defer { shrink() }
       guard let lastCookie = cookies.popLast(), let lastFlow = flows.popLast(), lastCookie != cookie else { return }
       cookies[place] = lastCookie
       flows[place] = lastFlow
       places[lastCookie] = UInt32(place)
+    }
+
+    /// Gives memory back when most of it is unused.
+    private mutating func shrink() {
+      guard cookies.capacity > 8192, cookies.count < cookies.capacity / 4 else { return }
+      cookies = Array(cookies[...])
+      flows = Array(flows[...])
+      places = Dictionary(uniqueKeysWithValues: cookies.indices.map { (cookies[$0], UInt32($0)) })
     }
 
     func destinations(ofPeers workloads: Set<UInt64>) -> Set<SocketAddress> {
@@ -106,7 +129,7 @@ public final class LiveFlows: Sendable {
   public let limit: Int
 
   /// An empty table for at most `limit` flows.
-  public init(limit: Int = 262_144) { self.limit = max(limit, 1) }
+  public init(limit: Int = 524_288) { self.limit = max(limit, 1) }
 
   /// How many flows are remembered.
   public var count: Int { state.withLock { $0.count } }
@@ -134,6 +157,14 @@ public final class LiveFlows: Sendable {
     }
   }
 
+  /// Remembers connections that were found otherwise than by their records; what is remembered already stays.
+  func remember(_ found: [(socket: UInt64, flow: Flow)]) {
+    guard !found.isEmpty else { return }
+    state.withLock { state in
+      for (socket, flow) in found where state[socket]?.isJudged != true { insert(flow, for: socket, in: &state) }
+    }
+  }
+
   /// Forgets flows whose close record was lost, and says how many.
   ///
   /// Those are the flows older than `time` (nanoseconds of CLOCK_MONOTONIC) whose socket is not among `cookies`.
@@ -146,13 +177,18 @@ public final class LiveFlows: Sendable {
     }
   }
 
-  /// Whether a live flow has one of these workloads at either end.
-  public func mentions(_ workloads: Set<CgroupID>) -> Bool {
-    state.withLock { state in
-      state.contains { flow in
-        workloads.contains(CgroupID(rawValue: flow.workload))
-          || workloads.contains(CgroupID(rawValue: flow.peerWorkload))
+  /// Which of these workloads live flows have at either end.
+  public func mentioned(among workloads: Set<CgroupID>) -> Set<CgroupID> {
+    guard !workloads.isEmpty else { return [] }
+    return state.withLock { state in
+      var found: Set<CgroupID> = []
+      state.forEach { flow in
+        for workload in [CgroupID(rawValue: flow.workload), CgroupID(rawValue: flow.peerWorkload)]
+        where workloads.contains(workload) {
+          found.insert(workload)
+        }
       }
+      return found
     }
   }
 
@@ -182,7 +218,7 @@ public final class LiveFlows: Sendable {
   }
 
   private func insert(_ flow: Flow, for cookie: UInt64, in state: inout State) {
-    if state.count >= limit && state[cookie] == nil {
+    if state.held(by: flow.workload) >= limit - state.count && state[cookie] == nil {
       state.dropped += 1
     } else {
       state[cookie] = flow

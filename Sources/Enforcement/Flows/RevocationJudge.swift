@@ -13,12 +13,17 @@ public struct RevocationRules: Sendable {
   public var addresses: [IPAddress: PolicedSubject]
   /// The subject that a cgroup belongs to by its nearest labelled ancestor; nil = outside of what is enforced on.
   public var subject: @Sendable (CgroupID) -> PolicedSubject?
+  /// Whether a cgroup was removed. What it made keeps the identity that it had; where nobody can say any more which that
+  /// was (`subject` is nil), it is not judged.
+  public var isEnded: @Sendable (CgroupID) -> Bool
 
   /// Takes all its parts; `subject` is asked once per cgroup and pass.
   public init(
     tables: Tables, generation: UInt32, addresses: [IPAddress: PolicedSubject] = [:],
-    subject: @escaping @Sendable (CgroupID) -> PolicedSubject?
+    subject: @escaping @Sendable (CgroupID) -> PolicedSubject?,
+    isEnded: @escaping @Sendable (CgroupID) -> Bool = { _ in false }
   ) {
+    self.isEnded = isEnded
     self.tables = tables
     self.generation = generation
     self.addresses = addresses
@@ -125,7 +130,8 @@ struct RevocationJudge {
   }
 
   private struct OtherEnd {
-    var subject: PolicedSubject
+    /// Nil if nobody can say any more: it is closing, or its cgroup was removed long ago.
+    var subject: PolicedSubject?
     /// Whether it is in the same namespace, so that it cannot be another one.
     var isHere: Bool
     var isRetagged: Bool
@@ -150,6 +156,8 @@ struct RevocationJudge {
   private(set) var losing: [Int] = []
   /// Losers that are not cut, because their workload is observed.
   private(set) var observed = 0
+  /// Connections that nothing was remembered of and whose other end was found: it may be gone the next time.
+  private(set) var found: [(socket: UInt64, flow: LiveFlows.Flow)] = []
 
   /// With `areRetagged` some sockets may speak for another workload than their creator's; see `subject(of:_:)`.
   init(_ sockets: [Socket], _ rules: RevocationRules, areRetagged: Bool = false) {
@@ -164,7 +172,7 @@ struct RevocationJudge {
       if Self.isListening(entry) {
         listeners.insert(
           PortOfNamespace(namespace: socket.namespace, protocol: entry.protocol, port: entry.local.port))
-      } else if Self.isConnected(entry) {
+      } else if Self.isConnected(entry) || Self.isShadow(entry) {
         let ends = Ends(protocol: entry.protocol, local: entry.local, remote: entry.remote)
         if let other = byEnds.updateValue(index, forKey: ends) { earlier[index] = other }
       }
@@ -180,7 +188,14 @@ struct RevocationJudge {
       judged += 1
       let direction = direction(of: socket, flow)
       let peers = peers(of: index, flow)
-      guard let (peer, verdict) = refusal(of: socket.entry, direction, subject, peers) else { continue }
+      guard let (peer, verdict) = refusal(of: socket.entry, direction, subject, peers) else {
+        if flow?.isJudged != true, let peer = peers.first, peer.assurance == .socket {
+          var flow = LiveFlows.Flow(socket.entry, direction, subject)
+          (flow.peer, flow.peerWorkload) = (peer.identity, peer.workload?.rawValue ?? 0)
+          found.append((socket.entry.cookie, flow))
+        }
+        continue
+      }
       if subject.observe {
         observed += 1
         continue
@@ -219,6 +234,12 @@ struct RevocationJudge {
     return entry.protocol == IPProtocol.tcp.rawValue ? ![6, 7, 10, 12].contains(entry.state) : entry.state == 1
   }
 
+  /// Sockets that are closed but for waiting, and handshakes: of no cgroup, but they show that the other end is, or was,
+  /// on this host.
+  private static func isShadow(_ entry: SocketEntry) -> Bool {
+    entry.protocol == IPProtocol.tcp.rawValue && [6, 12].contains(entry.state) && entry.remote.port != 0
+  }
+
   private static func isListening(_ entry: SocketEntry) -> Bool {
     entry.protocol == IPProtocol.tcp.rawValue ? entry.state == 10 : entry.remote.port == 0
   }
@@ -238,27 +259,40 @@ struct RevocationJudge {
 
   /// Who may be at the other end: its socket in the same namespace; else what is remembered, with the labels of now, and
   /// the socket elsewhere that has these ends, because it may have got labels or been retagged since; else the address.
+  ///
+  /// Nobody, where the other end was on this host and nothing can be said of it any more: nothing can come from it or go
+  /// to it, and what came is the receiver's.
   private mutating func peers(of index: Int, _ flow: LiveFlows.Flow?) -> [Peer] {
+    let entry = sockets[index].entry
     let isJudged = flow?.isJudged == true
-    // A flow that was judged by its address is judged by its address again.
-    if isJudged, flow?.assurance == .address { return [peer(at: IPAddress(sockets[index].entry.remote))] }
+    if let flow, isJudged, flow.assurance == .address {
+      // A flow that was judged by its address is judged by its address again, but not by who has it after its end.
+      let hasEnded = flow.peerWorkload != 0 && rules.isEnded(CgroupID(rawValue: flow.peerWorkload))
+      return hasEnded ? remembered(flow) : [peer(at: IPAddress(entry.remote))]
+    }
     let other = otherEnd(of: index)
-    if let other, other.isHere || other.isRetagged || !isJudged { return [Peer(other.subject, .socket)] }
-    guard isJudged, let flow else { return [peer(at: IPAddress(sockets[index].entry.remote))] }
+    if let other, let subject = other.subject, other.isHere || other.isRetagged || !isJudged {
+      return [Peer(subject, .socket)]
+    }
+    guard isJudged, let flow else {
+      return other != nil || entry.isWithinNamespace ? [] : [peer(at: IPAddress(entry.remote))]
+    }
     let known = remembered(flow)
-    guard let other, other.subject.workload != known.workload else { return [known] }
-    return [known, Peer(other.subject, .socket)]
+    guard let subject = other?.subject, !known.contains(where: { $0.workload == subject.workload }) else { return known }
+    return known + [Peer(subject, .socket)]
   }
 
-  private mutating func remembered(_ flow: LiveFlows.Flow) -> Peer {
+  private mutating func remembered(_ flow: LiveFlows.Flow) -> [Peer] {
     guard flow.peerWorkload != 0 else {
-      return Peer(identity: flow.peer, workload: nil, assurance: flow.assurance)
+      return [Peer(identity: flow.peer, workload: nil, assurance: flow.assurance)]
     }
-    guard let now = subject(of: CgroupID(rawValue: flow.peerWorkload)) else {
-      // The workload is gone: nobody, until it speaks again.
-      return Peer(identity: .unknown, workload: nil, assurance: .unknown)
-    }
-    return Peer(now, flow.assurance)
+    let workload = CgroupID(rawValue: flow.peerWorkload)
+    if let now = subject(of: workload) { return [Peer(now, flow.assurance)] }
+    // Not a workload any more: nobody, until it speaks again.
+    guard rules.isEnded(workload) else { return [Peer(identity: .unknown, workload: nil, assurance: .unknown)] }
+    // Its row had to go early: it keeps the identity that it had, as long as that is one.
+    guard rules.tables.classes[flow.peer] != nil else { return [] }
+    return [Peer(identity: flow.peer, workload: workload, assurance: flow.assurance)]
   }
 
   private mutating func peer(at address: IPAddress) -> Peer {
@@ -281,9 +315,9 @@ struct RevocationJudge {
     }
     if here.count == 1 { found = here[0] } else if !here.isEmpty || all != 1 { return nil }
     let other = sockets[found].entry
-    guard other.cgroup != nil else { return nil }
-    return OtherEnd(
-      subject: subject(of: other) ?? .host, isHere: !here.isEmpty, isRetagged: !other.storage.isEmpty)
+    var owner = subject(of: other)
+    if owner == nil, let cgroup = other.cgroup, !rules.isEnded(cgroup) { owner = .host }
+    return OtherEnd(subject: owner, isHere: !here.isEmpty, isRetagged: !other.storage.isEmpty)
   }
 
   /// Whom a socket speaks for.

@@ -1,5 +1,6 @@
 // Cuts the live flows that a change of policy or labels no longer allows, and says which.
 
+internal import Glibc
 public import Kernel
 internal import Policy
 
@@ -73,18 +74,39 @@ public struct Revoker: Sendable {
     return result
   }
 
+  /// How long records may be on their way from the kernel: it wakes their reader for few of them.
+  private static let recordDelay: UInt32 = 150_000
+
   /// Judges sockets, tells of the losers and destroys them.
   private func judge(
     _ sockets: [RevocationJudge.Socket], _ known: [LiveFlows.Flow?], by rules: RevocationRules,
     in namespaces: [NetworkNamespace], areRetagged: Bool, _ result: inout Revocation, _ report: ([RevokedFlow]) -> Void
   ) {
     var judge = RevocationJudge(sockets, rules, areRetagged: areRetagged)
-    result.revoked = judge.losers(known)
+    let losers = judge.losers(known)
+    flows.remember(judge.found)
     result.judged = judge.judged
     result.observed = judge.observed
-    guard !result.revoked.isEmpty else { return }
-    report(result.revoked)
-    destroy(judge.losing, sockets, namespaces, &result)
+    // Of these only the address was known: the record that says who is there may be on its way.
+    let doubtful = Set(
+      zip(judge.losing, losers).filter { $1.assurance == .address && known[$0] == nil && $1.isTCP }.map(\.0))
+    end(zip(judge.losing, losers).filter { !doubtful.contains($0.0) }, sockets, namespaces, &result, report)
+    guard !doubtful.isEmpty else { return }
+    usleep(Self.recordDelay)
+    var again = RevocationJudge(sockets, rules, areRetagged: areRetagged)
+    let lost = again.losers(flows.flows(of: sockets.map(\.entry.cookie)))
+    end(zip(again.losing, lost).filter { doubtful.contains($0.0) }, sockets, namespaces, &result, report)
+  }
+
+  private func end(
+    _ losers: [(place: Int, flow: RevokedFlow)], _ sockets: [RevocationJudge.Socket],
+    _ namespaces: [NetworkNamespace], _ result: inout Revocation, _ report: ([RevokedFlow]) -> Void
+  ) {
+    guard !losers.isEmpty else { return }
+    let flows = losers.map(\.flow)
+    result.revoked += flows
+    report(flows)
+    destroy(losers.map(\.place), sockets, namespaces, &result)
   }
 
   private func destroy(
@@ -103,6 +125,24 @@ public struct Revoker: Sendable {
         result.failures.append("\(error)")
       }
     }
+  }
+}
+
+// MARK: At the start
+
+extension Revoker {
+  /// Looks who is at both ends of the connections that nothing is remembered of, and cuts nothing.
+  ///
+  /// For an agent that takes over: the other end of a connection may be gone by the time that it is judged.
+  public func learn(by rules: RevocationRules, in namespaces: [NetworkNamespace]) {
+    var sockets: [RevocationJudge.Socket] = []
+    for (index, namespace) in namespaces.enumerated() {
+      guard let listed = try? SocketDiagnostics.open(in: namespace).list(storage: retags?.storageInUse) else { continue }
+      sockets += listed.map { .init(namespace: index, entry: $0) }
+    }
+    var judge = RevocationJudge(sockets, rules, areRetagged: retags?.storageInUse != nil)
+    _ = judge.losers(flows.flows(of: sockets.map(\.entry.cookie)))
+    flows.remember(judge.found)
   }
 }
 
@@ -162,4 +202,8 @@ extension Revoker {
     }
     return Array(found.values)
   }
+}
+
+extension RevokedFlow {
+  fileprivate var isTCP: Bool { socket.protocol == IPProtocol.tcp.rawValue }
 }

@@ -57,6 +57,8 @@ public struct Snapshot: Codable, Sendable, Equatable {
   public var attached = false
   /// The workloads.
   public var workloads: [WorkloadInstance] = []
+  /// Workloads whose cgroups were removed and whose rows stay for the sake of their sockets, the oldest first; nil = none.
+  public var ended: [WorkloadInstance]?
   /// The identities in use, and the reserved ones.
   public var identities: [NumberedIdentity] = []
   /// All rules, by number.

@@ -12,6 +12,11 @@ extension SnapshotImage {
       text.member("cellLimit", summary.cellLimit)
       text.member("cells", summary.cells)
       text.member("cgroup", summary.cgroup)
+      let ended = ended
+      if !ended.isEmpty {
+        text.key("ended")
+        text.array(ended) { Self.write($1, &$0) }
+      }
       text.key("externals")
       text.array(externals.sorted { $0.key < $1.key }) { text, external in
         text.object { text in

@@ -22,7 +22,14 @@ struct SnapshotImage: Sendable {
     try names.forEach { (number, entry) throws(Failure) in try body(number, entry.identity, entry.labels) }
   }
 
-  var workloads: [WorkloadInstance] { members.values.map(\.instance).sorted { $0.path < $1.path } }
+  var workloads: [WorkloadInstance] {
+    members.values.filter { $0.ended == 0 }.map(\.instance).sorted { $0.path < $1.path }
+  }
+
+  /// Those whose cgroups were removed, the oldest first.
+  var ended: [WorkloadInstance] {
+    members.values.filter { $0.ended != 0 }.sorted { $0.ended < $1.ended }.map(\.instance)
+  }
 }
 
 extension Snapshot {
@@ -30,6 +37,8 @@ extension Snapshot {
   init(_ image: SnapshotImage) {
     self = image.summary
     workloads = image.workloads
+    let ended = image.ended
+    self.ended = ended.isEmpty ? nil : ended
     var identities: [NumberedIdentity] = []
     image.eachIdentity { number, identity, labels in
       identities.append(

@@ -82,6 +82,7 @@ extension FlowEvent.DecidedBy {
     case .invalid: "invalid"
     case .error: "error"
     case .unlabelled: "unlabelled"
+    case .sender: "sender"
     }
   }
 }

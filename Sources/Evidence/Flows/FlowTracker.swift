@@ -30,6 +30,9 @@ public struct FlowTracker: Sendable {
       let starter: UInt64 = event.protocol.hasTypes ? UInt64(event.direction.rawValue) : 0
       rest = UInt64(port) << 16 | starter << 8 | UInt64(event.protocol.rawValue)
     }
+
+    /// Whether it is that of a TCP connection.
+    var isStream: Bool { rest == 0 }
   }
 
   struct Tracked: Sendable {
@@ -56,9 +59,14 @@ public struct FlowTracker: Sendable {
     public init() {}
   }
 
-  private var flows: BoundedTable<Key, Tracked>
-  /// Who holds a socket: from attempts and binds.
-  private var owners: BoundedTable<UInt64, ProcessName>
+  /// TCP connections: each costs its owner a socket.
+  private var streams: SharedTable<Key, Tracked>
+  /// Conversations of others: each costs a packet, and its close tells nearly everything once more.
+  private var datagrams: SharedTable<Key, Tracked>
+  /// Who holds a socket: from attempts.
+  private var owners: SharedTable<UInt64, ProcessName>
+  /// Who serves a port: from binds.
+  private var servers: SharedTable<UInt64, ProcessName>
   /// Closes that came before their opening: socket → time.
   private var early = BoundedTable<UInt64, UInt64>(limit: 4096)
   private var history = NameHistory()
@@ -67,23 +75,44 @@ public struct FlowTracker: Sendable {
   /// What turns the kernel's times into times of day; set it again from time to time.
   public var clock: ClockOffset
 
-  /// A tracker that remembers at most `limit` flows and as many owners of sockets.
+  /// A tracker that remembers at most `limit` connections, and of conversations, owners of sockets and servers fewer. One
+  /// workload has at most half of each.
   public init(
     processes: any ProcessNaming = RecordedProcesses(), clock: ClockOffset = .current(), limit: Int = 262_144
   ) {
     self.processes = processes
     self.clock = clock
-    flows = BoundedTable(limit: limit)
-    owners = BoundedTable(limit: limit)
+    streams = SharedTable(limit: limit)
+    datagrams = SharedTable(limit: min(limit, 65536))
+    owners = SharedTable(limit: min(limit, 65536))
+    servers = SharedTable(limit: min(limit, 32768))
   }
 
   /// How many flows are remembered now.
-  public var liveFlows: Int { flows.count }
+  public var liveFlows: Int { streams.count + datagrams.count }
+
+  private func flow(_ key: Key) -> Tracked? { key.isStream ? streams[key] : datagrams[key] }
+
+  private mutating func set(_ tracked: Tracked, for key: Key) {
+    if key.isStream {
+      streams.set(tracked, for: key, of: tracked.flow.workload)
+    } else {
+      datagrams.set(tracked, for: key, of: tracked.flow.workload)
+    }
+  }
+
+  private mutating func remove(_ key: Key) -> Tracked? {
+    key.isStream ? streams.remove(key) : datagrams.remove(key)
+  }
+
+  private func owner(of event: FlowEvent) -> ProcessName? {
+    owners[event.listener] ?? servers[event.listener] ?? owners[event.socket] ?? servers[event.socket]
+  }
 
   /// How many events and records there were.
   public var statistics: Statistics {
     var statistics = counted
-    statistics.forgotten = flows.evicted
+    statistics.forgotten = streams.evicted + datagrams.evicted
     return statistics
   }
 
@@ -110,7 +139,8 @@ public struct FlowTracker: Sendable {
     switch event.kind {
     case .attempt: attempted(event)
     case .bind:
-      owners.set(processes.process(of: event), for: event.socket)
+      // A bind knows the task's cgroup, which stands for its workload here.
+      servers.set(processes.process(of: event), for: event.socket, of: event.cgroup)
       return nil
     case .open: return opened(event)
     case .refused: return refused(event)
@@ -122,7 +152,7 @@ public struct FlowTracker: Sendable {
   private mutating func attempted(_ event: FlowEvent) {
     let process = processes.process(of: event)
     let names = FlowRecord.Names(of: event, in: history.names(for: event.generation), process: process)
-    owners.set(process, for: event.socket)
+    owners.set(process, for: event.socket, of: event.workload)
     // Whether a datagram socket that connected will ever send is told by its first packet, which carries everything.
     guard event.protocol == .tcp else { return }
     if isAlreadyClosed(event) {
@@ -131,7 +161,7 @@ public struct FlowTracker: Sendable {
     }
     let key = Key(event)
     var tracked = Tracked(flow: event, names: names, isJudged: true, isOpen: false)
-    if let known = flows[key] {
+    if let known = flow(key) {
       if known.isOpen && known.flow.time >= event.time {
         // The opening overtook its attempt.
         tracked.flow = Self.merge(attempt: event, open: known.flow)
@@ -140,50 +170,50 @@ public struct FlowTracker: Sendable {
         counted.unmatched += known.isOpen ? 1 : 0
       }
     }
-    flows.set(tracked, for: key)
+    set(tracked, for: key)
   }
 
   private mutating func opened(_ event: FlowEvent) -> FlowRecord {
     let key = Key(event)
     var tracked: Tracked
-    if let known = flows[key], event.protocol == .tcp, event.direction == .outgoing, known.isJudged, !known.isOpen {
+    if let known = flow(key), event.protocol == .tcp, event.direction == .outgoing, known.isJudged, !known.isOpen {
       tracked = known
       tracked.flow = Self.merge(attempt: known.flow, open: event)
     } else {
-      let owner = event.pid != 0 ? processes.process(of: event) : owners[event.listener] ?? owners[event.socket]
+      let owner = event.pid != 0 ? processes.process(of: event) : owner(of: event)
       let names = FlowRecord.Names(of: event, in: history.names(for: event.generation), process: owner)
       // The opening of an outgoing connection has no identities of its own.
       let isJudged = event.action != nil || event.direction == .incoming || event.protocol != .tcp
       tracked = Tracked(flow: event, names: names, isJudged: isJudged, isOpen: false)
     }
     tracked.isOpen = true
-    if !isAlreadyClosed(event) { flows.set(tracked, for: key) }
+    if !isAlreadyClosed(event) { set(tracked, for: key) }
     return record(.open, tracked, at: event.time)
   }
 
   private mutating func refused(_ event: FlowEvent) -> FlowRecord {
-    let process = event.pid != 0 ? processes.process(of: event) : owners[event.socket] ?? owners[event.listener]
+    let process = event.pid != 0 ? processes.process(of: event) : owner(of: event)
     let names = FlowRecord.Names(of: event, in: history.names(for: event.generation), process: process)
     if event.flags.contains(.revoked) {
       let key = Key(event)
-      if event.protocol == .tcp, var known = flows[key] {
+      if event.protocol == .tcp, var known = flow(key) {
         // The kernel will tell the close, with the counts; it is to say why.
         known.flow.flags.insert(.revoked)
-        flows.set(known, for: key)
+        set(known, for: key)
       } else {
-        flows.remove(key)
+        _ = remove(key)
       }
     }
     return record(.refused, Tracked(flow: event, names: names, isJudged: true, isOpen: false), at: event.time)
   }
 
   private mutating func closed(_ event: FlowEvent) -> FlowRecord {
-    let known = flows.remove(Key(event))
+    let known = remove(Key(event))
     guard let known else {
       counted.unmatched += 1
       if event.protocol == .tcp { early.set(event.time, for: event.socket) }
       let names = FlowRecord.Names(
-        of: event, in: history.names(for: event.generation), process: owners[event.socket] ?? owners[event.listener])
+        of: event, in: history.names(for: event.generation), process: owner(of: event))
       if event.protocol == .tcp { owners.remove(event.socket) }
       let tracked = Tracked(flow: event, names: names, isJudged: event.action != nil, isOpen: false)
       return record(.close, tracked, at: event.time, duration: event.duration > 0 ? event.duration : nil)

@@ -24,7 +24,7 @@ public struct CgroupLabels: Sendable, Hashable {
   ///
   /// - Throws: everything that is wrong with it, by line and field; nothing is half read.
   public static func parse(file: String, bytes: [UInt8]) throws(PolicyErrors) -> [CgroupLabels] {
-    let yaml = YAMLReader(file: file, bytes: bytes)
+    let yaml = YAMLReader.documents(file: file, bytes: bytes)
     var reader = DocumentReader()
     reader.add(yaml.errors)
     var found: [CgroupLabels] = []

@@ -15,6 +15,12 @@ struct DocumentReader {
 
   mutating func add(_ others: [PolicyError]) { errors.append(contentsOf: others) }
 
+  /// Says one thing of a file in place of all that was wrong with it.
+  mutating func replaceErrors(of file: String, by error: PolicyError) {
+    errors.removeAll { $0.file == file }
+    errors.append(error)
+  }
+
   /// Takes over what another reader found wrong.
   mutating func add(_ other: DocumentReader) {
     errors += other.errors

@@ -3,7 +3,9 @@
 /// Reads policy documents.
 public enum PolicyParser {
   /// The largest file that is read, in bytes.
-  public static let maximumFileSize = 8 << 20
+  ///
+  /// Ten thousand pods as `kubectl get -A -o yaml` prints them are about 50 MiB.
+  public static let maximumFileSize = 128 << 20
 
   /// The version that documents must say.
   public static let apiVersion = "sallyport/v1"
@@ -24,6 +26,8 @@ public enum PolicyParser {
 /// Cheaper than `PolicyParser` for whoever follows a directory, and says the same.
 public struct PolicyReader: Sendable {
   private var known: [String: (bytes: [UInt8], found: Collected)] = [:]
+  /// The addresses of this host, by which it knows itself among the nodes of manifests.
+  public var localAddresses: Set<IPAddress> = []
 
   /// Has read nothing yet.
   public init() {}
@@ -51,7 +55,7 @@ public struct PolicyReader: Sendable {
     }
     var errors: [PolicyError] = []
     do throws(PolicyErrors) {
-      let policy = try collected.policy()
+      let policy = try collected.policy(localAddresses)
       errors = collected.reader.errors
       if errors.isEmpty { return ParsedPolicy(policy: policy, warnings: sorted(collected.reader.warnings)) }
     } catch {
@@ -77,10 +81,15 @@ private struct Collected: Sendable {
 
   /// Reads a file.
   mutating func read(_ name: String, _ bytes: [UInt8]) {
-    let yaml = YAMLReader(file: name, bytes: bytes)
-    reader.add(yaml.errors)
-    if !yaml.errors.isEmpty { isComplete = false }
-    for document in yaml.documents { read(document) }
+    if kubernetes.leavesOut(name, &reader) { return }
+    let faults = YAMLReader.read(file: name, bytes: bytes) { part in
+      switch part {
+      case .document(let node), .item(let node): read(node)
+      }
+    }
+    reader.add(faults)
+    if !faults.isEmpty { isComplete = false }
+    if reader.nameTemplate(name, bytes) { isComplete = false }
   }
 
   /// Adds what another file says.
@@ -104,8 +113,9 @@ private struct Collected: Sendable {
   }
 
   /// Everything as one policy; what is wrong between Kubernetes documents goes to the reader.
-  mutating func policy() throws(PolicyErrors) -> PolicySet {
-    let made = ManifestTranslator.translate(kubernetes.manifests, &reader)
+  mutating func policy(_ localAddresses: Set<IPAddress>) throws(PolicyErrors) -> PolicySet {
+    kubernetes.summarise(&reader)
+    let made = ManifestTranslator.translate(kubernetes.manifests, localAddresses: localAddresses, &reader)
     var defaults = defaults ?? Defaults()
     if !podDefaultsAreGiven {
       // Where Kubernetes is spoken, a pod that no policy selects may talk to everybody.

@@ -17,6 +17,7 @@ struct ClusterModel {
     }
     for namespace in manifests.namespaces { namespaces[namespace.name] = namespace.labels }
     for pod in manifests.pods { mention(pod.namespace) }
+    for namespace in manifests.finishedIn { mention(namespace) }
     for policy in manifests.policies {
       if case .own(let name) = policy.subject.namespaces { mention(name) }
     }
@@ -43,8 +44,35 @@ struct ClusterModel {
   }
 
   /// The selector of some pods by the labels they have here; nil = no namespace matches.
-  mutating func selector(_ pods: PodSet) -> Selector? {
-    guard var all = requirements(pods.namespaces) else { return nil }
+  ///
+  /// `withUntold`: also those in namespaces that no document tells of, if those without labels are meant.
+  mutating func selector(_ pods: PodSet, withUntold: Bool = false) -> Selector? {
+    if withUntold, let untold = untold(pods.namespaces, orMatching: true) { return selector(pods, untold) }
+    return requirements(pods.namespaces).map { selector(pods, $0) }
+  }
+
+  /// The pods of namespaces that no document tells of; nil if a namespace without labels is not meant.
+  func untold(_ pods: PodSet) -> Selector? {
+    untold(pods.namespaces, orMatching: false).map { selector(pods, $0) }
+  }
+
+  private func untold(_ scope: NamespaceScope, orMatching: Bool) -> [Requirement]? {
+    let nameKey = NamespaceManifest.nameKey
+    // A selector over names alone judges them already.
+    guard case .matching(let selector) = scope, !selector.requirements.allSatisfy({ $0.key == nameKey }),
+      selector.requirements.allSatisfy({ $0.key == nameKey || $0.matches(.empty) }),
+      !selector.requirements.contains(where: { $0.key == nameKey && $0.operator == .doesNotExist })
+    else { return nil }
+    let key = PodLabel.namespace
+    let told = namespaces.filter { !orMatching || !selector.matches($0.value) }.keys.sorted()
+    let names = selector.requirements.filter { $0.key == nameKey }
+    return [Requirement(uncheckedKey: key, .exists)]
+      + (told.isEmpty ? [] : [Requirement(uncheckedKey: key, .notIn, told)])
+      + names.map { Requirement(uncheckedKey: key, $0.operator, $0.values) }
+  }
+
+  private func selector(_ pods: PodSet, _ namespaces: [Requirement]) -> Selector {
+    var all = namespaces
     all += pods.pods.requirements.map {
       Requirement(uncheckedKey: PodLabel.own($0.key), $0.operator, $0.values)
     }

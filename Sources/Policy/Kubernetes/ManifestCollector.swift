@@ -23,63 +23,83 @@ struct ManifestCollector {
     var isNamespaced: Bool { self == .networkPolicy || self == .pod }
   }
 
-  /// Groups whose objects hold no network policy: manifests of whole applications may be read as they are.
-  private static let harmlessGroups: Set<String> = [
-    "v1", "apps/v1", "batch/v1", "autoscaling/v2", "rbac.authorization.k8s.io/v1", "storage.k8s.io/v1", "policy/v1",
-    "discovery.k8s.io/v1", "coordination.k8s.io/v1", "scheduling.k8s.io/v1",
-  ]
+  private var leftOut = LeftOut()
+
+  /// Kinds of our own that no other API has.
+  private static let nativeKinds: Set<String> = ["NetworkRuleSet", "ExternalNetwork", "Defaults"]
 
   /// Reads a document if its `apiVersion` is one of Kubernetes; false = it is not.
   mutating func read(_ node: DocumentNode, with reader: inout DocumentReader) -> Bool {
     guard let version = node.plainText("apiVersion") else { return false }
     guard version != PolicyParser.apiVersion, let kind = node.plainText("kind") else { return false }
+    let foreign = ForeignKind(version: version, kind: kind)
+    if case .unknown = foreign { return false }
+    if Self.nativeKinds.contains(kind) || (kind == "Workload" && !version.contains(".")) {
+      reader.fail(
+        node.location, "apiVersion", "\(kind) is a kind of \(PolicyParser.apiVersion), not of \(version.shown)",
+        "write `apiVersion: \(PolicyParser.apiVersion)`")
+      return true
+    }
     if kind.hasSuffix("List"), readList(node, version, kind, &reader) { return true }
+    if case .policy(let product) = foreign {
+      reader.fail(
+        node.location, "kind", "\(kind) of \(version) is a policy of \(product), which is not read",
+        "write it as a NetworkPolicy or NetworkRuleSet, or move it out of the policy directory")
+      return true
+    }
     if let known = Kind(rawValue: kind) {
-      guard version == known.apiVersion else {
-        reader.fail(
-          node.location, "apiVersion", "\(kind) of \(version.shown) is not read", remedy(known))
+      if version == known.apiVersion {
+        read(known, node, &reader)
         return true
       }
-      read(known, node, &reader)
+      // Others may have a Node or Pod of their own.
+      let isPolicy = known == .networkPolicy || known == .clusterNetworkPolicy
+      guard isPolicy || !version.contains(".") || version.hasSuffix(".k8s.io/v1") else {
+        leftOut.add(kind, node.location)
+        return true
+      }
+      reader.fail(node.location, "apiVersion", "\(kind) of \(version.shown) is not read", remedy(known))
       return true
     }
     if ["AdminNetworkPolicy", "BaselineAdminNetworkPolicy"].contains(kind) {
       reader.fail(
         node.location, "kind", "\(kind) is not read",
-        "write it as a ClusterNetworkPolicy of \(Kind.clusterNetworkPolicy.apiVersion)")
+        "convert it to a ClusterNetworkPolicy with `sallyport policy convert --to kubernetes`")
       return true
     }
-    let isOurs = version == "networking.k8s.io/v1" || version.hasPrefix("policy.networking.k8s.io/")
-    guard isOurs || Self.harmlessGroups.contains(version) else { return false }
-    let near = Spelling.nearest(to: kind, in: Kind.allCases.filter { $0.apiVersion == version }.map(\.rawValue))
-    if let near {
+    let group = Kind.allCases.filter { $0.apiVersion == version }.map(\.rawValue)
+    if let near = Spelling.nearest(to: kind, in: group) {
       reader.fail(node.location, "kind", "\(kind.shown) of \(version) is not known", "did you mean \(near)?")
     } else {
-      reader.warn(node.location, "kind", "\(kind.shown) of \(version) holds no policy and is left out", "")
+      leftOut.add(kind, node.location)
     }
     return true
   }
+
+  /// Says in one line what was left out.
+  func summarise(_ reader: inout DocumentReader) { leftOut.summarise(&reader) }
 
   private func remedy(_ kind: Kind) -> String {
     "write `apiVersion: \(kind.apiVersion)` if the document says nothing that only another version has"
   }
 
-  /// Reads the items of `List`, `PodList` and the like.
+  /// Reads the items of `List`, `PodList` and the like that do not say what they are; others came by themselves.
   private mutating func readList(
     _ node: DocumentNode, _ version: String, _ kind: String, _ reader: inout DocumentReader
   ) -> Bool {
-    let itemKind = String(kind.dropLast(4))
-    guard itemKind.isEmpty ? version == "v1" : Kind(rawValue: itemKind)?.apiVersion == version else { return false }
-    guard let fields = reader.manifest(node, "", known: ["apiVersion", "kind", "metadata", "items"]) else {
-      return true
+    guard case .mapping(let entries) = node.content, let list = entries.first(where: { $0.key == "items" })?.value else {
+      return kind == "List"
     }
-    guard let list = fields["items"] else { return true }
+    let itemKind = String(kind.dropLast(4))
     for (index, item) in (reader.list(list, "items", like: "{kind: Pod}") ?? []).enumerated() {
-      // Items of a typed list need not repeat what the list says.
-      if item.plainText("kind") == nil, let known = Kind(rawValue: itemKind) {
+      if item.plainText("kind") == nil, let known = Kind(rawValue: itemKind), known.apiVersion == version {
+        // Items of a typed list need not repeat what the list says.
         read(known, item, &reader)
-      } else if !read(item, with: &reader) {
-        reader.fail(item.location, "items[\(index)]", "is no Kubernetes object that is read", "put it in a document")
+      } else if item.plainText("kind") == nil, !itemKind.isEmpty {
+        leftOut.add(itemKind, item.location)
+      } else {
+        reader.fail(
+          item.location, "items[\(index)]", "does not say its apiVersion and kind", "write both, as kubectl prints them")
       }
     }
     return true
@@ -96,6 +116,7 @@ struct ManifestCollector {
     let isNew = metadata.map { note(kind, $0, source, &reader) } ?? false
     switch kind {
     case .networkPolicy:
+      if metadata?.namesNamespace == false { leftOut.addWithoutNamespace(source) }
       let read = reader.networkPolicy(shown, fields["spec"], at: source)
       if isNew { manifests.policies.append(read) }
     case .clusterNetworkPolicy:
@@ -110,7 +131,11 @@ struct ManifestCollector {
       if isNew { manifests.namespaces.append(read) }
     case .pod:
       let read = reader.pod(shown, fields["spec"], fields["status"], at: source)
-      if isNew { manifests.pods.append(read) }
+      if isNew, read.hasFinished {
+        manifests.finishedIn.insert(read.namespace)
+      } else if isNew {
+        manifests.pods.append(read)
+      }
     case .node:
       let read = reader.node(shown, fields["status"], at: source)
       if isNew { manifests.nodes.append(read) }
@@ -123,6 +148,8 @@ struct ManifestCollector {
     manifests.namespaces += other.manifests.namespaces
     manifests.nodes += other.manifests.nodes
     manifests.pods += other.manifests.pods
+    manifests.finishedIn.formUnion(other.manifests.finishedIn)
+    leftOut.add(other.leftOut)
     for (key, place) in other.places {
       if let before = places[key] {
         fail(key, place, before, &reader)

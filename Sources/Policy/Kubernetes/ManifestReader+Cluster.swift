@@ -43,13 +43,17 @@ extension DocumentReader {
     }
     if let spec {
       if let node = spec.member("hostNetwork") {
-        out.isHostNetworked = choice(node, "spec.hostNetwork", [("true", true), ("false", false)]) ?? false
+        out.isHostNetworked = truth(node, "spec.hostNetwork") ?? false
       }
       out.ports = ports(of: spec, "initContainers") { $0.member("restartPolicy")?.isText("Always") ?? false }
       // A port of a container comes before that of a sidecar that is written as an init container.
       out.ports = ports(of: spec, "containers") { _ in true } + out.ports
     }
-    if let status { out.addresses = podAddresses(status) }
+    if let status {
+      out.addresses = podAddresses(status)
+      // Its address may be another pod's by now.
+      out.hasFinished = status.plainText("phase").map { ["Succeeded", "Failed"].contains($0) } ?? false
+    }
     return out
   }
 
@@ -123,7 +127,4 @@ extension DocumentNode {
     return entries.first { $0.key == key && !$0.value.isNothing }?.value
   }
 
-  fileprivate func isText(_ wanted: String) -> Bool {
-    if case .text(wanted, _) = content { true } else { false }
-  }
 }

@@ -154,7 +154,7 @@ extension DocumentReader {
       }
       return proto.map { .range($0, PortRange(0, 65535)) }
     }
-    guard case .text(let text, let isPlain) = node.content, isPlain, Int(text) != nil else {
+    guard case .text(let text, isPlain: true) = node.content, Int(text) != nil || YAMLType.isOddNumber(text) else {
       if let endNode {
         fail(endNode.location, "\(field).endPort", "a named port has no end", "give port a number, or remove endPort")
       }

@@ -7,6 +7,8 @@ struct ObjectMetadata {
   var namespace: String
   var labels: LabelSet
   var annotations: [String: String]
+  /// Whether the document itself names the namespace.
+  var namesNamespace = true
 }
 
 extension DocumentReader {
@@ -38,7 +40,8 @@ extension DocumentReader {
       }
     }
     var namespace = ""
-    if let node = fields["namespace"] {
+    if let node = fields["namespace"], !node.isText("") {
+      // The empty name is as if it were not written.
       if isNamespaced {
         namespace = dnsName(node, "metadata.namespace", isLabel: true) ?? ""
       } else {
@@ -54,7 +57,9 @@ extension DocumentReader {
     guard let name = dnsName(name, "metadata.name", isLabel: nameIsLabel), !namespace.isEmpty || !isNamespaced else {
       return nil
     }
-    return ObjectMetadata(name: name, namespace: namespace, labels: labels, annotations: annotations)
+    let names = fields["namespace"].map { !$0.isText("") } ?? false
+    return ObjectMetadata(
+      name: name, namespace: namespace, labels: labels, annotations: annotations, namesNamespace: names)
   }
 
   /// A name as RFC 1123 has it: a label of at most 63 bytes, or several with dots of at most 253.
@@ -91,6 +96,12 @@ extension DocumentReader {
 
   /// A whole number in a range.
   mutating func number(_ node: DocumentNode, _ field: String, in range: ClosedRange<Int>) -> Int? {
+    if case .text(let text, isPlain: true) = node.content, YAMLType.isOddNumber(text) {
+      fail(
+        node.location, field, "\(text) is not a decimal number\(YAMLType.reading(text))",
+        "write it in decimal digits, from \(range.lowerBound) to \(range.upperBound)")
+      return nil
+    }
     var number: Int?
     if case .text(let text, isPlain: true) = node.content, text.utf8.count <= 12 { number = Int(text) }
     guard let number, range.contains(number) else {
@@ -101,6 +112,13 @@ extension DocumentReader {
       return nil
     }
     return number
+  }
+
+  /// `true` or `false`, as the API takes them: not in quotes, and not YAML's other words for them.
+  mutating func truth(_ node: DocumentNode, _ field: String) -> Bool? {
+    if case .text(let text, isPlain: true) = node.content, text == "true" || text == "false" { return text == "true" }
+    fail(node.location, field, "\(node.kind) is not true or false", "write `true` or `false`, without quotes")
+    return nil
   }
 
   /// The labels of an object.
@@ -202,6 +220,21 @@ enum YAMLType {
       return word == word.lowercased() || word == word.uppercased() || rest == rest.lowercased()[...]
     }
     return isNumber(word)
+  }
+
+  /// Whether it is a number to YAML, but not plain decimal digits: tools read it in different ways.
+  static func isOddNumber(_ word: String) -> Bool {
+    let digits = word.hasPrefix("-") ? word.dropFirst() : word[...]
+    let isPlain = digits.utf8.allSatisfy { (48...57).contains($0) } && (digits.count == 1 || digits.first != "0")
+    return isNumber(word) && !(isPlain && !digits.isEmpty)
+  }
+
+  /// What the tools of Kubernetes make of a number with leading zeros; empty for others.
+  static func reading(_ word: String) -> String {
+    guard word.hasPrefix("0"), word.utf8.allSatisfy({ (48...55).contains($0) }), let number = Int(word, radix: 8) else {
+      return ""
+    }
+    return ": Kubernetes reads it as octal, \(number)"
   }
 
   private static func isNumber(_ word: String) -> Bool {

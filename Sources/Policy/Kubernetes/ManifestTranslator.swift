@@ -15,19 +15,23 @@ struct ManifestTranslator {
   private var out = TranslatedManifests()
   private var networks: [AddressBlock: String] = [:]
   private var nodeNetworks: [String: String] = [:]
+  private let localAddresses: Set<IPAddress>
   /// The groups of blocks that at least one pod is in.
   private var inhabited: Set<String> = []
   /// Rules of which something was said: their peers are asked for once for each answer to a port's name.
   private var warned: Set<SourceLocation> = []
 
-  private init(_ manifests: Manifests) {
+  private init(_ manifests: Manifests, _ localAddresses: Set<IPAddress>) {
     self.manifests = manifests
+    self.localAddresses = localAddresses
     model = ClusterModel(manifests)
   }
 
   /// Translates everything; what is wrong between documents, or odd, goes to the reader.
-  static func translate(_ manifests: Manifests, _ reader: inout DocumentReader) -> TranslatedManifests {
-    var translator = ManifestTranslator(manifests)
+  static func translate(
+    _ manifests: Manifests, localAddresses: Set<IPAddress>, _ reader: inout DocumentReader
+  ) -> TranslatedManifests {
+    var translator = ManifestTranslator(manifests, localAddresses)
     translator.translatePods(&reader)
     translator.translateNodes()
     for policy in manifests.policies { translator.translate(policy, &reader) }
@@ -43,7 +47,7 @@ struct ManifestTranslator {
     for policy in manifests.policies {
       selected.formUnion(policy.subject.pods.requirements.map(\.key))
       for rule in policy.ingress + policy.egress {
-        if let group = BlockGroup(rule), groups[group] == nil { groups[group] = rule.source }
+        if let group = BlockGroup(rule, manifests.nodes), groups[group] == nil { groups[group] = rule.source }
         for case .pods(let pods) in rule.peers ?? [] { selected.formUnion(pods.pods.requirements.map(\.key)) }
       }
     }
@@ -117,10 +121,13 @@ struct ManifestTranslator {
   // MARK: Policies
 
   private mutating func translate(_ policy: PolicyManifest, _ reader: inout DocumentReader) {
+    translateUntold(policy, &reader)
     guard let subject = model.selector(policy.subject) else {
-      reader.warn(
-        policy.source, "spec.subject", "matches no namespace that is known, so the policy has no effect",
-        "add a document of kind Namespace, or select by \(NamespaceManifest.nameKey)")
+      if model.untold(policy.subject) == nil {
+        reader.warn(
+          policy.source, "spec.subject", "matches no namespace that is known, so the policy has no effect",
+          "add a document of kind Namespace, or select by \(NamespaceManifest.nameKey)")
+      }
       return
     }
     let outgoing = outgoingRules(policy, &reader)
@@ -159,6 +166,25 @@ struct ManifestTranslator {
             + "name: it matches nothing", "add the manifests of the pods, or give the port's number")
       }
     }
+  }
+
+  /// The rules of a policy that refuse, for pods of namespaces that no document tells of.
+  ///
+  /// What their labels are is not known. Where those without labels are meant (NotIn, DoesNotExist) a Deny holds for them
+  /// as well; an Accept or Pass does not.
+  private mutating func translateUntold(_ policy: PolicyManifest, _ reader: inout DocumentReader) {
+    guard policy.tier != .namespaced, let subject = model.untold(policy.subject) else { return }
+    var denying = policy
+    denying.ingress.removeAll { $0.action != .reject }
+    denying.egress.removeAll { $0.action != .reject }
+    // Ports have names only where there are manifests, and those mention their namespace.
+    let incoming = incomingRules(denying, [], &reader).filter { !$0.ports.isEmpty }
+    let outgoing = outgoingRules(denying, &reader)
+    guard !incoming.isEmpty || !outgoing.isEmpty else { return }
+    out.ruleSets.append(
+      RuleSet(
+        name: "\(policy.name)#untold", subject: subject, incoming: incoming, outgoing: outgoing, tier: policy.tier,
+        source: policy.source))
   }
 
   private mutating func incomingRules(
@@ -214,7 +240,7 @@ struct ManifestTranslator {
     for peer in peers {
       switch peer {
       case .pods(let pods):
-        if let selector = model.selector(pods) {
+        if let selector = model.selector(pods, withUntold: rule.action == .reject) {
           out.append(.selector(Selector(selector.requirements + more)))
         } else if warned.insert(rule.source).inserted {
           reader.warn(
@@ -226,7 +252,7 @@ struct ManifestTranslator {
       case .nothing: break
       }
     }
-    if let token = BlockGroup(rule)?.token, inhabited.contains(token) {
+    if let token = BlockGroup(rule, manifests.nodes)?.token, inhabited.contains(token) {
       out.append(.selector(Selector([Requirement(uncheckedKey: PodLabel.blocks(token), .exists)] + more)))
     }
     return out
@@ -246,8 +272,14 @@ struct ManifestTranslator {
   private func nodes(_ selector: Selector) -> [Peer] {
     var out = manifests.nodes.filter { selector.matches($0.labels) }
       .compactMap { nodeNetworks[$0.name].map(Peer.network) }
-    if selector.isEverything {
+    // This host is one of them by its addresses, and whatever they are if all nodes are meant.
+    let isHere = manifests.nodes.contains {
+      selector.matches($0.labels) && !localAddresses.isDisjoint(with: $0.addresses)
+    }
+    if selector.isEverything || isHere {
       out.append(.selector(Selector(LabelSet.host.labels.map { Requirement($0) })))
+    }
+    if selector.isEverything {
       out.append(.selector(Selector([Requirement(uncheckedKey: PodLabel.hostNetwork, .exists)])))
     }
     return out

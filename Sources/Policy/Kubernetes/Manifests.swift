@@ -105,6 +105,8 @@ struct PodManifest {
   var addresses: [IPAddress] = []
   var ports: [Pod.Port] = []
   var isHostNetworked = false
+  /// Whether its phase is Succeeded or Failed: nothing of it runs, and its address is free.
+  var hasFinished = false
   /// Where it runs if no container runtime says so: the annotations `sallyport/cgroup` and `sallyport/unit`.
   var cgroup: String?
   var unit: String?
@@ -117,6 +119,10 @@ struct Manifests {
   var namespaces: [NamespaceManifest] = []
   var nodes: [NodeManifest] = []
   var pods: [PodManifest] = []
+  /// The namespaces of pods that have run to their end: there is such a namespace, and no such pod.
+  var finishedIn: Set<String> = []
 
-  var isEmpty: Bool { policies.isEmpty && namespaces.isEmpty && nodes.isEmpty && pods.isEmpty }
+  var isEmpty: Bool {
+    policies.isEmpty && namespaces.isEmpty && nodes.isEmpty && pods.isEmpty && finishedIn.isEmpty
+  }
 }

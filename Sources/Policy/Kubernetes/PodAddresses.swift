@@ -19,8 +19,19 @@ struct BlockGroup: Hashable {
 
   var text: String { blocks.map(\.text).joined(separator: ", ") }
 
-  init?(_ rule: RuleManifest) {
-    let blocks = (rule.peers ?? []).compactMap { if case .block(let block) = $0 { block } else { nil } }
+  /// The blocks that a rule names, the addresses of nodes among them: pods in the network of a node have those.
+  init?(_ rule: RuleManifest, _ nodes: [NodeManifest]) {
+    var blocks: [AddressBlock] = []
+    for peer in rule.peers ?? [] {
+      switch peer {
+      case .block(let block): blocks.append(block)
+      case .nodes(let selector):
+        for node in nodes where selector.matches(node.labels) {
+          blocks += node.addresses.map { AddressBlock(prefix: IPPrefix($0), except: []) }
+        }
+      case .pods, .nothing: break
+      }
+    }
     if blocks.isEmpty { return nil }
     self.blocks = Set(blocks).sorted { $0.text < $1.text }
     mustHoldAll = rule.action != .reject

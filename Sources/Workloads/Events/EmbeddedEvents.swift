@@ -21,6 +21,7 @@ extension WorkloadEvent {
     switch sp_event_kind(UInt32(record.kind)) {
     case SP_EVENT_MADE: self = .made(cgroup)
     case SP_EVENT_REMOVED: self = .removed(cgroup)
+    case SP_EVENT_RELEASED: self = .released(cgroup)
     case SP_EVENT_EMPTIED: self = .emptied(cgroup)
     case SP_EVENT_ENTERED: self = .entered(cgroup, process)
     case SP_EVENT_EXECUTED:

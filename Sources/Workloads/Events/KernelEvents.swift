@@ -38,7 +38,8 @@ public final class KernelEvents: Sendable {
 
   /// Programs by the tracepoint that they are attached to.
   private static let cgroupPoints = [
-    ("cgroup_mkdir", "sp_on_mkdir"), ("cgroup_rmdir", "sp_on_rmdir"), ("cgroup_notify_populated", "sp_on_populated"),
+    ("cgroup_mkdir", "sp_on_mkdir"), ("cgroup_rmdir", "sp_on_rmdir"), ("cgroup_release", "sp_on_release"),
+    ("cgroup_notify_populated", "sp_on_populated"),
     ("cgroup_attach_task", "sp_on_attach"), ("sched_process_fork", "sp_on_fork"),
   ]
 

@@ -9,6 +9,8 @@ public enum WorkloadEvent: Sendable, Equatable {
   case emptied(CgroupID)
   /// A cgroup was removed.
   case removed(CgroupID)
+  /// Nothing refers to a removed cgroup any more, not even a socket that it made.
+  case released(CgroupID)
   /// A process (or one of its threads) was moved into a cgroup.
   case entered(CgroupID, ProcessID)
   /// A process began to run another program.

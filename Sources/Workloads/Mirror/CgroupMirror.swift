@@ -152,7 +152,7 @@ public final class CgroupMirror: Sendable {
         case .executed(let start): processes.insert(start.process)
         case .removedV1(let path?): state.leaving.insert(FilePath(path))
         case .removedV1(nil): tidyAll(&state)
-        case .made, .emptied, .removed, .entered, .exited, .unknown: break
+        case .made, .emptied, .removed, .released, .entered, .exited, .unknown: break
         }
       }
       for id in processes { settle(id, withFamily: true, &pass) }

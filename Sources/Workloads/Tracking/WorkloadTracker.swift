@@ -10,8 +10,10 @@ public enum WorkloadChange: Sendable, Equatable {
   case added(WorkloadInstance)
   /// A workload's labels, mode, addresses or name changed.
   case changed(WorkloadInstance, before: WorkloadInstance)
-  /// A workload's cgroup went, or nothing labels it any more.
+  /// Nothing labels a cgroup any more, although it is there.
   case removed(WorkloadInstance)
+  /// A workload's cgroup went; sockets that it made may live on.
+  case ended(WorkloadInstance)
 }
 
 /// What came of a look or of events.
@@ -22,6 +24,8 @@ public struct TrackerUpdate: Sendable {
   public var toAsk: [CgroupPlace] = []
   /// Cgroups that were removed: nobody needs to know anything about them any more.
   public var gone: [CgroupID] = []
+  /// Removed cgroups that nothing refers to any more, no socket either.
+  public var released: [CgroupID] = []
   /// Cgroups made for one command in which no process is left.
   public var abandoned: [CgroupID] = []
   /// Processes that began to run another program.
@@ -32,6 +36,7 @@ public struct TrackerUpdate: Sendable {
     changes += later.changes
     toAsk += later.toAsk
     gone += later.gone
+    released += later.released
     abandoned += later.abandoned
     started += later.started
   }
@@ -47,6 +52,8 @@ public struct TrackedCgroup: Sendable {
   public internal(set) var faults: [String]
   /// What daemons answered, which says more than what files say.
   var answers: [String: SourceLabels] = [:]
+  /// The cgroup above; nil for the watched one.
+  var parent: CgroupID?
 }
 
 /// The one place that knows all cgroups; owned by one loop, which hands it everything that happens.
@@ -60,6 +67,8 @@ public struct WorkloadTracker: Sendable {
   public private(set) var classifier: Classifier
   /// All cgroups that are known.
   public private(set) var cgroups: [CgroupID: TrackedCgroup] = [:]
+  /// Removed cgroups whose sockets may live on.
+  private(set) var ended = EndedCgroups()
   private let sources: [any LabelSource]
   /// Reads the processes that rules ask for.
   public let processes: ProcessReader
@@ -95,29 +104,6 @@ public struct WorkloadTracker: Sendable {
   public func isPopulated(_ id: CgroupID) -> Bool {
     guard let directory = try? root.hierarchy.directory(id: id) else { return false }
     return (try? directory.isEmpty()) == false
-  }
-
-  /// Who every cgroup is to policy, by the rows that the kernel has.
-  public func policed(by rows: [CgroupID: WorkloadRow]) -> [CgroupID: PolicedSubject] {
-    var byPath: [Substring: PolicedSubject] = [:]
-    var subjects: [CgroupID: PolicedSubject] = [:]
-    // Parents come first, so the parent's subject is that of the nearest labelled ancestor.
-    for (id, known) in cgroups.sorted(by: { $0.value.facts.level < $1.value.facts.level }) {
-      let path = known.facts.path
-      let inherited = path.lastIndex(of: "/").flatMap { byPath[path[..<$0]] } ?? .host
-      let own = rows[id].map { PolicedSubject($0, of: id) }
-      byPath[path[...]] = own ?? inherited
-      subjects[id] = own ?? inherited.unlabelledChild
-    }
-    return subjects
-  }
-
-  /// The cgroups of workloads, also of some that are gone, and all below them: whose identity may be another one now.
-  public func below(_ workloads: [WorkloadInstance]) -> Set<CgroupID> {
-    var found = Set(workloads.map(\.cgroup))
-    let prefixes = workloads.map { $0.path + "/" }
-    for (id, known) in cgroups where prefixes.contains(where: known.facts.path.hasPrefix) { found.insert(id) }
-    return found
   }
 
   /// Takes over since when workloads have their labels.
@@ -165,6 +151,9 @@ public struct WorkloadTracker: Sendable {
       switch event {
       case .made(let id): if !removed.contains(id) { look(at: id, &update) }
       case .removed(let id): remove(id, &update)
+      case .released(let id):
+        ended.forget(id)
+        update.released.append(id)
       case .emptied(let id): noteEmptied(id, &update)
       case .entered(let id, _), .exited(let id, _): if !removed.contains(id) { crowded.insert(id) }
       case .executed(let start):
@@ -264,6 +253,7 @@ public struct WorkloadTracker: Sendable {
       facts.processes = try? processes.traits(in: directory, digests: classifier.needsDigests)
     }
     decide(facts, faults, &update)
+    if isNew, directory.id != root.id { cgroups[directory.id]?.parent = directory.parentID }
   }
 
   private mutating func decide(_ facts: CgroupFacts, _ faults: [String], _ update: inout TrackerUpdate) {
@@ -277,7 +267,9 @@ public struct WorkloadTracker: Sendable {
       result.workload = workload
     }
     let answers = cgroups[id]?.answers ?? [:]
-    cgroups[id] = TrackedCgroup(facts: facts, classification: result, faults: faults, answers: answers)
+    let parent = cgroups[id]?.parent
+    cgroups[id] = TrackedCgroup(
+      facts: facts, classification: result, faults: faults, answers: answers, parent: parent)
     if result.warnings.isEmpty && faults.isEmpty { complaining.remove(id) } else { complaining.insert(id) }
     switch (before, result.workload) {
     case (nil, let now?): update.changes.append(.added(now))
@@ -290,8 +282,9 @@ public struct WorkloadTracker: Sendable {
   private mutating func remove(_ id: CgroupID, _ update: inout TrackerUpdate) {
     guard let known = cgroups.removeValue(forKey: id) else { return }
     complaining.remove(id)
+    if let parent = known.parent { ended.note(id, below: parent) }
     update.gone.append(id)
-    if let workload = known.classification.workload { update.changes.append(.removed(workload)) }
+    if let workload = known.classification.workload { update.changes.append(.ended(workload)) }
   }
 
   private func noteEmptied(_ id: CgroupID, _ update: inout TrackerUpdate) {

@@ -47,8 +47,8 @@ final class Instance: Sendable {
   /// Bytes that the kernel is charged for, by map.
   func mapMemory() throws -> [(name: String, bytes: Int)] {
     try [
-      "sp_workload", "sp_classes", "sp_ports", "sp_policy", "sp_networks", "sp_senders", "sp_talks", "sp_counts",
-      "sp_records", "sp_suppress",
+      "sp_workload", "sp_classes", "sp_ports", "sp_policy", "sp_networks", "sp_senders", "sp_talks", "sp_raw_talks",
+      "sp_counts", "sp_records", "sp_suppress", "sp_confirmed",
     ]
     .map { name in
       let map = try OwnedDescriptor.pinned("\(datapath.pins)/maps/\(name)", "map")

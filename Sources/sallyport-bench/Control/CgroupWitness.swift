@@ -139,7 +139,7 @@ extension TrackerUpdate {
     for change in changes {
       switch change {
       case .added(let workload), .changed(let workload, _): latest.updateValue(workload, forKey: workload.cgroup)
-      case .removed(let workload): latest.updateValue(nil, forKey: workload.cgroup)
+      case .removed(let workload), .ended(let workload): latest.updateValue(nil, forKey: workload.cgroup)
       }
     }
     return (latest.values.compactMap { $0 }, latest.filter { $0.value == nil }.map(\.key))

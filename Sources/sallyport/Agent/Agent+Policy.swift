@@ -66,10 +66,14 @@ extension Agent {
 
   /// Cuts live connections that are no longer allowed, if any can be concerned.
   func revoke(after update: TrackerUpdate) async -> Int {
-    // A cgroup that was made just now has no sockets; one that went may have left some, if somebody holds them.
-    let ids = Set(update.changes.map(\.cgroup))
-    guard ids.contains(where: { tracker.isPopulated($0) }) || pipeline.live.mentions(ids) else { return 0 }
-    return await revoke(changed: update.changes.map(\.workload))
+    // Whose workload ended keeps the identity that it had: nothing is judged otherwise.
+    let changed = update.changes.filter { !$0.isEnd }
+    // A cgroup that was made just now has no sockets.
+    let ids = Set(changed.map(\.cgroup))
+    guard ids.contains(where: { tracker.isPopulated($0) }) || !pipeline.live.mentioned(among: ids).isEmpty else {
+      return 0
+    }
+    return await revoke(changed: changed.map(\.workload))
   }
 
   /// Cuts live connections that are no longer allowed; `changed` limits it to those of some workloads and their peers.

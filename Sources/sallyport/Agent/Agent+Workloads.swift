@@ -37,12 +37,14 @@ extension Agent {
     let publication: Publication
     do {
       if mustPublishAll {
-        publication = try await enforcer.update(workloads: tracker.workloads)
+        // Also those that ended while no agent ran.
+        let before = await enforcer.workloads
+        let ended = before.map(\.cgroup).filter { tracker.isEnded($0) }
+        publication = try await enforcer.update(workloads: tracker.workloads, ended: Set(ended))
       } else {
-        var latest: [CgroupID: WorkloadInstance?] = [:]
-        for change in update.changes { latest.updateValue(change.current, forKey: change.cgroup) }
+        let outcome = update.outcome
         publication = try await enforcer.update(
-          setting: latest.values.compactMap { $0 }, removing: latest.filter { $0.value == nil }.map(\.key))
+          setting: outcome.current, removing: outcome.gone, ended: outcome.ended)
       }
       mustPublishAll = false
     } catch {
@@ -61,6 +63,7 @@ extension Agent {
       logger.debug("removed cgroup \(id): its command ended")
     }
     forgetBeginnings(in: update.gone)
+    review.note(released: update.released)
     guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
     let desk = desk
     Task {
@@ -82,18 +85,30 @@ extension WorkloadChange {
   /// The workload as it is, or was.
   var workload: WorkloadInstance {
     switch self {
-    case .added(let workload), .changed(let workload, _), .removed(let workload): workload
+    case .added(let workload), .changed(let workload, _), .removed(let workload), .ended(let workload): workload
     }
   }
 
   /// The cgroup.
   var cgroup: CgroupID { workload.cgroup }
 
-  /// What the workload is from now on; nil when it is none.
-  var current: WorkloadInstance? {
-    switch self {
-    case .added(let workload), .changed(let workload, _): workload
-    case .removed: nil
+  /// Whether the workload ended: that changes who nobody is.
+  var isEnd: Bool { if case .ended = self { true } else { false } }
+}
+
+extension TrackerUpdate {
+  /// What the workloads are from now on, which cgroups are none any more, and which of those were removed.
+  fileprivate var outcome: (current: [WorkloadInstance], gone: [CgroupID], ended: [CgroupID]) {
+    var latest: [CgroupID: WorkloadInstance?] = [:]
+    var ended: [CgroupID] = []
+    for change in changes {
+      switch change {
+      case .added(let workload), .changed(let workload, _): latest.updateValue(workload, forKey: workload.cgroup)
+      case .removed(let workload): latest.updateValue(nil, forKey: workload.cgroup)
+      // What it was relabelled to before its end counts.
+      case .ended(let workload): ended.append(workload.cgroup)
+      }
     }
+    return (latest.values.compactMap { $0 }, latest.filter { $0.value == nil }.map(\.key), ended)
   }
 }

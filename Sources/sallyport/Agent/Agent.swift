@@ -59,6 +59,8 @@ actor Agent: Service {
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
   var workloadWarnings: [String] = []
+  /// Which ended workloads may be let go.
+  var review = EndedReview()
   /// What could not be mirrored, as it was logged.
   var unmirrored: Set<String> = []
   var report: AgentReport
@@ -154,6 +156,7 @@ actor Agent: Service {
   func publishReport() async {
     report.warnings = policyWarnings + workloadWarnings
     report.events = feed.description
+    (report.flowsDropped, report.flowLogFault) = pipeline.losses
     report.eventsLost = feed.counts?.lost ?? 0
     report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
     report.sources = await desk.conditions.map {

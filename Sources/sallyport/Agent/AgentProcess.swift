@@ -90,11 +90,16 @@ struct AgentProcess {
     defer { agent.rules?.endWatch() }
     let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
     let sweeper = try ConversationSweeper.open(
-      pinned: datapath.pins + "/maps/sp_talks", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
+      pinned: datapath.pins + "/maps", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
+    let ended = EndedTicker(
+      agent: agent, root: root,
+      sweeper: try ConversationSweeper.open(
+        pinned: datapath.pins + "/maps", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle),
+      live: pipeline.live, logger: logger)
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
     let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil
     logger.notice("enforcing on \(cgroup)")
-    try await serve(agent, feed, tell, changes, calls, sweep, survey, logger)
+    try await serve(agent, feed, tell, changes, calls, [sweep, ended], survey, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
     logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
@@ -133,13 +138,14 @@ struct AgentProcess {
   private func serve(
     _ agent: Agent, _ feed: EventFeed, _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ changes: Changes,
     _ calls: AsyncStream<ControlCall>,
-    _ sweep: ConversationSweep, _ survey: CoverageSurvey?, _ logger: Logger
+    _ others: [any Service], _ survey: CoverageSurvey?, _ logger: Logger
   ) async throws {
     var services: [any Service] = [
       agent, SourceFollower(desk: agent.desk),
       HangupListener(changes: changes),
-      ControlListener(calls: calls, changes: changes), sweep,
+      ControlListener(calls: calls, changes: changes),
     ]
+    services += others
     if !feed.tellsProcesses || !feed.isComplete {
       services.append(
         Poller(tell: tell) {

@@ -18,12 +18,19 @@ final class ConversationSweep: Service {
   }
 
   func run() async throws {
+    var mostInUse = 0
     for await _ in Ticker.every(.seconds(5)).cancelOnGracefulShutdown() {
       do {
-        let sweep = try sweeper.sweep(now: Clock.monotonicNanoseconds())
-        pipeline.consume(sweep.events)
+        try sweeper.sweep(now: Clock.monotonicNanoseconds()) { pipeline.consume($0) }
       } catch {
         logger.error("\(error)")
+      }
+      // What a flood took goes back once it is over.
+      let inUse = Heap.bytesInUse
+      mostInUse = max(mostInUse, inUse)
+      if mostInUse - inUse > 4 << 20 {
+        Heap.trim()
+        mostInUse = inUse
       }
     }
   }

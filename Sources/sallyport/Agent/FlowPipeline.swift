@@ -20,7 +20,8 @@ final class FlowPipeline: Sendable {
     var json = JSONBytes(capacity: 1 << 16)
     var log: FlowLog
     var lastClock: UInt64 = 0
-    var isFailing = false
+    /// Why lines are lost just now.
+    var fault: String?
   }
 
   init(settings: FlowLog.Settings, processes: any ProcessNaming, logger: Logger) throws {
@@ -59,15 +60,15 @@ final class FlowPipeline: Sendable {
       state.encoder = encoder
       do {
         try state.log.append(lines, count: count)
-        state.isFailing = false
+        state.fault = nil
       } catch {
         // Said once per outage; every lost line is counted.
-        if !state.isFailing { logger.error("flow log: \(error)") }
-        state.isFailing = true
+        if state.fault == nil { logger.error("flow log: \(error)") }
+        state.fault = "\(error)"
       }
     }
   }
 
-  /// How many records could not be written.
-  var lostLines: Int { state.withLock { Int($0.log.lostLines) } }
+  /// How many records could not be written, and why the last ones could not if that goes on.
+  var losses: (lines: Int, fault: String?) { state.withLock { (Int($0.log.lostLines), $0.fault) } }
 }

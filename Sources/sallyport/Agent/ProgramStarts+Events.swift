@@ -12,7 +12,7 @@ extension ProgramStarts {
         note(pid: UInt32(bitPattern: start.process.rawValue), time: start.time, path: start.path)
       case .exited(_, let end): noteEnd(pid: UInt32(bitPattern: end.process.rawValue), time: end.time)
       case .unknown: forgetAll()
-      case .made, .emptied, .removed, .entered, .enteredV1, .removedV1: break
+      case .made, .emptied, .removed, .released, .entered, .enteredV1, .removedV1: break
       }
     }
   }

@@ -38,6 +38,8 @@ struct RevocationPass: Sendable {
     }
     let judged = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
       subjects[$0]
+    } isEnded: {
+      tracker.isEnded($0)
     }
     rules?.rememberTracked(in: namespaces, flows: pipeline.live)
     let revoker = Revoker(flows: pipeline.live, retags: retags)

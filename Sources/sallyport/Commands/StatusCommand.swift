@@ -29,6 +29,9 @@ struct StatusCommand: ParsableCommand {
     /// Of a host that mounts version 1 alone.
     var mirror: String?
     var workloads: Int
+    /// Those whose cgroups are gone; not counted among the workloads.
+    var ended: Int
+    var endedLetGoEarly: Int?
     var identities: Int
     var rules: Int
     var cells: Int
@@ -36,6 +39,7 @@ struct StatusCommand: ParsableCommand {
     var pins: String
     var programs: [String: String]
     var recordsLost: UInt64?
+    var shares: SharesReport
     var policy: String?
     var policyErrors: [String]
     var lastError: String?
@@ -58,6 +62,7 @@ struct StatusCommand: ParsableCommand {
     var kernel: PinnedInspection?
     var isReadable = true
     do { kernel = try PinnedInspection.read(state: StateDirectory(state.state)) } catch { isReadable = false }
+    let ended = snapshot.ended?.count ?? 0
     let programs =
       (kernel?.attached ?? []).map { ($0, "attached") } + (kernel?.missing ?? []).map { ($0, "not attached") }
     let status = Status(
@@ -66,12 +71,15 @@ struct StatusCommand: ParsableCommand {
       datapath: living?.datapath ?? kernel?.kind.rawValue, view: kernel?.view?.rawValue,
       unpoliced: living.map { $0.unpoliced + ($0.socketsUnowned.map { [$0] } ?? []) }, repairs: living?.repairs,
       generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
-      mirror: report?.mirror, workloads: kernel?.workloads.count ?? snapshot.workloads.count,
+      mirror: report?.mirror,
+      workloads: max(0, (kernel?.workloads.count).map { $0 - ended } ?? snapshot.workloads.count),
+      ended: ended, endedLetGoEarly: living?.endedLetGoEarly,
       identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
       cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: snapshot.pins,
       programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
-      recordsLost: kernel?.counters.statistics.recordsLost, policy: report?.policyPath,
+      recordsLost: kernel?.counters.statistics.recordsLost,
+      shares: SharesReport(kernel?.counters, snapshot, report), policy: report?.policyPath,
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
@@ -103,6 +111,7 @@ struct StatusCommand: ParsableCommand {
       ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
       ("programs", programs(status)),
     ]
+    lines += status.shares.lines
     if let mirror = status.mirror { lines.append(("cgroups", mirror)) }
     lines += (status.unpoliced ?? []).map { ("not enforced", $0) }
     if let repairs = status.repairs, repairs > 0 {
@@ -112,6 +121,12 @@ struct StatusCommand: ParsableCommand {
       lines.append(("events", events + (status.eventsLost.map { $0 == 0 ? "" : "; \($0) lost" } ?? "")))
     }
     if let executions = status.executions, !executions.isEmpty { lines.append(("executions", executions)) }
+    if status.ended > 0 {
+      lines.append(("ended workloads", "\(status.ended) in force until their last socket is closed"))
+    }
+    if let early = status.endedLetGoEarly, early > 0 {
+      lines.append(("ended workloads let go", "\(early) early: there were too many"))
+    }
     if let sockets = status.staleSockets, sockets > 0 {
       lines.append(("stale sockets", "\(sockets) made before their process was placed keep the identity they had"))
     }

@@ -99,7 +99,7 @@ private struct TagLine: Encodable {
       (event, self.workload) = ("changed", workload)
       self.before = Dictionary(
         before.labels.labels.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-    case .removed(let workload): (event, self.workload) = ("removed", workload)
+    case .removed(let workload), .ended(let workload): (event, self.workload) = ("removed", workload)
     }
     identity = workload?.labels.identity.description
   }

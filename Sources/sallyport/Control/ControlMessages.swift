@@ -85,6 +85,10 @@ struct AgentReport: Codable, Sendable, Equatable {
   var executions = ""
   /// Sockets that processes had before they were placed and that keep the identity of the cgroup they were made in.
   var staleSockets = 0
+  /// Workloads whose cgroups are gone and that stay in force for sockets which they made.
+  var ended = 0
+  /// How many of those had to go before nothing referred to them, because there were too many.
+  var endedLetGoEarly = 0
   /// The sources of labels.
   var sources: [SourceReport] = []
   /// Live connections that were cut since the agent started.
@@ -93,6 +97,8 @@ struct AgentReport: Codable, Sendable, Equatable {
   var failures = 0
   /// Flow records that the agent itself had to drop.
   var flowsDropped = 0
+  /// Why flow records cannot be written just now; nil when they can.
+  var flowLogFault: String?
 }
 
 /// How a source of labels is.

@@ -8,7 +8,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define SP_ABI_VERSION 2u
+#define SP_ABI_VERSION 3u
 
 /* ---- Limits ---------------------------------------------------------------------------------------------------- */
 
@@ -42,15 +42,22 @@ enum sp_action { SP_NONE = 0, SP_ALLOW = 1, SP_REJECT = 2 };
 enum sp_decided_by {
 	SP_BY_NOTHING = 0,
 	SP_BY_RULE = 1,
-	SP_BY_DEFAULT = 2,  /* no rule matched */
-	SP_BY_LOCAL = 3,    /* both ends are the same workload */
-	SP_BY_EXCLUDED = 4, /* neighbour discovery, MLD, PTB, time exceeded */
-	SP_BY_INVALID = 5,  /* the packet's headers cannot be read, or it is a fragment without its transport header */
-	SP_BY_ERROR = 6,    /* a table that must be there is not: refused */
+	SP_BY_DEFAULT = 2, /* no rule matched */
+	SP_BY_LOCAL = 3,   /* both ends are the same workload */
+	/* Counted, not recorded: what the kernel's own sockets send; and at raw sockets, errors that quote a live flow of the
+	 * receiver and discovery from the link.
+	 */
+	SP_BY_EXCLUDED = 4,
+	SP_BY_INVALID = 5, /* the packet's headers cannot be read, or it is a fragment without its transport header */
+	SP_BY_ERROR = 6,   /* a table that must be there is not: refused */
 	/* The subject is a cgroup without labels below a workload with SP_WORKLOAD_REJECT_CHILDREN: refused whatever policy
 	 * says. The record's workload is the one above it.
 	 */
 	SP_BY_UNLABELLED = 7,
+	/* Outgoing: packets of another workload with the same addresses and ports are on the way, or their source address
+	 * is that workload's. The receiver could not tell the two apart.
+	 */
+	SP_BY_SENDER = 8,
 };
 
 /* How the other end's identity is known. */
@@ -86,12 +93,14 @@ enum sp_record_kind {
 /* Flags of struct sp_retag. */
 #define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
 
-/* Flags of struct sp_sender. */
-#define SP_SENDER_AMBIGUOUS 1u /* two workloads sent the same tuple: the receiver must not choose */
+/* Flags of struct sp_sender. Retired: SP_SENDER_AMBIGUOUS 1u. */
+#define SP_SENDER_CLASH 2u /* two sockets sent a SYN with one sequence number and one hash: the receiver must not choose */
 
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
-#define SP_COUNT_OBSERVED 30u /* an observed rule or workload would have changed the outcome */
-#define SP_COUNT_REVOKED 31u  /* conversations ended because policy no longer allows them */
+#define SP_COUNT_EVICTED 28u	  /* conversations that ended early: the workload's share was used up */
+#define SP_COUNT_RECORDS_LOST 29u /* records that did not fit the ring or its share of it; under SP_OUTGOING */
+#define SP_COUNT_OBSERVED 30u	  /* an observed rule or workload would have changed the outcome */
+#define SP_COUNT_REVOKED 31u	  /* conversations ended because policy no longer allows them */
 #define SP_COUNTS 32u
 
 /* Counters of the datapath itself (struct sp_stats). */
@@ -101,9 +110,10 @@ enum sp_stat {
 	SP_STAT_RECORDS_SUPPRESSED = 2, /* same refusal again within a second */
 	SP_STAT_CONVERSATIONS_FULL = 3, /* judged as new because no state could be kept */
 	SP_STAT_SENDERS_FAILED = 4,	/* the sender could not be told to the receiver */
-	SP_STAT_SENDERS_AMBIGUOUS = 5,
+	SP_STAT_SENDERS_AMBIGUOUS = 5,	/* refused on the way out: the tuple is another sender's (SP_BY_SENDER) */
 	SP_STAT_TABLE_MISSING = 6,
-	SP_STAT_COUNT = 8,
+	SP_STAT_EVICTED = 7, /* conversations that ended early, so that others find room */
+	SP_STAT_COUNT = 16,
 };
 
 /* ---- Configuration, read-only after load ------------------------------------------------------------------------ */
@@ -224,7 +234,8 @@ _Static_assert(sizeof(struct sp_network) == 16, "sp_network");
  * packet's hash: 32 random bits of the sending socket that survive veth and bridges and cannot be set by a sender, so
  * equal addresses, ports and sequence numbers in two namespaces stay two senders. Once the listener has seen the SYN,
  * a second row with SP_TAG_LISTENER | cookie tells the ACK that completes the handshake (whose hash differs). For other
- * protocols the tag is 0 and the row says when two workloads claimed it.
+ * protocols the tag is 0 and the row belongs to one workload at a time: each packet that leaves adds a credit, the
+ * receiver's ingress hook takes it. A packet that finds no credit did not pass its sender's egress hook.
  */
 #define SP_TAG_LISTENER (1ull << 63)
 
@@ -242,16 +253,29 @@ _Static_assert(sizeof(struct sp_sender_key) == 56, "sp_sender_key");
 
 struct sp_sender {
 	__u64 workload; /* cgroup id, 0 = host */
-	__u64 time;	/* ns, when it was last written */
-	__u64 socket;	/* cookie of the sender's; 0 = not told */
+	__u64 time;	/* ns, coarse, of its last packet */
+	__u64 socket;	/* cookie of the sender's; 0 = unknown */
+	__u64 claim; /* the workload that the destination's address belongs to and the sender was allowed to reach; 0 = none */
+	__u64 rolled; /* ns, coarse, when lost credits were last written off */
 	__u32 identity;
-	__u32 flags;	  /* SP_SENDER_… */
 	__u32 generation; /* by which the sender was resolved */
-	__be16 asked_port; /* TCP: the destination's that the sender's socket asked for; NAT may have made it another */
-	__u16 pad;
-	__u64 wire; /* TCP: digest of addresses and ports as they left; another one at the receiver means NAT */
+	__u32 sent;	  /* credits: segments that left; wraps */
+	__u32 taken;	  /* likewise, that arrived or were written off */
+	__u32 before;	  /* `sent` when it was last rolled */
+	__u32 flags; /* SP_SENDER_…; of a socket that connects to its own namespace (crossing.h): SP_PARTY_UNLABELLED */
+	__u64 wire;  /* TCP: digest of addresses and ports as they left; another one at the receiver means NAT; 0 = not told */
+	__be16 asked_port; /* the destination's that the sender's socket asked for; NAT may have made it another; 0 = not told */
+	__u16 pad[3];
 };
-_Static_assert(sizeof(struct sp_sender) == 48, "sp_sender");
+_Static_assert(sizeof(struct sp_sender) == 80, "sp_sender");
+
+/* ---- sp_confirmed: LRU hash, cookie of a connecting TCP socket → the SYN that its receiver judged --------------------- */
+
+struct sp_confirmed {
+	__u32 sequence; /* of the SYN, host order */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_confirmed) == 8, "sp_confirmed");
 
 /* ---- sp_talks: hash, conversations of everything but TCP ----------------------------------------------------------- */
 
@@ -259,13 +283,18 @@ struct sp_talk_key {
 	__u64 socket; /* cookie: state belongs to one socket, whatever its own address and whatever the namespace */
 	__u8 remote[16];
 	__be16 remote_port;
-	__be16 id; /* ICMP echo: the identifier; other ICMP: type and code; else 0 */
+	__be16 id; /* ICMP echo: the identifier; other ICMP: type and code; raw sockets: the own port; else 0 */
 	__u8 protocol;
 	__u8 initiator; /* ICMP only: enum sp_direction of who asked, so that an id used the other way is another talk */
 	__u8 is_echo;	/* ICMP only: id is an identifier */
 	__u8 pad;
 };
 _Static_assert(sizeof(struct sp_talk_key) == 32, "sp_talk_key");
+
+/* sp_talk.handed: which packets of a conversation between namespaces add and need credits (sp_senders). */
+#define SP_TALK_TELLS 1u /* those that this end sends leave the namespace: each adds a credit */
+#define SP_TALK_WANTS 2u /* those that come in need a credit of `sender` */
+#define SP_TALK_ASKS 4u	 /* not known yet: the first that comes in decides */
 
 struct sp_talk {
 	__u64 opened;	  /* ns, CLOCK_MONOTONIC */
@@ -274,9 +303,9 @@ struct sp_talk {
 	__u64 bytes[2];	  /* IP bytes, likewise */
 	__u64 workload;	  /* of the socket: cgroup id of its labelled ancestor, 0 = host */
 	__u64 peer_workload;
-	__u64 handoff_time; /* ns, when the receiver was last told the sender; ~0 = it need not be */
-	__u32 peer;	    /* identity number */
-	__u32 generation;   /* that last judged it */
+	__u64 sender;	  /* SP_TALK_WANTS: the workload whose credits carry incoming packets */
+	__u32 peer;	  /* identity number */
+	__u32 generation; /* that last judged it */
 	__u32 rule;
 	__u32 uid;
 	__u8 local[16]; /* of the first packet */
@@ -285,9 +314,71 @@ struct sp_talk {
 	__u8 assurance;
 	__u8 decided_by;
 	__u8 find_peer; /* 1 = judged by who the peer was before the generation: the next incoming packet tells who it is */
+	__u8 handed; /* SP_TALK_… */
+	__u8 lane;   /* its row in sp_queue, with `owner`, `direction` and `sequence` */
+	__u64 owner; /* of the share that it counts for: `workload` when it began */
+	__u32 sequence;
+	__u32 pad2;
+};
+_Static_assert(sizeof(struct sp_talk) == 128, "sp_talk");
+
+/* ---- Shares of sp_talks ---------------------------------------------------------------------------------------------
+ * A user is a workload and who begins (its own, or others with it). Its conversations stand in sp_queue in the order in
+ * which they began, in lanes (by socket, or by the other end's address), and it holds as many as sp_share.held minus
+ * sp_swept.removed. It may hold as many as are free: whoever holds more loses the oldest of its longest lane.
+ */
+#define SP_TALKS 262144u /* conversations of the host */
+#define SP_LANES 8u
+
+struct sp_share_key {
+	__u64 workload;	 /* cgroup id, 0 = host */
+	__u32 direction; /* who began: enum sp_direction */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sp_share_key) == 16, "sp_share_key");
+
+/* sp_shares: hash. Written by programs alone: `held` and `ring_now` by atomic adds, the others without, so a race may leave
+ * them a little behind; nothing depends on more.
+ */
+struct sp_share {
+	__u64 held;	      /* rows of sp_queue: made minus removed by programs */
+	__u64 ring_start;     /* position in sp_records where the present period began */
+	__u64 ring_now;	      /* records written in it; counted only while the ring fills */
+	__u64 ring_before;    /* and in the period before */
+	__u32 head[SP_LANES]; /* the oldest sequence number that may be there */
+	__u32 tail[SP_LANES]; /* the next to be given */
+};
+_Static_assert(sizeof(struct sp_share) == 96, "sp_share");
+
+/* sp_swept: hash by sp_share_key. Written by the agent alone. */
+struct sp_swept {
+	__u64 removed;	       /* rows of sp_queue that the agent removed */
+	__u32 floor[SP_LANES]; /* nothing older is in a lane */
+};
+_Static_assert(sizeof(struct sp_swept) == 40, "sp_swept");
+
+/* sp_queue: hash, sp_queue_key → sp_talk_key of the conversation. */
+struct sp_queue_key {
+	__u64 workload;
+	__u32 sequence;
+	__u8 direction;
+	__u8 lane;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct sp_talk) == 112, "sp_talk");
+_Static_assert(sizeof(struct sp_queue_key) == 16, "sp_queue_key");
+
+/* sp_pool: array of SP_POOL_COUNT. */
+#define SP_POOL_PROGRAMS 0u /* written by programs: `held` */
+#define SP_POOL_AGENT 1u    /* written by the agent: `removed` */
+#define SP_POOL_TOP 2u	    /* written by both, a hint: who holds most */
+#define SP_POOL_COUNT 3u
+
+struct sp_pool {
+	__u64 held;
+	__u64 removed;
+	struct sp_share_key top;
+};
+_Static_assert(sizeof(struct sp_pool) == 32, "sp_pool");
 
 /* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
 
@@ -301,7 +392,7 @@ _Static_assert(sizeof(struct sp_counts) == 512, "sp_counts");
 struct sp_stats {
 	__u64 n[SP_STAT_COUNT];
 };
-_Static_assert(sizeof(struct sp_stats) == 64, "sp_stats");
+_Static_assert(sizeof(struct sp_stats) == 128, "sp_stats");
 
 /* ---- sp_records: ring buffer ------------------------------------------------------------------------------------------ */
 
@@ -353,6 +444,7 @@ enum sp_event_kind {
 	SP_EVENT_LOST = 7,	 /* what happened before this record was lost, at least in part */
 	SP_EVENT_ENTERED_V1 = 8, /* a task was moved into a cgroup of version 1, with a number of that hierarchy */
 	SP_EVENT_REMOVED_V1 = 9, /* a cgroup of version 1 was removed; `path` is its path in the hierarchy */
+	SP_EVENT_RELEASED = 10,	 /* nothing refers to a removed cgroup any more: its last socket is gone */
 };
 
 /* Room for a path and its NUL. */
