@@ -1,6 +1,7 @@
 // NAT on the way: in the caller's own namespace, where hooks see other addresses than the socket does, and in a node's.
 internal import Enforcement
 internal import Kernel
+internal import Policy
 internal import SystemPackage
 internal import TestSupport
 internal import Testing
@@ -70,7 +71,7 @@ struct TranslatedAddressTests {
     try nat(pair.left, "OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 15001")
     try nat(pair.left, "OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 15053")
     let (listener, datagrams) = try pod.run(in: pair.left) {
-      (try TestSocket.listening(listening, 15001), try TestSocket.bound(listening, 15053))
+      (try TestSocket.listening(listening, 15001), try TestSocket.bound("127.0.0.1", 15053))
     }
     let mark = try policed.mark()
     let client = try pod.run(in: pair.left) {
@@ -105,7 +106,7 @@ struct TranslatedAddressTests {
     try nat(pair.left, "OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 15001")
     try nat(pair.left, "OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 15053")
     let (listener, datagrams) = try proxy.run(in: pair.left) {
-      (try TestSocket.listening("0.0.0.0", 15001), try TestSocket.bound("0.0.0.0", 15053))
+      (try TestSocket.listening("0.0.0.0", 15001), try TestSocket.bound("127.0.0.1", 15053))
     }
     let client = try web.run(in: pair.left) {
       let client = try TestSocket.tcp()
