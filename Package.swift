@@ -133,7 +133,9 @@ let package = Package(
     .testTarget(
       name: "BenchmarkTests", dependencies: ["Benchmark", "Kernel", "TestSupport", system], exclude: ["Fixtures"],
       swiftSettings: house),
-    .testTarget(name: "PolicyTests", dependencies: ["Policy", "TestSupport"], swiftSettings: house),
+    .testTarget(
+      name: "PolicyTests", dependencies: ["Policy", "Kernel", "TestSupport", system], exclude: ["Fixtures"],
+      swiftSettings: house),
     .testTarget(
       name: "KernelTests", dependencies: ["Kernel", "TestSupport", system],
       resources: [.copy("Fixtures")], swiftSettings: house),

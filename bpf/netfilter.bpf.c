@@ -188,7 +188,7 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (!socket)
 		socket = sp_find_socket(skb, &packet, 0);
 	if (socket == SP_CANNOT_TELL)
-		return sp_refuse_untold(skb, &packet, &flow, SP_BY_ERROR);
+		return sp_refuse_untold(skb, &packet, &flow, SP_BY_AMBIGUOUS);
 	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
 		return !sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))

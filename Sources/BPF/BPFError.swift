@@ -3,7 +3,7 @@ public import Kernel
 public import SystemPackage
 
 /// A BPF operation that failed.
-public struct BPFError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct BPFError: ExplainedError, Equatable, Sendable {
   /// What was attempted, such as `load object`.
   public let operation: String
   /// On what: a program, a map, a pin.
@@ -31,12 +31,18 @@ public struct BPFError: Error, Equatable, Sendable, CustomStringConvertible {
     self.init(error.operation, error.subject, error.errno, remedy: error.remedy)
   }
 
-  /// One line; the verifier's log is left to those who ask for it.
-  public var description: String {
-    let line = "\(operation) \(subject): \(KernelError.describe(errno))"
-    guard let remedy else { return line }
-    return "\(line) (\(remedy))"
+  /// Operation, subject and reason: of the verifier's log the line that tells, the rest is `fullLog`.
+  public var problem: String {
+    "\(operation) \(subject): \(verifierLog == nil ? KernelError.describe(errno) : reason)"
   }
+
+  /// What was attempted, if a privilege is missing; EACCES with a log is the verifier's refusal.
+  public var denied: String? {
+    errno == .notPermitted || errno == .permissionDenied && verifierLog == nil ? "\(operation) \(subject)" : nil
+  }
+
+  /// All that the verifier said.
+  public var fullLog: String? { verifierLog }
 
   /// Whether the kernel said that it lacks the feature: ENOTSUPP, EOPNOTSUPP or ENOSYS.
   public var isUnsupported: Bool {

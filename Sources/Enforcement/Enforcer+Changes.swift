@@ -46,7 +46,7 @@ extension Enforcer {
     shadow[slot.other] = wanted
     compiled = next
     let rows = changes.reduce(0) { $0 + $1.rows }
-    logger.info("policy in force", metadata: ["generation": "\(shadow.generation)", "rows": "\(rows)"])
+    logger.info("policy loaded: generation \(shadow.generation), \(rows) table entries written")
     return rows
   }
 
@@ -85,6 +85,7 @@ extension Enforcer {
           reason: "\(members.count) more workloads do not fit: limit \(datapath.limits.workloads)",
           remedy: "label fewer cgroups: children inherit")
       }
+      try checkAddresses(wanted)
       let changes = TableChanges.relabel(wanted, shadow: shadow)
       try perform(changes)
       for member in former { allocator.release(member.number, generation: shadow.generation) }
@@ -132,6 +133,14 @@ extension Enforcer {
       guard (try? next.extend(member.number, member.instance.labels)) == true else { return nil }
     }
     return next
+  }
+
+  /// Refuses addresses that would leave no room for the policy that comes next.
+  private func checkAddresses(_ wanted: Relabelling) throws(DatapathError) {
+    guard !wanted.networks.isEmpty, let held = shadow[shadow.activeSlot]?.networks else { return }
+    let count = held.count + wanted.networks.keys.count { held[$0] == nil }
+    try PolicyRoom.check(
+      count, beside: 0, table: "sp_networks", limit: datapath.limits.networks, share: datapath.limits.networksPerSlot)
   }
 
   private func relabelling(
@@ -226,24 +235,15 @@ extension Enforcer {
 
   private var isNew: Bool { shadow.generation == 0 }
 
+  /// Refuses tables that do not fit beside those in force, or beside which their successors would not fit.
   private func checkRoom(for wanted: SlotContents) throws(DatapathError) {
     let active = shadow[shadow.activeSlot] ?? .empty
-    let cells = wanted.cells.count + active.cells.count
-    guard cells <= datapath.limits.cells else {
-      throw DatapathError(
-        "write", "sp_policy",
-        reason: "\(wanted.cells.count) entries do not fit beside the \(active.cells.count) in force: limit "
-          + "\(datapath.limits.cells)",
-        remedy: "detach and run with --max-entries \(cells.roundedUpToPowerOfTwo)")
-    }
-    let networks = wanted.networks.count + active.networks.count
-    guard networks <= datapath.limits.networks else {
-      throw DatapathError(
-        "write", "sp_networks",
-        reason: "\(wanted.networks.count) entries do not fit beside the \(active.networks.count) in force: limit "
-          + "\(datapath.limits.networks)",
-        remedy: "use fewer or wider networks")
-    }
+    let limits = datapath.limits
+    try PolicyRoom.check(
+      wanted.cells.count, beside: active.cells.count, table: "sp_policy", limit: limits.cells, share: limits.cellsPerPolicy)
+    try PolicyRoom.check(
+      wanted.networks.count, beside: active.networks.count, table: "sp_networks", limit: limits.networks,
+      share: limits.networksPerSlot)
   }
 }
 

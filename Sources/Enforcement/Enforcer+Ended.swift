@@ -9,6 +9,8 @@ struct Lingering: Sendable {
   var waiting: Set<CgroupID> = []
   /// Those that had sockets when somebody last looked.
   var held: Set<CgroupID> = []
+  /// Those that other workloads' sockets may speak for (`openSockets: retag`).
+  var spoken: Set<CgroupID> = []
   /// How many had to give up their rows although somebody might still have referred to them.
   private(set) var letGoEarly = 0
 
@@ -36,6 +38,7 @@ struct Lingering: Sendable {
   mutating func note(letGoEarly gone: [CgroupID]) {
     letGoEarly += gone.count
     held.subtract(gone)
+    spoken.subtract(gone)
   }
 }
 
@@ -57,7 +60,7 @@ extension Enforcer {
   ///
   /// No verdict changes, so conversations are not judged again. Others than ended ones are left as they are.
   public func letGo(_ released: Set<CgroupID>) throws {
-    let members = released.intersection(roster.ended).compactMap { roster.members[$0] }
+    let members = released.intersection(roster.ended).subtracting(lingering.spoken).compactMap { roster.members[$0] }
     guard !members.isEmpty, policy != nil, !isDetached else { return }
     try reporting("let ended workloads go") {
       try resynchronise()
@@ -77,6 +80,8 @@ extension Enforcer {
   /// Takes over the ended workloads of the agent before: their rows are in force.
   func keepEnded(_ former: [WorkloadInstance]) {
     let now = Clock.monotonicNanoseconds()
+    // Nobody remembers for whom.
+    if shadow.heedsRetags { lingering.spoken.formUnion(shadow.workloads.keys) }
     for (place, instance) in former.enumerated() {
       guard (0...WorkloadInstance.deepestLevel).contains(instance.level), let row = shadow.workloads[instance.cgroup],
         allocator.number(of: instance.labels) == row.identity,

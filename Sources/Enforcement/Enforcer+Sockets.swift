@@ -1,10 +1,14 @@
 // What the enforcer does when single sockets come to speak for another workload.
 
-internal import Kernel
+public import Kernel
 
 extension Enforcer {
   /// Has the datapath ask sockets whom they speak for; nothing is written if it does already.
-  public func beginRetagging() throws(DatapathError) {
+  ///
+  /// From then on sockets may speak for `workload` that it did not make, and nobody lists those: its row stays when it
+  /// ends, until there is no room.
+  public func beginRetagging(to workload: CgroupID? = nil) throws(DatapathError) {
+    if let workload { lingering.spoken.insert(workload) }
     guard !shadow.heedsRetags else { return }
     try perform([.heedRetags])
   }

@@ -23,12 +23,12 @@ extension Enforcer {
     }
     try datapath.attach()
     isAttached = true
+    let unnamed = shadow.workloads.count - roster.members.count
     logger.notice(
-      "enforcement adopted",
-      metadata: [
-        "generation": "\(shadow.generation)", "workloads": "\(shadow.workloads.count)",
-        "explained": "\(roster.members.count)", "policy": policy == nil ? "unknown" : "known",
-      ])
+      """
+      took over existing enforcement: \(shadow.workloads.count) workloads, generation \(shadow.generation)\
+      \(unnamed > 0 ? ", \(unnamed) without a name yet" : "")\(policy == nil ? ", documents not known yet" : "")
+      """)
     if let unread, unread.count <= Self.fewNames { readAllNames() }
     offerSnapshot()
     return Publication(generation: shadow.generation)

@@ -138,7 +138,7 @@ public actor Enforcer {
       try datapath.detach()
       isAttached = false
       isDetached = true
-      logger.notice("enforcement ended", metadata: ["cgroup": "\(cgroup)"])
+      logger.notice("enforcement ended on \(cgroup)")
     }
   }
 
@@ -213,7 +213,8 @@ public actor Enforcer {
     } catch {
       failures += 1
       lastError = "\(error)"
-      logger.error("\(operation): \(error)")
+      // Whoever asked says it to people.
+      logger.debug("\(operation): \(error)")
       offerSnapshot()
       throw error
     }

@@ -12,8 +12,8 @@ public struct Counters: Sendable {
     public var workload: String
     /// `outgoing` or `incoming`.
     public var direction: String
-    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children); or `observed`,
-    /// `revoked`, `evicted`, `records-lost`.
+    /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children), `sender`, `ambiguous`; or
+    /// `observed`, `revoked`, `evicted`, `records-lost`.
     public var reason: String
     /// `allow` or `reject`; `-` for what is no verdict.
     public var verdict: String
@@ -50,14 +50,23 @@ public struct Counters: Sendable {
     }
     let kernel = counters.statistics
     statistics = [
-      ("records", kernel.records, "Records written to the ring."),
-      ("records_lost", kernel.recordsLost, "Records lost because the ring was full."),
-      ("records_suppressed", kernel.recordsSuppressed, "Refusals left out: the same was reported a second before."),
-      ("conversations_full", kernel.conversationsFull, "Packets judged as new because no state could be kept."),
+      ("records", kernel.records, "Records written to the ring buffer."),
+      ("records_lost", kernel.recordsLost, "Records lost because the ring buffer was full."),
+      (
+        "records_suppressed", kernel.recordsSuppressed,
+        "Refusals not recorded: the same one was recorded within the second before."
+      ),
+      (
+        "conversations_full", kernel.conversationsFull,
+        "Packets judged as a new conversation because the conversation table was full."
+      ),
       ("conversations_evicted", kernel.evicted, "Conversations ended early to make room for others."),
-      ("senders_failed", kernel.sendersFailed, "Senders that could not be told to the receiver."),
-      ("senders_ambiguous", kernel.sendersAmbiguous, "Packets refused because another workload sends from the same address and port."),
-      ("table_missing", kernel.tableMissing, "Packets refused because a table was missing."),
+      ("senders_failed", kernel.sendersFailed, "Source identities that could not be passed to the receiver."),
+      (
+        "senders_ambiguous", kernel.sendersAmbiguous,
+        "Packets refused because another workload sends from the same address and port."
+      ),
+      ("table_missing", kernel.tableMissing, "Packets refused because a kernel table was missing."),
     ]
   }
 
@@ -91,7 +100,12 @@ public struct Counters: Sendable {
       .init("WORKLOAD", minimum: 12), .init("DIRECTION"), .init("REASON"), .init("VERDICT"),
       .init("COUNT", rightAligned: true),
     ])
-    for row in rows { table.add([row.workload, row.direction, row.reason, row.verdict, "\(row.count)"]) }
+    for row in rows {
+      table.add([
+        row.workload, row.direction, row.reason, row.reason == "observed" ? "would-change" : row.verdict,
+        "\(row.count)",
+      ])
+    }
     var own = Table(columns: [.init("DATAPATH"), .init("COUNT", rightAligned: true), .init("MEANING", minimum: 12)])
     for (name, value, meaning) in statistics { own.add([name, "\(value)", meaning]) }
     var held = Table(columns: [

@@ -31,6 +31,9 @@ public enum FileKind: Sendable {
 /// Whether something is at a path that can be reached.
 public func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
+/// Whether the directory at a path may not be searched, so that nothing in it can be said to be missing.
+public func isHidden(_ path: String) -> Bool { unsafe access(path, X_OK) != 0 && errno == EACCES }
+
 /// Makes a directory whose parent is there; one that is there already is success if `mayExist`.
 public func makeDirectory(_ path: String, mode: UInt32 = 0o750, mayExist: Bool = false) throws(KernelError) {
   let rc = unsafe mkdir(path, mode) < 0 ? -errno : 0

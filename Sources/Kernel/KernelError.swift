@@ -2,7 +2,7 @@
 public import SystemPackage
 
 /// A system call, or a read of a kernel file, that failed.
-public struct KernelError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct KernelError: ExplainedError, Equatable, Sendable {
   /// What was attempted, such as `open cgroup`.
   public let operation: String
   /// On what: a path, a process id, a name.
@@ -20,12 +20,11 @@ public struct KernelError: Error, Equatable, Sendable, CustomStringConvertible {
     self.remedy = remedy
   }
 
-  /// One line: operation, subject, reason, remedy.
-  public var description: String {
-    let line = "\(operation) \(subject): \(Self.describe(errno))"
-    guard let remedy else { return line }
-    return "\(line) (\(remedy))"
-  }
+  /// Operation, subject and reason.
+  public var problem: String { "\(operation) \(subject): \(Self.describe(errno))" }
+
+  /// What was attempted, if a privilege is missing.
+  public var denied: String? { errno.isDenial ? "\(operation) \(subject)" : nil }
 
   /// The reason in words; the C library has none for 524, which is the kernel's internal ENOTSUPP.
   public static func describe(_ errno: Errno) -> String {
@@ -36,6 +35,9 @@ public struct KernelError: Error, Equatable, Sendable, CustomStringConvertible {
 extension Errno {
   /// ENODEV, which the system package does not name.
   static var missingDevice: Errno { Errno(rawValue: 19) }
+
+  /// EPERM or EACCES.
+  public var isDenial: Bool { self == .notPermitted || self == .permissionDenied }
 }
 
 /// Turns a return value of -errno into a thrown error; anything else is the result.

@@ -47,6 +47,8 @@ public struct SocketEntry: Hashable, Sendable {
   public let cgroup: CgroupID?
   /// The socket's value in the storage map that was asked for; empty if it has none, or none was asked for.
   public let storage: [UInt8]
+  /// Whether a socket of AF_INET6 that waits for packets takes none of IPv4.
+  public private(set) var isIPv6Only = false
 }
 
 extension SocketEntry {
@@ -66,15 +68,19 @@ extension SocketEntry {
     cookie = UInt64(head.id.idiag_cookie.0) | UInt64(head.id.idiag_cookie.1) << 32
     var cgroup: UInt64 = 0
     var storage: [UInt8] = []
+    var isOnly = false
     NetlinkAttribute.forEach(in: message.extracting(size...)) { kind, value in
       if Int(kind) == INET_DIAG_CGROUP_ID, value.byteCount == 8 {
         cgroup = unsafe value.unsafeLoadUnaligned(as: UInt64.self)
       } else if Int(kind) == INET_DIAG_SK_BPF_STORAGES {
         storage = Self.storage(in: value)
+      } else if Int(kind) == INET_DIAG_SKV6ONLY, value.byteCount == 1 {
+        isOnly = unsafe value.unsafeLoad(as: UInt8.self) != 0
       }
     }
     self.cgroup = cgroup == 0 ? nil : CgroupID(rawValue: cgroup)
     self.storage = storage
+    isIPv6Only = isOnly
   }
 
   /// The value in a list of storages, of which one was asked for.

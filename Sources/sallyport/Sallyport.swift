@@ -11,17 +11,16 @@ struct Sallyport: AsyncParsableCommand {
     commandName: "sallyport",
     abstract: "Identity-based microsegmentation for Linux hosts.",
     discussion: """
-      Nouns read and verbs change. Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 not enforcing, 4 not permitted; \
-      of preflight also 5 ready with remarks, 6 something could not be looked at.
+      Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 not enforcing, 4 permission denied; \
+      of preflight also 5 ready with remarks, 6 a check could not run.
       """,
     version: Version.text,
     groupedSubcommands: [
       CommandGroup(
-        name: "Look",
+        name: "Inspect",
         subcommands: [
           StatusCommand.self, WorkloadsCommand.self, TagCommand.self, IdentitiesCommand.self, FlowsCommand.self,
-          WhyCommand.self,
-          CountersCommand.self, PreflightCommand.self,
+          WhyCommand.self, CountersCommand.self,
         ]),
       CommandGroup(
         name: "Change",
@@ -29,11 +28,13 @@ struct Sallyport: AsyncParsableCommand {
           RunCommand.self, ExecCommand.self, LabelCommand.self, UnitCommand.self, PolicyCommand.self,
           DetachCommand.self,
         ]),
-      CommandGroup(name: "Help", subcommands: [ProbeCommand.self, VersionCommand.self]),
+      CommandGroup(
+        name: "Diagnose", subcommands: [PreflightCommand.self, ProbeCommand.self, VersionCommand.self]),
     ])
 
   static func main() async {
     do {
+      try CommandHints.check(HostIdentity.arguments, of: Sallyport.self)
       var command = try parseAsRoot(HostIdentity.arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
@@ -52,8 +53,8 @@ struct Sallyport: AsyncParsableCommand {
       Terminal.complain(failure.description)
       Glibc.exit(failure.status.rawValue)
     case let code as ExitCode: Glibc.exit(code.rawValue)
-    case let error as KernelError where error.errno == .notPermitted || error.errno == .permissionDenied:
-      Terminal.complain("\(error)")
+    case let error as any ExplainedError where error.denied != nil:
+      Terminal.complain(Failure.denied(error).description)
       Glibc.exit(ExitStatus.notPermitted.rawValue)
     default:
       let code = exitCode(for: error)

@@ -221,6 +221,8 @@ struct ListedStatus: Decodable {
 
   var agentPid: Int32?
   var workloads: Int
+  var ended: Int
+  var revoked: Int
   var failures: Int
   var events: String?
   var eventsLost: UInt64?

@@ -27,7 +27,9 @@ import Testing
         - {name: not-web, action: reject, peers: [{selector: app=web}, {network: corp}], ports: [tcp/80, udp/53]}
     """
 
-  private func rules(addresses: [IPAddress: PolicedSubject] = [:]) throws -> RevocationRules {
+  private func rules(
+    addresses: [IPAddress: PolicedSubject] = [:], ended: Set<UInt64> = []
+  ) throws -> RevocationRules {
     let parsed = try PolicyParser.parse(files: [(name: "test.yaml", bytes: [UInt8](document.utf8))])
     let tables = try Compiler.compile(
       policy: parsed.policy,
@@ -42,6 +44,8 @@ import Testing
       case 1: .host
       default: nil
       }
+    } isEnded: {
+      ended.contains($0.rawValue)
     }
   }
 

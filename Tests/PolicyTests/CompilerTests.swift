@@ -195,8 +195,8 @@ import Testing
     #expect(
       try CompilerTests.compile(text, ["app=web", "app=lb"]).warnings.map(\.description) == [
         "f:5: spec.incoming[0].peers[1].selector: "
-          + "\"app=lbb\" matches no workload and no external network that is here now; "
-          + "check its spelling, or wait for what it means"
+          + "\"app=lbb\" matches no current workload and no external network; "
+          + "check the spelling, or ignore this if the workload is not deployed yet"
       ])
     let none = try CompilerTests.compile(text, ["app=db"]).warnings
     #expect(

@@ -104,7 +104,7 @@ import Testing
       ])
     #expect(
       try warnings(document("ExternalNetwork", "{cidrs: [10.0.0.0/8, \"!11.0.0.0/8\"]}")) == [
-        "f:4: spec.cidrs[1]: excludes nothing: no CIDR of the network meets 11.0.0.0/8; remove or correct it"
+        "f:4: spec.cidrs[1]: 11.0.0.0/8 is not inside any CIDR of this network, so the exclusion has no effect; remove or correct it"
       ])
     #expect(try warnings(document("Workload", "{labels: {a: b}}")).count == 1)
     #expect(try warnings(document("Defaults", "{}")).isEmpty)

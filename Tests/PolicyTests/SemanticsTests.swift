@@ -187,17 +187,15 @@ private func winner(_ verdict: Verdict) -> String {
     let explanation = policy.explain(try flow(.outgoing, peer: workload("app=lb")))
     #expect(explanation.matches.isEmpty)
     #expect(explanation.ruleSets == ["web"])
-    let rule = "{action: allow, peers: [{selector: \"app=lb\"}], ports: [tcp/80]}"
+    let rule = "{action: allow, peers: [{selector: app=lb}], ports: [tcp/80]}"
     #expect(
       explanation.flips == [
-        "web/outgoing[0] allows this peer on other ports: add tcp/80 to it",
-        "no outgoing rule of rule set web matches: add \(rule) to outgoing of web",
+        "add tcp/80 to web/outgoing[0]", "add \(rule) to outgoing of web",
       ])
     let stranger = policy.explain(try flow(subject: "app=db", peer: .external(["corp"])))
     #expect(
       stranger.flips == [
-        "no rule set has incoming rules for this subject: add one with subject \"app=db\" "
-          + "and incoming [{action: allow, peers: [{network: corp}], ports: [tcp/80]}]"
+        "add a rule set with subject \"app=db\" and incoming [{action: allow, peers: [{network: corp}], ports: [tcp/80]}]"
       ])
   }
 

@@ -21,7 +21,8 @@ public final class Policed: Sendable {
   public let events = PolicedEvents()
   /// What lives, for revocation.
   public let flows = LiveFlows()
-  private let stateDirectory: String
+  /// Where its enforcer keeps what readers show.
+  public let stateDirectory: String
   let tellsAtOnce: Bool
   private let state = Mutex(State())
 

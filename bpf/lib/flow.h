@@ -52,6 +52,9 @@
 /* Likewise: and NAT has changed the packet on its way. */
 #define SP_PARTY_TRANSLATED (1u << 26)
 
+/* Likewise, of a receiver: there may be one, but which cannot be told. */
+#define SP_PARTY_UNTOLD (1u << 25)
+
 /* One end of a flow. */
 struct sp_party {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */

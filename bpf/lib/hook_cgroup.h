@@ -211,7 +211,9 @@ SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, 
 	search.local_port = bpf_ntohs(packet->destination_port);
 	search.remote_port = packet->source_port;
 	sp_find(&search);
-	if (search.best.socket && !search.best.rival && !search.cut)
+	if (search.best.rival || search.cut)
+		party->flags |= SP_PARTY_UNTOLD;
+	else if (search.best.socket)
 		sp_party_of_walked(party, search.best.socket);
 	SP_JOIN(party);
 	return 0;

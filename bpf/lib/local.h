@@ -11,7 +11,7 @@
 #ifdef SP_STATIC
 #define SP_LOCAL_LIMIT 8
 #else
-#define SP_LOCAL_LIMIT 32
+#define SP_LOCAL_LIMIT 16
 #endif
 
 enum sp_locality {

@@ -46,6 +46,17 @@ public struct DatapathLimits: Sendable, Equatable {
     self.networks = networks
     self.workloads = workloads
   }
+
+  /// What one policy may have of both slots: what is in force must leave room for what replaces it.
+  public var cellsPerPolicy: Int { cells / 2 }
+  /// Likewise, with the addresses of workloads.
+  public var networksPerSlot: Int { networks / 2 }
+  /// Likewise, without them: every workload may have an address.
+  public var networksPerPolicy: Int { max(networksPerSlot - workloads, networksPerSlot / 2) }
+
+  /// What the loader makes unless it is told otherwise.
+  public static let standard = DatapathLimits(
+    cells: Int(DatapathOptions(cgroup: "").maxEntries), networks: Int(DatapathOptions.networkEntries), workloads: 65_535)
 }
 
 /// Something that enforces verdicts from tables.

@@ -1,7 +1,9 @@
 // What goes wrong between the wanted state and the kernel.
 
+public import Kernel
+
 /// A change of the datapath that failed; the state before it is in force unless the description says otherwise.
-public struct DatapathError: Error, Sendable, CustomStringConvertible {
+public struct DatapathError: ExplainedError, Sendable {
   /// What was attempted, such as `write sp_policy`.
   public let operation: String
   /// On what: a path, a map, a workload.
@@ -13,20 +15,24 @@ public struct DatapathError: Error, Sendable, CustomStringConvertible {
   /// What to do about it, if we know.
   public let remedy: String?
 
-  /// States a failure.
+  /// States a failure; reason and remedy are those of the layer below where none is given.
   public init(
     _ operation: String, _ subject: String, reason: String = "", underlying: (any Error)? = nil, remedy: String? = nil
   ) {
     self.operation = operation
     self.subject = subject
-    self.reason = reason.isEmpty ? underlying.map { "\($0)" } ?? "failed" : reason
+    let below = underlying as? any ExplainedError
+    self.reason = reason.isEmpty ? below?.problem ?? underlying.map { "\($0)" } ?? "failed" : reason
     self.underlying = underlying
-    self.remedy = remedy
+    self.remedy = remedy ?? (reason.isEmpty ? below?.remedy : nil)
   }
 
-  /// One line.
-  public var description: String {
-    let line = "\(operation) \(subject): \(reason)"
-    return remedy.map { "\(line); \($0)" } ?? line
-  }
+  /// Operation, subject and reason.
+  public var problem: String { "\(operation) \(subject): \(reason)" }
+
+  /// What was attempted, if the layer below lacks a privilege.
+  public var denied: String? { (underlying as? any ExplainedError)?.denied }
+
+  /// What the verifier said to the layer below.
+  public var fullLog: String? { (underlying as? any ExplainedError)?.fullLog }
 }

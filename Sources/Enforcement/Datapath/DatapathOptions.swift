@@ -6,6 +6,8 @@ public struct DatapathOptions: Sendable, Equatable {
   public var cgroup: String
   /// Where BPF objects are pinned: a directory on a BPF file system.
   public var bpffs: String
+  /// Room for networks and addresses, both slots together; rows cost memory only when they exist.
+  static let networkEntries: UInt32 = 1_048_576
   /// Room for cells, both slots together.
   public var maxEntries: UInt32
   /// After how much silence a UDP or other conversation is over.

@@ -35,7 +35,9 @@ final class KernelTables: Sendable {
 
   var limits: DatapathLimits {
     DatapathLimits(
-      cells: cells.info.maxEntries, networks: networks.info.maxEntries, workloads: workloads.info.maxEntries)
+      cells: cells.info.maxEntries, networks: networks.info.maxEntries,
+      // The host has counters too, in a table of the same size.
+      workloads: workloads.info.maxEntries - 1)
   }
 
   // MARK: Writing

@@ -35,7 +35,7 @@ public final class ModelDatapath: Datapath {
   public var pins: String { "" }
 
   /// An empty one.
-  public init(limits: DatapathLimits = DatapathLimits(cells: 262_144, networks: 131_072, workloads: 65_536)) {
+  public init(limits: DatapathLimits = .standard) {
     self.limits = limits
     holdings = Holdings(isNew: true)
     state = Mutex(State())

@@ -2,6 +2,7 @@
 
 internal import BPF
 public import Kernel
+internal import SystemPackage
 
 /// The state of one instance as the kernel has it.
 public struct PinnedInspection: Sendable, Equatable {
@@ -35,6 +36,10 @@ public struct PinnedInspection: Sendable, Equatable {
   public static func read(
     bpffs: String = "/sys/fs/bpf", state: StateDirectory
   ) throws(DatapathError) -> PinnedInspection? {
+    // Without the right to look, what is there looks as if it were not.
+    if isHidden(bpffs) {
+      throw DatapathError("inspect", bpffs, underlying: KernelError("inspect", bpffs, .permissionDenied))
+    }
     for kind in DatapathKind.allCases {
       let pins = PinnedState(bpffs: bpffs, state: state, kind: kind)
       if pins.exists { return try read(pins) }

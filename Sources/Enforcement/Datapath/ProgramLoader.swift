@@ -68,6 +68,7 @@ struct ProgramLoader {
     do throws(BPFError) {
       let loaded = try loadBest(of: EmbeddedObject.of(kind, view: options.netfilter.view)) { object throws(BPFError) in
         try object.setMaxEntries(map: "sp_policy", room)
+        try object.setMaxEntries(map: "sp_networks", DatapathOptions.networkEntries)
       }
       try loaded.object.pinMaps(at: "\(pins.staging)/maps")
       for name in object.configurations {

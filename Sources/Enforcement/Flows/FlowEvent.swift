@@ -42,6 +42,8 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case unlabelled = 7
     /// Another workload's packets with the same addresses and ports are on the way, or the source address is that workload's.
     case sender = 8
+    /// Several sockets of several workloads may receive it, or too many would have to be looked at: refused.
+    case ambiguous = 9
   }
 
   /// How the identity of the other end is known.

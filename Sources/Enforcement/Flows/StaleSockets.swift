@@ -202,7 +202,7 @@ public struct StaleSockets: Sendable {
   ) async throws -> Retagging {
     var result = Retagging()
     guard let retags, !stale.isEmpty else { return result }
-    try await enforcer.beginRetagging()
+    try await enforcer.beginRetagging(to: subject.workload)
     for socket in stale {
       guard let number = socket.descriptor else { continue }
       do {

@@ -7,12 +7,17 @@ struct ToldCgroups {
   private let scope: CgroupDirectory
   private var labelled: [FilePath: (id: CgroupID, row: WorkloadRow)] = [:]
   private var known: [CgroupID: ToldParty?] = [:]
+  /// Workloads whose cgroups were removed: no rule can name them, but their sockets may receive.
+  private var ended: Set<CgroupID> = []
 
-  /// Looks up where the workloads are; those that are gone are left out.
+  /// Looks up where the workloads are.
   init(_ workloads: [CgroupID: WorkloadRow], below scope: CgroupDirectory) throws(KernelError) {
     self.scope = scope
     for (id, row) in workloads {
-      guard let directory = try scope.hierarchy.directory(id: id) else { continue }
+      guard let directory = try scope.hierarchy.directory(id: id) else {
+        ended.insert(id)
+        continue
+      }
       labelled[directory.path] = (id, row)
     }
   }
@@ -55,7 +60,7 @@ struct ToldCgroups {
   /// Whose a socket is that this cgroup made; nil if the cgroup is gone, so that nobody can say.
   mutating func party(of cgroup: CgroupID) throws(KernelError) -> ToldParty? {
     if let party = known[cgroup] { return party }
-    var party: ToldParty?
+    var party = ended.contains(cgroup) ? ToldParty(workload: cgroup) : nil
     if let directory = try scope.hierarchy.directory(id: cgroup) { party = self.party(at: directory.path) }
     known.updateValue(party, forKey: cgroup)
     return party

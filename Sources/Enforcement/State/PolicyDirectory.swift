@@ -1,12 +1,13 @@
 // Reads the policy documents of a directory or file, all of them or none.
 
 internal import Kernel
+internal import Policy
 internal import SystemPackage
 
-/// Where policy documents are: a directory of `*.yaml`, `*.yml` and `*.json`, or one file.
+/// Where policy documents are: a directory of `*.yaml`, `*.yml` and `*.json` in whatever case, or one file.
 public struct PolicyDirectory: Sendable, Hashable {
   /// The largest file that is read, in bytes; the parser's limit too.
-  public static let maximumFileSize = 8 << 20
+  public static let maximumFileSize = PolicyParser.maximumFileSize
   /// The most files that are read.
   static let maximumFiles = 4096
 
@@ -41,8 +42,42 @@ public struct PolicyDirectory: Sendable, Hashable {
     }
   }
 
-  private static func isDocument(_ name: String) -> Bool {
-    !name.hasPrefix(".") && [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
+  static func isDocument(_ name: String) -> Bool {
+    let lower = name.lowercased()
+    return !name.hasPrefix(".") && [".yaml", ".yml", ".json"].contains { lower.hasSuffix($0) }
+  }
+
+  /// What is in the directory and is not read, so that nobody relies on it; `sources` is what was read.
+  public func notes(of sources: [PolicySource]) throws(DatapathError) -> [String] {
+    do throws(KernelError) {
+      guard try FileKind.at(path) == .directory else { return [] }
+      let names = try directoryNames(path).filter { !$0.hasPrefix(".") }
+      var notes: [String] = []
+      var directories: [String] = []
+      for name in names {
+        let file = path.hasSuffix("/") ? path + name : "\(path)/\(name)"
+        if (try? FileKind.at(file)) == .directory { directories.append(name) }
+      }
+      if !directories.isEmpty {
+        notes.append(
+          "\(path): subdirectories are not read: \(Self.list(directories)); name each of them, or move the documents up")
+      }
+      let others = names.filter { !Self.isDocument($0) && !directories.contains($0) }
+      if sources.isEmpty, !others.isEmpty {
+        notes.append(
+          "\(path): holds no *.yaml, *.yml or *.json, only \(Self.list(others)); rename the documents, or name them one by one")
+      } else if sources.isEmpty {
+        notes.append("\(path): holds no documents: the defaults decide, and they refuse what is labelled")
+      }
+      return notes
+    } catch {
+      throw Self.failure(path, error)
+    }
+  }
+
+  private static func list(_ names: [String]) -> String {
+    let shown = names.sorted().prefix(5).joined(separator: ", ")
+    return names.count > 5 ? "\(shown) and \(names.count - 5) more" : shown
   }
 
   private static func document(_ file: String) throws(KernelError) -> PolicySource {
@@ -56,7 +91,7 @@ public struct PolicyDirectory: Sendable, Hashable {
   private static func failure(_ path: String, _ error: KernelError) -> DatapathError {
     var remedy = error.remedy
     if error.errno == .noSuchFileOrDirectory {
-      remedy = "name a directory or file that is there; a policy may also be an empty directory"
+      return DatapathError("policy", error.subject, reason: "does not exist", underlying: error)
     } else if error.errno == .tooManySymbolicLinkLevels {
       remedy = "remove the symbolic links that lead to each other"
     }

@@ -68,7 +68,7 @@ extension StateDirectory {
           remedy: error.remedy)
       }
       throw DatapathError(
-        "lock", lock, reason: "another agent is running" + (error.remedy.map { " (\($0))" } ?? ""),
+        "lock", lock, reason: "another agent is running" + (error.remedy.map { ", \($0)" } ?? ""),
         underlying: error, remedy: "stop it, or use another state directory")
     }
   }

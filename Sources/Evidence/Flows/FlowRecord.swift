@@ -83,6 +83,7 @@ extension FlowEvent.DecidedBy {
     case .error: "error"
     case .unlabelled: "unlabelled"
     case .sender: "sender"
+    case .ambiguous: "ambiguous"
     }
   }
 }

@@ -11,28 +11,33 @@ public struct FlowTable: Sendable {
     var least: Int
     var share = 0
     var goes = Int.max
-    var cell: @Sendable (FlowLine) -> String
+    /// Whether its cells stay whole: what does not fit is taken from those that may be cut.
+    var isWhole = false
+    var cell: @Sendable (FlowLine, FlowEndNames) -> String
   }
 
   private static let all: [Column] = [
-    Column(title: "TIME", least: 12) { String($0.time.dropFirst(11).prefix(12)) },
-    Column(title: "EVENT", least: 7) { $0.event },
-    Column(title: "VERDICT", least: 7) { $0.verdict },
-    Column(title: "DIR", least: 3, goes: 2) { $0.direction == "outgoing" ? "out" : "in" },
-    Column(title: "FROM", least: 12, share: 3) { end($0.source) },
-    Column(title: "TO", least: 12, share: 3) { end($0.destination) },
-    Column(title: "PORT", least: 8, cell: port),
-    Column(title: "DECIDED BY", least: 10, share: 2, cell: decision),
-    Column(title: "PROCESS", least: 8, share: 1, goes: 1, cell: process),
-    Column(title: "DETAIL", least: 8, share: 3, goes: 0, cell: detail),
+    Column(title: "TIME", least: 12) { flow, _ in String(flow.time.dropFirst(11).prefix(12)) },
+    Column(title: "EVENT", least: 7) { flow, _ in flow.event },
+    Column(title: "VERDICT", least: 7, isWhole: true) { flow, _ in flow.wouldBeRefused ? "would-refuse" : flow.verdict
+    },
+    Column(title: "DIR", least: 3, goes: 2) { flow, _ in flow.direction == "outgoing" ? "out" : "in" },
+    Column(title: "FROM", least: 12, share: 3, isWhole: true) { flow, names in names.name(of: flow.source) },
+    Column(title: "TO", least: 12, share: 3, isWhole: true) { flow, names in names.name(of: flow.destination) },
+    Column(title: "PORT", least: 8, isWhole: true) { flow, _ in port(flow) },
+    Column(title: "DECIDED BY", least: 10, share: 2) { flow, _ in decision(flow) },
+    Column(title: "PROCESS", least: 8, share: 1, goes: 1) { flow, _ in process(flow) },
+    Column(title: "DETAIL", least: 8, share: 3, goes: 0) { flow, _ in detail(flow) },
   ]
 
   private let shown: [Column]
   private let columns: [Table.Column]
   private let widths: [Int]
+  private let names: FlowEndNames
 
   /// A table for a terminal of `width` columns; below 105 it leaves out details, then processes, then directions.
-  public init(width: Int = 160) {
+  public init(width: Int = 160, names: FlowEndNames = FlowEndNames()) {
+    self.names = names
     var shown = Self.all
     func least() -> Int { shown.reduce(0) { $0 + $1.least } + 2 * (shown.count - 1) }
     while least() > width, let first = shown.indices.min(by: { shown[$0].goes < shown[$1].goes }),
@@ -52,15 +57,20 @@ public struct FlowTable: Sendable {
 
   /// One record.
   public func line(_ flow: FlowLine) -> String {
-    let cells = shown.map { $0.cell(flow) }
-    return Table.line(cells.map { $0.isEmpty ? "-" : $0.shownSafely }, columns, widths)
-  }
-
-  private static func end(_ end: FlowLine.End) -> String {
-    let name = end.name
-    // A socket that is not bound yet has no address to tell it by.
-    if name == "unknown", end.address == "::" || end.address == "0.0.0.0" { return name }
-    return name.isEmpty || name == "world" || name == "unknown" ? end.address : name
+    let cells = shown.map { $0.cell(flow, names) }.map { $0.isEmpty ? "-" : $0.shownSafely }
+    var fitted = widths
+    var excess = 0
+    for index in shown.indices where shown[index].isWhole && cells[index].columnWidth > widths[index] {
+      excess += cells[index].columnWidth - widths[index]
+      fitted[index] = cells[index].columnWidth
+    }
+    // What those that stay whole need more is taken from the right, down to a column's title.
+    for index in shown.indices.reversed() where excess > 0 && !shown[index].isWhole && index > 2 {
+      let given = min(excess, max(fitted[index] - shown[index].title.utf8.count, 0))
+      fitted[index] -= given
+      excess -= given
+    }
+    return Table.line(cells, columns, fitted)
   }
 
   private static func port(_ flow: FlowLine) -> String {
@@ -85,8 +95,11 @@ public struct FlowTable: Sendable {
     var parts: [String] = []
     if flow.revoked == true { parts.append("revoked") }
     if flow.failed == true { parts.append("failed") }
-    if flow.peerSide == true { parts.append("by the other end's policy") }
-    if let observed = flow.observed { parts.append("observed: \(observed.action)") }
+    if flow.peerSide == true { parts.append("by the peer's policy") }
+    if let observed = flow.observed, !flow.wouldBeRefused { parts.append("observed: \(observed.action)") }
+    if flow.wouldBeRefused, let rule = flow.observed?.rule {
+      parts.append("by \(rule.ruleSet)/" + (rule.name.isEmpty ? "[\(rule.position)]" : rule.name))
+    }
     if let bytes = flow.bytes {
       parts.append("\(HumanUnits.bytes(bytes.sent)) out, \(HumanUnits.bytes(bytes.received)) in")
     }

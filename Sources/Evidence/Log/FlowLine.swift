@@ -119,6 +119,9 @@ public struct FlowLine: Codable, Sendable, Equatable {
   /// Nanoseconds.
   public var duration: UInt64?
 
+  /// Whether it passed although an observed rule, or policy on an observed workload, says reject.
+  public var wouldBeRefused: Bool { verdict == "allow" && observed?.action == "reject" }
+
   /// Reads one line; nil if it is not a flow record.
   public init?(json line: ArraySlice<UInt8>) {
     guard let read = try? JSONDecoder().decode(FlowLine.self, from: Data(line)) else { return nil }

@@ -13,7 +13,7 @@ extension Classifier {
     for ruleSet in policy.ruleSets {
       let hasRules = !ruleSet.incoming.isEmpty || !ruleSet.outgoing.isEmpty
       let isNative = ruleSet.tier == .native
-      if hasRules, !matched.contains(ruleSet.subject), !isTranslated(ruleSet.subject) {
+      if hasRules, !matched.contains(ruleSet.subject), !isTranslated(ruleSet.subject), !ruleSet.isForUntold {
         warnings.append(warning(ruleSet.source, isNative ? "spec.subject" : "", ruleSet.subject, "workload"))
       }
       for direction in Direction.allCases {
@@ -40,7 +40,7 @@ extension Classifier {
     _ source: SourceLocation, _ field: String, _ selector: Selector, _ what: String
   ) -> PolicyError {
     PolicyError(
-      source, field, "\(selector.description.shown) matches no \(what) that is here now",
-      "check its spelling, or wait for what it means")
+      source, field, "\(selector.description.shown) matches no current \(what)",
+      "check the spelling, or ignore this if the workload is not deployed yet")
   }
 }

@@ -73,7 +73,7 @@ extension DocumentReader {
       let before = errors.count
       found = labels(node, "\(field).labels") ?? .empty
       if found.labels.isEmpty, errors.count == before {
-        fail(node.location, "\(field).labels", "holds no label", "write it like {app: web}")
+        fail(node.location, "\(field).labels", "holds no label", "write it like \(Template.labels.text)")
       }
     } else {
       fail(node.location, "\(field).labels", "is missing", "write `labels: {app: web}`")
@@ -95,7 +95,7 @@ extension DocumentReader {
     let isPlain = components.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && $0.utf8.count <= 255 }
     guard path.hasPrefix("/"), isPlain, path.utf8.count <= 4096 else {
       fail(
-        node.location, field, "\(path.shown) is no path of a cgroup below the root",
+        node.location, field, "\(path.shown) is not the path of a cgroup below the root",
         "write the path as /proc/PID/cgroup shows it, like /system.slice/web.service")
       return nil
     }

@@ -26,6 +26,12 @@ struct DocumentNode {
     return ["", "~", "null", "Null", "NULL"].contains(text)
   }
 
+  /// The value as another field's: one that is meant for a list of many is often written as one.
+  func asMeant(of name: String, for field: String) -> DocumentNode {
+    guard case .text(let text, _) = content, field == "\(name)s", text != "any" else { return self }
+    return DocumentNode(location: location, content: .list([self]))
+  }
+
   /// What messages call it.
   var kind: String {
     switch content {

@@ -4,11 +4,11 @@ extension DocumentReader {
   /// Reads `spec` of a rule set; what cannot be read has an error.
   mutating func ruleSet(_ name: String, _ spec: DocumentNode, at source: SourceLocation) -> RuleSet {
     var out = RuleSet(name: name, subject: .everything, source: source)
-    guard let fields = fields(spec, "spec", known: ["subject", "incoming", "outgoing"]) else { return out }
+    guard let fields = fields(spec, "spec", known: ["subject", "incoming", "outgoing"], like: .ruleSet) else { return out }
     if let node = fields["subject"] {
       if let selector = selector(node, "spec.subject") { out.subject = selector }
     } else {
-      fail(spec.location, "spec.subject", "is missing", "write `subject: app=web`, or \"\" for everything")
+      fail(spec.location, "spec.subject", "is missing", "write `\(Template.subject.text)`, or `subject: \"\"` for everything")
     }
     if let node = fields["incoming"] { out.incoming = rules(node, "spec.incoming") }
     if let node = fields["outgoing"] { out.outgoing = rules(node, "spec.outgoing") }
@@ -19,15 +19,22 @@ extension DocumentReader {
   }
 
   private mutating func rules(_ node: DocumentNode, _ field: String) -> [Rule] {
-    let items = list(node, field, like: "{action: allow, peers: any, ports: any}") ?? []
-    return items.enumerated().map { rule($1, "\(field)[\($0)]") }
+    let items = list(node, field, like: Template.oneRule.text) ?? []
+    var names: [String: String] = [:]
+    return items.enumerated().map { index, item in
+      let path = "\(field)[\(index)]"
+      let rule = rule(item, path)
+      if !rule.name.isEmpty, let before = names.updateValue(path, forKey: rule.name) {
+        warn(item.location, "\(path).name", "\(rule.name.shown) is already the name of \(before)", "rename one of them")
+      }
+      return rule
+    }
   }
 
   private mutating func rule(_ node: DocumentNode, _ field: String) -> Rule {
     var out = Rule(action: .reject, peers: [], ports: [], source: node.location)
-    guard let fields = fields(node, field, known: ["name", "action", "peers", "ports", "log", "mode"]) else {
-      return out
-    }
+    let known = ["name", "action", "peers", "ports", "log", "mode"]
+    guard let fields = fields(node, field, known: known, like: .oneRule) else { return out }
     if let node = fields["name"] { out.name = shortText(node, "\(field).name", like: "from-lb") ?? "" }
     if let node = fields["action"] {
       out.action = choice(node, "\(field).action", [("allow", .allow), ("reject", .reject)]) ?? .reject
@@ -66,35 +73,74 @@ extension DocumentReader {
 
   private mutating func peers(_ node: DocumentNode, _ field: String) -> [Peer] {
     if case .text("any", _) = node.content { return [.any] }
-    guard let items = list(node, field, like: "{selector: app=lb}, {network: corp}") else { return [] }
+    if case .text(let text, _) = node.content, !node.isNothing {
+      fail(node.location, field, "must be a list, not \(node.kind)", Self.peerRemedy(text, inList: false))
+      return []
+    }
+    let example = Template.peers.text.dropFirst().dropLast()
+    guard let items = list(node, field, like: String(example)) else { return [] }
     if items.isEmpty { warnEmpty(node, field) }
     return items.enumerated().compactMap { peer($1, "\(field)[\($0)]") }
   }
 
   private mutating func peer(_ node: DocumentNode, _ field: String) -> Peer? {
-    guard let fields = fields(node, field, known: ["selector", "network"]) else { return nil }
+    if case .text(let text, _) = node.content, !node.isNothing {
+      fail(node.location, field, "must be a mapping, not \(node.kind)", Self.peerRemedy(text, inList: true))
+      return nil
+    }
+    if case .mapping(let entries) = node.content,
+      let entry = entries.first(where: { Self.addressFields.contains($0.key.lowercased()) })
+    {
+      failAddressPeer(entry, field)
+      return nil
+    }
+    let count = errors.count
+    guard let fields = fields(node, field, known: ["selector", "network"], like: .onePeer) else { return nil }
     switch (fields["selector"], fields["network"]) {
     case (.some(let node), nil): return selector(node, "\(field).selector").map(Peer.selector)
-    case (nil, .some(let node)): return name(node, "\(field).network").map(Peer.network)
+    case (nil, .some(let node)):
+      if case .text(let text, _) = node.content, let remedy = Self.addressRemedy(text) {
+        fail(node.location, "\(field).network", "\(text.shown) is an address, and networks have names", remedy)
+        return nil
+      }
+      return name(node, "\(field).network").map(Peer.network)
     default:
-      fail(node.location, field, "must have either selector or network", "write {selector: app=lb} or {network: corp}")
+      if errors.count == count {
+        fail(
+          node.location, field, "must have either selector or network",
+          "write \(Template.onePeer.text) or \(Template.networkPeer.text)")
+      }
       return nil
     }
   }
 
   private mutating func ports(_ node: DocumentNode, _ field: String) -> [PortSpec] {
     if case .text("any", _) = node.content { return [.any] }
-    guard let items = list(node, field, like: "tcp/443, udp/53, icmp/8") else { return [] }
+    if case .text(let text, _) = node.content, !node.isNothing {
+      fail(node.location, field, "must be a list, not \(node.kind)", PortHint.remedy(text, inList: false))
+      return []
+    }
+    guard let items = list(node, field, like: String(Template.ports.text.dropFirst().dropLast())) else { return [] }
     if items.isEmpty { warnEmpty(node, field) }
-    return items.enumerated().compactMap { index, item in
-      let path = "\(field)[\(index)]"
-      guard let text = text(item, path, like: "tcp/443") else { return nil }
-      do throws(PortError) {
-        return try PortSpec(parsing: text)
-      } catch {
-        fail(item.location, path, "\(error.text.shown) \(error.problem)", error.remedy)
-        return nil
+    return items.enumerated().compactMap { port($1, "\(field)[\($0)]") }
+  }
+
+  private mutating func port(_ node: DocumentNode, _ field: String) -> PortSpec? {
+    if case .mapping = node.content {
+      fail(node.location, field, "must be text, not a mapping", PortHint.remedy(node))
+      return nil
+    }
+    guard let text = text(node, field, like: "tcp/443") else { return nil }
+    do throws(PortError) {
+      let spec = try PortSpec(parsing: text)
+      if case .ports(let proto, let range) = spec, proto.hasPorts, range.last == 0 {
+        warn(node.location, field, "nothing listens on port 0: the entry matches no traffic", "write \(proto) for all ports")
       }
+      return spec
+    } catch {
+      let hint = PortHint.remedy(text, inList: true)
+      fail(node.location, field, "\(error.text.shown) \(error.problem)", hint.isEmpty ? error.remedy : hint)
+      return nil
     }
   }
 
@@ -105,11 +151,17 @@ extension DocumentReader {
 
   /// A selector as text, or as matchLabels and matchExpressions.
   mutating func selector(_ node: DocumentNode, _ field: String) -> Selector? {
+    guard let selector = plainSelector(node, field) else { return nil }
+    warnOfSelector(selector, node.location, field)
+    return selector
+  }
+
+  private mutating func plainSelector(_ node: DocumentNode, _ field: String) -> Selector? {
     if case .text(let text, _) = node.content, !node.isNothing {
       do throws(LabelError) {
         return try Selector(parsing: text)
       } catch {
-        fail(node.location, field, error.description, "write it like app=web,tier in (a,b),!legacy")
+        fail(node.location, field, error.description, Self.addressRemedy(text) ?? Self.selectorRemedy(text))
         return nil
       }
     }
@@ -117,7 +169,16 @@ extension DocumentReader {
       fail(node.location, field, "is empty", "write a selector like app=web, or \"\" for everything")
       return nil
     }
-    guard let fields = fields(node, field, known: ["matchLabels", "matchExpressions"]) else { return nil }
+    let known = ["matchLabels", "matchExpressions"]
+    if case .mapping(let entries) = node.content, !entries.isEmpty,
+      entries.allSatisfy({ entry in
+        if case .text = entry.value.content { DocumentReader.meantField(entry.key, in: known) == nil } else { false }
+      })
+    {
+      fail(node.location, field, "labels stand below matchLabels", "write it like \(Template.matchLabels.text)")
+      return nil
+    }
+    guard let fields = fields(node, field, known: known, like: .matchLabels) else { return nil }
     var requirements: [Requirement] = []
     let count = errors.count
     if let node = fields["matchLabels"] {
@@ -132,7 +193,7 @@ extension DocumentReader {
     }
     if let node = fields["matchExpressions"] {
       let path = "\(field).matchExpressions"
-      let items = list(node, path, like: "{key: app, operator: In, values: [web]}") ?? []
+      let items = list(node, path, like: Template.expression.text) ?? []
       for (index, item) in items.enumerated() {
         if let made = expression(item, "\(path)[\(index)]") { requirements.append(made) }
       }
@@ -141,9 +202,9 @@ extension DocumentReader {
   }
 
   private mutating func expression(_ node: DocumentNode, _ field: String) -> Requirement? {
-    guard let fields = fields(node, field, known: ["key", "operator", "values"]) else { return nil }
+    guard let fields = fields(node, field, known: ["key", "operator", "values"], like: .expression) else { return nil }
     guard let keyNode = fields["key"], let operatorNode = fields["operator"] else {
-      fail(node.location, field, "must have key and operator", "write {key: app, operator: In, values: [web]}")
+      fail(node.location, field, "must have key and operator", "write \(Template.expression.text)")
       return nil
     }
     let operators: [(String, Requirement.Operator)] = [
@@ -171,7 +232,7 @@ extension DocumentReader {
     do throws(LabelError) {
       return try Requirement(key, word, values)
     } catch {
-      fail(location, field, error.description, "write it like {key: app, operator: In, values: [web]}")
+      fail(location, field, error.description, "write it like \(Template.expression.text)")
       return nil
     }
   }

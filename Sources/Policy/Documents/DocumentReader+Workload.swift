@@ -4,12 +4,12 @@ extension DocumentReader {
   /// Reads `spec` of a workload; what cannot be read has an error.
   mutating func workload(_ name: String, _ spec: DocumentNode, at source: SourceLocation) -> WorkloadRule {
     var out = WorkloadRule(name: name, labels: .empty, source: source)
-    guard let fields = fields(spec, "spec", known: Self.workloadFields) else { return out }
+    guard let fields = fields(spec, "spec", known: Self.workloadFields, like: .workloadSpec) else { return out }
     if let node = fields["labels"] {
       let count = errors.count
       out.labels = labels(node, "spec.labels") ?? .empty
       if out.labels.labels.isEmpty, errors.count == count {
-        fail(node.location, "spec.labels", "holds no label", "write it like {app: web}")
+        fail(node.location, "spec.labels", "holds no label", "write it like \(Template.labels.text)")
       }
     } else {
       fail(spec.location, "spec.labels", "is missing", "write `labels: {app: web}`")
@@ -47,8 +47,9 @@ extension DocumentReader {
   private mutating func readMatch(_ node: DocumentNode) -> WorkloadRule.Match {
     var out = WorkloadRule.Match()
     let known = ["cgroups", "units", "labels", "executables", "sha256", "users", "groups"]
-    guard let fields = fields(node, "spec.match", known: known) else { return out }
-    if fields.isEmpty {
+    let count = errors.count
+    guard let fields = fields(node, "spec.match", known: known, like: .match) else { return out }
+    if fields.isEmpty, errors.count == count {
       warn(
         node.location, "spec.match", "an empty match labels nothing",
         "add cgroups, units, labels, executables, sha256, users or groups")
@@ -58,6 +59,7 @@ extension DocumentReader {
     }
     if let node = fields["units"] {
       out.units = patterns(node, "spec.match.units", like: "nginx.service", isPath: false).map(Glob.init)
+      warnOfUnits(node)
     }
     if let node = fields["labels"] {
       out.labels = selector(node, "spec.match.labels")
@@ -78,12 +80,25 @@ extension DocumentReader {
     return out
   }
 
+  /// Units have a type; a pattern that ends in none of them matches nothing.
+  private mutating func warnOfUnits(_ node: DocumentNode) {
+    guard case .list(let items) = node.content else { return }
+    let types = ["service", "slice", "scope", "socket", "mount", "swap", "timer", "target", "path", "device", "automount"]
+    for (index, item) in items.enumerated() {
+      guard case .text(let text, _) = item.content, let last = text.last, !"*?]".contains(last) else { continue }
+      if types.contains(where: { text.hasSuffix(".\($0)") }) { continue }
+      warn(
+        item.location, "spec.match.units[\(index)]", "\(text.shown) matches no unit: names of units end in their type",
+        "write \(text).service")
+    }
+  }
+
   private mutating func digests(_ node: DocumentNode, _ field: String) -> [String] {
     let found = patterns(node, field, like: "e3b0…", isPath: false)
     for text in found {
       let isHex = text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
       guard text.utf8.count == 64, isHex else {
-        fail(node.location, field, "\(text.shown) is no SHA-256", "write the 64 digits that sha256sum prints")
+        fail(node.location, field, "\(text.shown) is not a SHA-256", "write the 64 digits that sha256sum prints")
         return []
       }
     }

@@ -28,22 +28,32 @@ struct DocumentReader {
   }
 
   /// The fields of a mapping, those that are not known being errors.
-  mutating func fields(_ node: DocumentNode, _ field: String, known: [String]) -> [String: DocumentNode]? {
-    guard let entries = entries(node, field, like: known.map { "\($0): …" }.joined(separator: ", ")) else {
+  ///
+  /// One whose name is nearly that of a known field, or another product's word for it, counts as that field: then no error
+  /// follows from the first.
+  mutating func fields(
+    _ node: DocumentNode, _ field: String, known: [String], like template: Template? = nil
+  ) -> [String: DocumentNode]? {
+    guard case .mapping(let entries) = node.content else {
+      let remedy = template.map { "write it like \($0.text)" } ?? "write a mapping with \(known.joined(separator: ", "))"
+      failShape(node, field, "a mapping", remedy)
       return nil
     }
     var out: [String: DocumentNode] = [:]
+    var meant: [String: DocumentNode] = [:]
     for entry in entries {
       if known.contains(entry.key) {
         out[entry.key] = entry.value
       } else {
-        let near = Spelling.nearest(to: entry.key, in: known)
+        let near = DocumentReader.meantField(entry.key, in: known)
+        if let near { meant[near] = entry.value.asMeant(of: entry.key, for: near) }
         fail(
           entry.location, DocumentReader.join(field, entry.key), "there is no such field",
-          near.map { "did you mean `\($0)`?" } ?? "known here: \(known.joined(separator: ", "))")
+          near.map { "did you mean `\($0)`?" } ?? DocumentReader.fieldRemedy(entry.key, known)
+            ?? "known here: \(known.joined(separator: ", "))")
       }
     }
-    return out
+    return out.merging(meant) { own, _ in own }
   }
 
   /// All entries of a mapping.
@@ -51,7 +61,7 @@ struct DocumentReader {
     _ node: DocumentNode, _ field: String, like example: @autoclosure () -> String
   ) -> [DocumentNode.Entry]? {
     guard case .mapping(let entries) = node.content else {
-      fail(node.location, field, "must be a mapping, not \(node.kind)", "write it like {\(example())}")
+      failShape(node, field, "a mapping", "write it like {\(example())}")
       return nil
     }
     return entries
@@ -59,7 +69,7 @@ struct DocumentReader {
 
   mutating func list(_ node: DocumentNode, _ field: String, like example: String) -> [DocumentNode]? {
     guard case .list(let items) = node.content else {
-      fail(node.location, field, "must be a list, not \(node.kind)", "write it like [\(example)]")
+      failShape(node, field, "a list", "write it like [\(example)]")
       return nil
     }
     return items
@@ -68,7 +78,7 @@ struct DocumentReader {
   /// Text as written, without control characters.
   mutating func text(_ node: DocumentNode, _ field: String, like example: String) -> String? {
     guard case .text(let text, _) = node.content, !node.isNothing else {
-      fail(node.location, field, "must be text, not \(node.kind)", "write it like \(example)")
+      failShape(node, field, "text", "write it like \(example)")
       return nil
     }
     guard text.unicodeScalars.allSatisfy(Label.isPrintable) else {
@@ -78,28 +88,13 @@ struct DocumentReader {
     return text
   }
 
-  /// One of some words.
-  mutating func choice<Value>(
-    _ node: DocumentNode, _ field: String, _ choices: [(String, Value)]
-  ) -> Value? {
-    let words = choices.map(\.0)
-    guard case .text(let text, _) = node.content, let found = choices.first(where: { $0.0 == text }) else {
-      var near: String?
-      if case .text(let text, _) = node.content { near = Spelling.nearest(to: text, in: words) }
-      let list = words.joined(separator: " or ")
-      fail(node.location, field, "must be \(list), not \(node.kind)", "write `\(near ?? words[0])`")
-      return nil
-    }
-    return found.1
-  }
-
   /// A name of a document: what may stand in logs, metrics and records without quotes.
   mutating func name(_ node: DocumentNode, _ field: String) -> String? {
     guard let name = text(node, field, like: "web") else { return nil }
     let allowed = name.utf8.allSatisfy { Label.isNameByte($0) || $0 == UInt8(ascii: "/") }
     guard allowed, (1...253).contains(name.utf8.count), Label.isAlphanumeric(name.utf8.first) else {
       fail(
-        node.location, field, "\(name.shown) is no name",
+        node.location, field, "\(name.shown) is not a valid name",
         "use 1 to 253 letters, digits, `-`, `_`, `.` and `/`, a letter or digit first")
       return nil
     }

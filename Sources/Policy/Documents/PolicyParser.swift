@@ -82,12 +82,17 @@ private struct Collected: Sendable {
   /// Reads a file.
   mutating func read(_ name: String, _ bytes: [UInt8]) {
     if kubernetes.leavesOut(name, &reader) { return }
+    var isEmpty = true
     let faults = YAMLReader.read(file: name, bytes: bytes) { part in
+      isEmpty = false
       switch part {
       case .document(let node), .item(let node): read(node)
       }
     }
     reader.add(faults)
+    if isEmpty, faults.isEmpty {
+      reader.warn(SourceLocation(file: name, line: 1), "", "the file holds no documents", "remove it, or write what it is for")
+    }
     if !faults.isEmpty { isComplete = false }
     if reader.nameTemplate(name, bytes) { isComplete = false }
   }
@@ -136,12 +141,12 @@ private struct Collected: Sendable {
   /// Reads one document; one that has errors still counts for its name, so that no error follows from another.
   mutating func read(_ node: DocumentNode) {
     if kubernetes.read(node, with: &reader) { return }
-    guard let fields = reader.fields(node, "", known: ["apiVersion", "kind", "metadata", "spec"]) else { return }
+    guard let fields = reader.fields(node, "", known: ["apiVersion", "kind", "metadata", "spec"], like: .document) else { return }
     guard let version = fields["apiVersion"] else {
       reader.fail(node.location, "apiVersion", "is missing", "write `apiVersion: \(PolicyParser.apiVersion)`")
       return
     }
-    guard reader.choice(version, "apiVersion", [(PolicyParser.apiVersion, true)]) != nil else { return }
+    guard reader.choice(version, "apiVersion", as: "apiVersion that is read", [(PolicyParser.apiVersion, true)]) != nil else { return }
     guard let kindNode = fields["kind"] else {
       let all = Kind.allCases.map(\.rawValue).joined(separator: ", ")
       reader.fail(node.location, "kind", "is missing", "write one of \(all)")
@@ -176,11 +181,11 @@ private struct Collected: Sendable {
     _ metadata: DocumentNode?, _ document: DocumentNode, _ kind: Kind
   ) -> (name: String?, labels: LabelSet) {
     guard let metadata else {
-      reader.fail(document.location, "metadata", "is missing", "write `metadata: {name: …}`")
+      reader.fail(document.location, "metadata", "is missing", "write `\(Template.metadata.text)`")
       return (nil, .empty)
     }
     let known = kind == .network ? ["name", "labels"] : ["name"]
-    guard let fields = reader.fields(metadata, "metadata", known: known) else { return (nil, .empty) }
+    guard let fields = reader.fields(metadata, "metadata", known: known, like: .names) else { return (nil, .empty) }
     let labels = fields["labels"].flatMap { reader.labels($0, "metadata.labels") } ?? .empty
     guard let node = fields["name"] else {
       reader.fail(metadata.location, "metadata.name", "is missing", "give the document a name")

@@ -55,7 +55,11 @@ struct YAMLFaultText {
       remedy = "write \(word.quoted)"
     } else {
       message = "not valid YAML: \(fault.problem)\(during)"
-      remedy = "fix the syntax on this line or the one before"
+      let isShifted = fault.problem.contains("mapping values are not allowed")
+      remedy =
+        isShifted
+        ? "check the indentation: fields of one mapping begin in the same column"
+        : "fix the syntax on this line or the one before"
     }
   }
 

@@ -148,7 +148,10 @@ struct YAMLReader {
     }
     aliased += known.size
     guard aliased <= Self.mostAliasedValues, depth + known.depth <= Self.deepest else {
-      let message = "aliases stand for more than \(Self.mostAliasedValues) values in this document"
+      let message =
+        aliased > Self.mostAliasedValues
+        ? "aliases stand for more than \(Self.mostAliasedValues) values in this document"
+        : "aliases make lists and mappings stand more than \(Self.deepest) deep in each other"
       // Once is enough.
       if errors.last?.message != message { fail(location.line, location.column, message, "write fewer values out") }
       return nil

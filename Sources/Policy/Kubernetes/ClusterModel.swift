@@ -144,3 +144,11 @@ extension PortManifest {
     }
   }
 }
+
+extension RuleSet {
+  /// What the name of a rule set ends in that is for pods of namespaces that no document tells of.
+  static let untoldSuffix = "#untold"
+
+  /// Whether there may well be no such pod.
+  var isForUntold: Bool { tier != .native && name.hasSuffix(Self.untoldSuffix) }
+}

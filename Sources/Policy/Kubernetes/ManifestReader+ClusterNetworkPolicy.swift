@@ -165,7 +165,7 @@ extension DocumentReader {
       }
       guard isGood, labels.count >= 2 else {
         fail(
-          item.location, "\(field)[\(index)]", "\(name.shown) is no domain name",
+          item.location, "\(field)[\(index)]", "\(name.shown) is not a domain name",
           "write it like example.com or *.example.com")
         continue
       }

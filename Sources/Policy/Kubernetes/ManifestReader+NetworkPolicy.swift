@@ -185,7 +185,7 @@ extension DocumentReader {
       bytes.first != dash, bytes.last != dash, !doubled
     else {
       fail(
-        node.location, field, "\(name.shown) is no name of a port",
+        node.location, field, "\(name.shown) is not a port name",
         "use 1 to 15 lower-case letters, digits and single `-`, with a letter; a number goes without quotes")
       return nil
     }

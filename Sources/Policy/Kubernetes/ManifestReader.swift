@@ -29,7 +29,7 @@ extension DocumentReader {
     _ node: DocumentNode?, of document: DocumentNode, isNamespaced: Bool, nameIsLabel: Bool = false
   ) -> ObjectMetadata? {
     guard let node, let fields = manifest(node, "metadata", known: Self.metadataFields) else {
-      if node == nil { fail(document.location, "metadata", "is missing", "write `metadata: {name: …}`") }
+      if node == nil { fail(document.location, "metadata", "is missing", "write `metadata: {name: web}`") }
       return nil
     }
     let labels = fields["labels"].map { ownLabels($0, "metadata.labels") } ?? .empty
@@ -72,7 +72,7 @@ extension DocumentReader {
     }
     guard isGood, name.utf8.count <= (isLabel ? 63 : 253), parts.count == 1 || !isLabel else {
       fail(
-        node.location, field, "\(name.shown) is no \(isLabel ? "DNS label" : "DNS name")",
+        node.location, field, "\(name.shown) is not a \(isLabel ? "DNS label" : "DNS name")",
         "use at most \(isLabel ? 63 : 253) lower-case letters, digits and `-`\(isLabel ? "" : " and `.`"), a letter or "
           + "digit first and last")
       return nil
@@ -88,7 +88,7 @@ extension DocumentReader {
   mutating func string(_ node: DocumentNode, _ field: String, like example: String) -> String? {
     guard let text = text(node, field, like: example) else { return nil }
     if case .text(_, isPlain: true) = node.content, YAMLType.isOther(text) {
-      fail(node.location, field, "\(text) is no text to YAML, and the Kubernetes API refuses it", "put it in quotes")
+      fail(node.location, field, "\(text) is not text to YAML, and the Kubernetes API refuses it", "put it in quotes")
       return nil
     }
     return text
@@ -151,7 +151,7 @@ extension DocumentReader {
     let ends = Label.isAlphanumeric(value.utf8.first) && Label.isAlphanumeric(value.utf8.last)
     guard value.isEmpty || ends, value.utf8.count <= 63, value.utf8.allSatisfy({ Label.isNameByte($0) }) else {
       fail(
-        node.location, field, "\(value.shown) is no label value",
+        node.location, field, "\(value.shown) is not a label value",
         "use at most 63 letters, digits, `-`, `_` and `.`, a letter or digit first and last")
       return nil
     }

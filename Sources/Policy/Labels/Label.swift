@@ -73,7 +73,7 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
     for part in prefix.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {
       let lowercase = part.allSatisfy { isAlphanumeric($0) && !(65...90).contains($0) || $0 == UInt8(ascii: "-") }
       guard lowercase, isAlphanumeric(part.first), isAlphanumeric(part.last) else {
-        throw fail("has a prefix that is no lower-case DNS name")
+        throw fail("has a prefix that is not a lower-case DNS name")
       }
     }
   }

@@ -15,7 +15,8 @@ extension IPAddress {
       self.init(high: words[0], low: words[1])
     } else {
       throw AddressError(
-        text: text, problem: "is no IP address", remedy: "write it like 10.0.0.1 or 2001:db8::1")
+        text: text, problem: "is not an IP address",
+        remedy: AddressHint.remedy(text, isPrefix: false) ?? "write it like 10.0.0.1 or 2001:db8::1")
     }
   }
 
@@ -118,7 +119,7 @@ extension IPPrefix {
     let example = "write it like 10.0.0.0/8 or 2001:db8::/32"
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard let first = parts.first, let address = try? IPAddress(parsing: String(first)), parts.count <= 2 else {
-      throw AddressError(text: text, problem: "is no CIDR", remedy: example)
+      throw AddressError(text: text, problem: "is not a CIDR", remedy: AddressHint.remedy(text, isPrefix: true) ?? example)
     }
     // What counts is how it was written: `::ffff:0:0/96` is in IPv6's terms, and the same as `0.0.0.0/0`.
     let dotted = !first.contains(":")
@@ -128,6 +129,9 @@ extension IPPrefix {
         text: text, problem: "has no prefix length", remedy: "write \(address)/\(longest) for one address")
     }
     guard let written = IPAddress.decimal(Array(parts[1].utf8)[...], digits: 3), written <= longest else {
+      if let netmask = AddressHint.remedy(text, isPrefix: true) {
+        throw AddressError(text: text, problem: "has a netmask in place of a prefix length", remedy: netmask)
+      }
       throw AddressError(text: text, problem: "has a prefix length outside 0…\(longest)", remedy: example)
     }
     self.init(masking: address, length: dotted ? written + 96 : written)

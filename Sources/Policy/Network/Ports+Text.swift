@@ -43,7 +43,7 @@ extension PortSpec: CustomStringConvertible {
       return
     }
     guard let name = parts.first, parts.count <= 2 else {
-      throw fail("is no port", "write it like tcp/443, udp/53, tcp/8000-8080, icmp/8 or any")
+      throw fail("is not a port", "write it like tcp/443, udp/53, tcp/8000-8080, icmp/8 or any")
     }
     if name == "ip" {
       guard parts.count == 2, let number = IPAddress.decimal(Array(parts[1].utf8)[...], digits: 3), number <= 255 else {

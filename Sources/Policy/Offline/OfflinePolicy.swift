@@ -97,13 +97,13 @@ public struct OfflinePolicy: Sendable {
     }
     guard text.contains("=") else {
       throw QuestionError(
-        text, "is no pod of the manifests, no address and no labels",
+        text, "is not a pod of the manifests, an address or labels",
         "write NAMESPACE/POD, app=web,tier=a, 10.0.0.1, host, world or unknown")
     }
     do throws(LabelError) {
       return end(of: try LabelSet(parsing: text))
     } catch {
-      throw QuestionError(text, "are no labels: \(error)", "write them like app=web,tier=a")
+      throw QuestionError(text, "are not labels: \(error)", "write them like app=web,tier=a")
     }
   }
 
@@ -151,7 +151,7 @@ public struct OfflinePolicy: Sendable {
     }
     guard let only = found.first, found.count == 1 else {
       throw QuestionError(
-        text, found.isEmpty ? "is no port of the destination" : "is a port of several protocols there",
+        text, found.isEmpty ? "is not a port of the destination" : "is a port of several protocols there",
         "write tcp/80, or the name of a container port like http or tcp/http")
     }
     return only

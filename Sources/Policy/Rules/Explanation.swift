@@ -40,7 +40,7 @@ public struct Explanation: Sendable, Equatable, CustomStringConvertible {
   private var reason: String {
     switch verdict.decidedBy {
     case .rule(let rule): "rule \(rule)"
-    case .default: "default, because no enforced rule matches"
+    case .default: "no rule \(verdict.action == .allow ? "refuses" : "allows") it (default action)"
     case .local: "both ends are the same workload"
     case .unlabelled: "unlabelled child of \(flow.subject.parent ?? "a workload") that rejects such children"
     }
@@ -73,14 +73,7 @@ extension PolicySet {
     case .rule(let winner) where winner.action == .reject && !canBeOverruled(winner, matching): return nil
     default: break
     }
-    guard let subject = narrowSelector(flow.subject) else { return nil }
-    var peer: Peer?
-    if let network = flow.peer.networks.first {
-      peer = .network(network)
-    } else {
-      peer = narrowSelector(flow.peer).map(Peer.selector)
-    }
-    guard let peer else { return nil }
+    guard let subject = narrowSelector(flow.subject), let peer = suggestedPeer(flow) else { return nil }
     let rule = Rule(
       action: verdict.action == .allow ? .reject : .allow, peers: [peer],
       ports: [.ports(flow.protocol, PortRange(flow.port, flow.port))])
@@ -89,6 +82,11 @@ extension PolicySet {
     return RuleSet(
       name: name, subject: subject, incoming: flow.direction == .incoming ? [rule] : [],
       outgoing: flow.direction == .outgoing ? [rule] : [])
+  }
+
+  /// The narrowest peer that the other end of a flow is; nil if nothing tells it apart.
+  private func suggestedPeer(_ flow: Flow) -> Peer? {
+    flow.peer.networks.first.map(Peer.network) ?? narrowSelector(flow.peer).map(Peer.selector)
   }
 
   /// Whether a native allow would turn a reject around: isolation and the Baseline tier give way to it.
@@ -129,37 +127,61 @@ extension PolicySet {
     guard let suggestion, let rule = suggestion.rules(flow.direction).first else {
       return out + ["give both ends labels, so that a rule can name them"]
     }
-    let peers = rule.peers.map(\.description).joined(separator: ", ")
+    let peers = rule.peers.map(\.advice).joined(separator: ", ")
     let ports = rule.ports.map(\.description).joined(separator: ", ")
     let text = "{action: \(wanted), peers: [\(peers)], ports: [\(ports)]}"
-    if let ruleSet = applicable.first(where: { $0.tier == .native }) {
-      let missing = matching.isEmpty ? "no \(flow.direction) rule of rule set \(ruleSet.name) matches: " : ""
-      out.append("\(missing)add \(text) to \(flow.direction) of \(ruleSet.name)")
+    // What is for everything would give it to everything.
+    if let ruleSet = applicable.first(where: { $0.tier == .native && !$0.subject.isEverything }) {
+      out.append("add \(text) to \(flow.direction) of \(ruleSet.name)\(ruleSet.source.advice)")
     } else {
       out.append(
-        "no rule set has \(flow.direction) rules for this subject: add one with subject "
-          + "\(suggestion.subject.description.quoted) and \(flow.direction) [\(text)]")
+        "add a rule set with subject \(suggestion.subject.description.quoted) and \(flow.direction) [\(text)]")
     }
     return out
   }
 
-  /// Rules that would allow the flow but for its peer or its port.
+  /// Rules that would allow the flow but for its peer or its port: the smallest changes come first.
+  ///
+  /// A rule set for everything is left out: what is added to it is added for everything.
   private func nearMisses(_ flow: Flow, _ applicable: [RuleSet]) -> [String] {
-    var out: [String] = []
-    for ruleSet in applicable {
+    var peers: [String] = []
+    var ports: [String] = []
+    let peer = suggestedPeer(flow)
+    for ruleSet in applicable where !ruleSet.subject.isEverything {
       for (position, rule) in ruleSet.rules(flow.direction).enumerated()
       where rule.action == .allow && rule.mode == .enforce {
         let reference = ruleSet.reference(flow.direction, position)
+        let place = "\(reference)\(reference.source.advice)"
         switch (matchesPeer(rule, flow), matchesPort(rule, flow)) {
         case (true, false):
           let port = PortSpec.ports(flow.protocol, PortRange(flow.port, flow.port))
-          out.append("\(reference) allows this peer on other ports: add \(port) to it")
-        case (false, true): out.append("\(reference) allows this port to other peers: add this peer to it")
+          ports.append("add \(port) to \(place)")
+        case (false, true): if let peer { peers.append("add \(peer.advice) to \(place)") }
         default: break
         }
       }
     }
-    return out
+    return peers + ports
+  }
+}
+
+extension SourceLocation {
+  /// ` at FILE:LINE`; empty if it was not written in a file.
+  fileprivate var advice: String { self == .none ? "" : " at \(self)" }
+}
+
+extension Peer {
+  /// As a document writes it, with quotes only where it needs them.
+  fileprivate var advice: String {
+    guard case .selector(let selector) = self else { return description }
+    let text = selector.description
+    let isPlain = text.utf8.allSatisfy { byte in
+      switch byte {
+      case 48...57, 65...90, 97...122: true
+      default: "-_./=".utf8.contains(byte)
+      }
+    }
+    return isPlain && !text.isEmpty ? "{selector: \(text)}" : description
   }
 }
 

@@ -9,6 +9,8 @@ internal import Kernel
 public struct CRISource: LabelSource {
   /// `containerd` or `cri-o`.
   public let name: String
+  /// It knows containers.
+  public var describesProcesses: Bool { true }
   private let stateDirectory: String?
   private let runtime: ContainerRuntime
   private let cri: ContainerRuntimeInterface

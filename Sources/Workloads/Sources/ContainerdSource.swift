@@ -19,6 +19,8 @@ public struct ContainerdSource: LabelSource {
 
   /// `containerd`.
   public var name: String { "containerd" }
+  /// It knows containers.
+  public var describesProcesses: Bool { true }
 
   /// Whether the path may be a namespace and a name.
   public func claims(_ place: CgroupPlace) -> Bool { ContainerReference.containerd(path: place.path) != nil }

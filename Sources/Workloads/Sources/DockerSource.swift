@@ -21,6 +21,8 @@ public struct DockerSource: LabelSource {
 
   /// `docker`.
   public var name: String { "docker" }
+  /// It knows containers.
+  public var describesProcesses: Bool { true }
 
   /// Whether it is a container's own cgroup, of Docker or of nobody that the path tells.
   public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }

@@ -14,6 +14,8 @@ public struct LXCSource: LabelSource {
 
   /// `lxc`.
   public var name: String { "lxc" }
+  /// It knows containers.
+  public var describesProcesses: Bool { true }
 
   /// Whether it is a system container's own cgroup.
   public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }

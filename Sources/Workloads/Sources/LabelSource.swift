@@ -73,6 +73,10 @@ public protocol LabelSource: Sendable {
   /// What people know it by, such as `docker`.
   var name: String { get }
 
+  /// Whether it describes what runs, such as a container, so that it knows nothing once that has ended; else what it says
+  /// is given by people.
+  var describesProcesses: Bool { get }
+
   /// Whether it may know this cgroup, by its path alone. Called for every cgroup: cheap and pure.
   func claims(_ place: CgroupPlace) -> Bool
 
@@ -95,6 +99,8 @@ public protocol LabelSource: Sendable {
 }
 
 extension LabelSource {
+  /// People give what it says.
+  public var describesProcesses: Bool { false }
   /// Says nothing.
   public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? { nil }
   /// Says nothing.

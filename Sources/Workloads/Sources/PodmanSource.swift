@@ -29,6 +29,8 @@ public struct PodmanSource: LabelSource {
 
   /// `podman`.
   public var name: String { "podman" }
+  /// It knows containers.
+  public var describesProcesses: Bool { true }
 
   /// Whether it is a Podman container's own cgroup.
   public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }

@@ -1,5 +1,7 @@
 // Which sources of labels are asked, and where they are on this host.
 
+internal import Kernel
+
 /// The standard sources, and the places where distributions put what they read.
 public struct SourceSettings: Sendable, Equatable {
   /// A standard source, by the name that people know it by.
@@ -20,6 +22,17 @@ public struct SourceSettings: Sendable, Equatable {
     case containerdState = "containerd-state"
     case crioSocket = "crio-socket"
     case lxcRoot = "lxc-root"
+
+    /// Which sources read it.
+    var sources: Set<Name> {
+      switch self {
+      case .dockerSocket, .dockerRoot: [.docker]
+      case .podmanSocket, .podmanRoot: [.podman]
+      case .containerdSocket, .containerdState: [.containerd, .criContainerd]
+      case .crioSocket: [.criO]
+      case .lxcRoot: [.lxc]
+      }
+    }
 
     /// Where it usually is.
     public var usual: String {
@@ -49,12 +62,27 @@ public struct SourceSettings: Sendable, Equatable {
   /// Where something is.
   public subscript(place: Place) -> String { places[place] ?? place.usual }
 
+  /// What was named for a source and is not there; nil if all of it is, or nothing was named.
+  public func missing(for source: String) -> SourceFault? {
+    guard let name = Name(rawValue: source), enabled.contains(name) else { return nil }
+    for place in Place.allCases where place.sources.contains(name) {
+      if let path = places[place], !isThere(path) {
+        return SourceFault(source, path, place.rawValue.hasSuffix("-socket") ? "no such socket" : "no such directory")
+      }
+    }
+    return nil
+  }
+
   /// The sources themselves.
   ///
   /// - Throws: when the file of labels is wrong: nothing it said before could hold instead.
   public func sources() throws(SourceFault) -> [any LabelSource] {
     var files: [any LabelSource] = []
     if let labels {
+      // One that goes later labels nothing; one that never was is a mistake.
+      guard isThere(labels) else {
+        throw SourceFault("labels", labels, "no such file", remedy: "create it, or correct --labels", isPassing: false)
+      }
       let file = StaticFile(labels)
       try file.read()
       files.append(file)

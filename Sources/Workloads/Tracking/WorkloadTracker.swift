@@ -30,6 +30,9 @@ public struct TrackerUpdate: Sendable {
   public var abandoned: [CgroupID] = []
   /// Processes that began to run another program.
   public var started: [ProcessStart] = []
+  /// Workloads among `changes` that are labelled otherwise only because processes ended: nobody relabelled them, so that
+  /// their connections live on.
+  public var outlived: Set<CgroupID> = []
 
   /// Adds what came after.
   public mutating func append(_ later: TrackerUpdate) {
@@ -39,6 +42,7 @@ public struct TrackerUpdate: Sendable {
     released += later.released
     abandoned += later.abandoned
     started += later.started
+    outlived.formUnion(later.outlived)
   }
 }
 
@@ -54,6 +58,8 @@ public struct TrackedCgroup: Sendable {
   var answers: [String: SourceLabels] = [:]
   /// The cgroup above; nil for the watched one.
   var parent: CgroupID?
+  /// What it was until its last process ended, where that alone is why it is no workload any more.
+  var former: WorkloadInstance?
 }
 
 /// The one place that knows all cgroups; owned by one loop, which hands it everything that happens.
@@ -252,6 +258,7 @@ public struct WorkloadTracker: Sendable {
     if classifier.needsProcesses(of: facts) {
       facts.processes = try? processes.traits(in: directory, digests: classifier.needsDigests)
     }
+    if let known = cgroups[directory.id], outlives(facts, known, directory, &update) { return }
     decide(facts, faults, &update)
     if isNew, directory.id != root.id { cgroups[directory.id]?.parent = directory.parentID }
   }
@@ -267,7 +274,7 @@ public struct WorkloadTracker: Sendable {
       result.workload = workload
     }
     let answers = cgroups[id]?.answers ?? [:]
-    let parent = cgroups[id]?.parent
+    let (parent, former) = (cgroups[id]?.parent, cgroups[id]?.former)
     cgroups[id] = TrackedCgroup(
       facts: facts, classification: result, faults: faults, answers: answers, parent: parent)
     if result.warnings.isEmpty && faults.isEmpty { complaining.remove(id) } else { complaining.insert(id) }
@@ -275,8 +282,54 @@ public struct WorkloadTracker: Sendable {
     case (nil, let now?): update.changes.append(.added(now))
     case (let before?, let now?): if before != now { update.changes.append(.changed(now, before: before)) }
     case (let before?, nil): update.changes.append(.removed(before))
-    case (nil, nil): break
+    case (nil, nil):
+      // Others came into a cgroup whose workload had ended.
+      guard let former else { break }
+      if isPopulated(id) { update.changes.append(.removed(former)) } else { cgroups[id]?.former = former }
     }
+  }
+
+  /// Whether what is known of a cgroup stays as it is, because nothing but the end of its last processes would change it.
+  ///
+  /// A rule over executables, or an engine that forgets a container, then says less of it; nobody gave it other labels.
+  private mutating func outlives(
+    _ facts: CgroupFacts, _ known: TrackedCgroup, _ directory: CgroupDirectory, _ update: inout TrackerUpdate
+  ) -> Bool {
+    guard let before = known.classification.workload, let kept = restoring(known.facts, to: facts) else { return false }
+    func decided(_ facts: CgroupFacts) -> WorkloadInstance? {
+      var workload = classifier.classify(facts).workload
+      workload?.since = before.since
+      return workload
+    }
+    let now = decided(facts)
+    guard now != before, decided(kept) == before else { return false }
+    guard (try? directory.isEmpty()) == true else {
+      update.outlived.insert(facts.cgroup)
+      return false
+    }
+    guard now == nil else { return true }
+    update.changes.append(.ended(before))
+    cgroups[facts.cgroup]?.facts = facts
+    cgroups[facts.cgroup]?.classification = classifier.classify(facts)
+    cgroups[facts.cgroup]?.former = before
+    return true
+  }
+
+  /// Facts with what the end of processes took from them; nil if it took nothing.
+  private func restoring(_ before: CgroupFacts, to facts: CgroupFacts) -> CgroupFacts? {
+    var kept = facts
+    var isLess = false
+    // As many as before, and others: they run other programs now.
+    if let former = before.processes, let now = facts.processes, now.count < former.count {
+      kept.processes = former
+      isLess = true
+    }
+    for source in sources where source.describesProcesses && facts.found[source.name] == nil {
+      guard let found = before.found[source.name] else { continue }
+      kept.found[source.name] = found
+      isLess = true
+    }
+    return isLess ? kept : nil
   }
 
   private mutating func remove(_ id: CgroupID, _ update: inout TrackerUpdate) {

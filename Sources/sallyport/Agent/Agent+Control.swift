@@ -2,6 +2,7 @@
 internal import Enforcement
 internal import Kernel
 internal import Logging
+internal import SystemPackage
 internal import Workloads
 
 extension Agent {
@@ -22,6 +23,7 @@ extension Agent {
         await reloadPolicy()
         if let error = report.policyError.first { throw Failure(error) }
       case .labelWorkload: try await label(request, &response)
+      case .unlabelWorkload: try await unlabel(request, &response)
       case .explainWorkload:
         let subject = request.cgroup ?? ""
         if let pid = Int32(subject) {
@@ -40,6 +42,10 @@ extension Agent {
     } catch let failure as Failure {
       response.error = failure.problem
       response.remedy = failure.remedy
+    } catch let error as any ExplainedError {
+      report.failures += 1
+      response.error = error.problem
+      response.remedy = error.remedy
     } catch {
       report.failures += 1
       response.error = Agent.lines(of: error).joined(separator: "\n")
@@ -54,11 +60,43 @@ extension Agent {
     response.revoked = publication?.revoked
   }
 
+  /// Refuses what is not a path of a cgroup at or below the one that is enforced on.
+  private func check(_ path: String) throws {
+    let root = tracker.root.path
+    let asked = FilePath(path).lexicallyNormalized()
+    guard asked.starts(with: root) else {
+      throw Failure(
+        "\(path.debugDescription) is not a cgroup path at or below \(root)",
+        remedy: "write it from the root of the hierarchy, such as \(root == "/" ? "" : root.string)/nginx.service")
+    }
+    guard (try? tracker.root.hierarchy.directory(at: asked)) != nil else {
+      throw Failure("there is no cgroup \(asked)", remedy: "see `sallyport workloads`")
+    }
+  }
+
+  /// Removes the tag of a cgroup and answers when its labels are those that it has without.
+  private func unlabel(_ request: ControlRequest, _ response: inout ControlResponse) async throws {
+    guard let path = request.cgroup else { throw Failure("workload.unlabel needs a cgroup") }
+    try check(path)
+    guard let before = tags.read(path) else {
+      throw Failure(
+        "\(path) has no labels of `sallyport label`", remedy: "see `sallyport workloads explain \(path)`")
+    }
+    let id = try tags.write(nil, on: path)
+    do {
+      fill(&response, try await publish(tracker.look(at: id)))
+    } catch {
+      _ = try? tags.write(before, on: path)
+      throw error
+    }
+  }
+
   /// Writes the tag on the cgroup and answers when it is enforced.
   private func label(_ request: ControlRequest, _ response: inout ControlResponse) async throws {
     guard let path = request.cgroup, let text = request.tag else {
       throw Failure("workload.label needs a cgroup and a tag")
     }
+    try check(path)
     let before = tags.read(path)
     let id = try tags.write(WorkloadTag(parsing: text), on: path)
     do {

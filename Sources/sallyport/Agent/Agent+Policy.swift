@@ -1,5 +1,6 @@
 // How documents become policy in force, or an error that people see while the policy before stays.
 internal import Enforcement
+internal import Kernel
 internal import Logging
 internal import Policy
 internal import Workloads
@@ -12,7 +13,11 @@ extension Agent {
       return
     }
     await keep {
-      let sources = try PolicyDirectory(path).read()
+      let directory = PolicyDirectory(path)
+      let sources = try directory.read()
+      let notes = try directory.notes(of: sources)
+      for note in notes where !policyNotes.contains(note) { logger.warning("policy: \(note)") }
+      policyNotes = notes
       _ = try await self.apply(sources, evenIfSame: false)
       self.report.policyPath = path
     }
@@ -25,8 +30,11 @@ extension Agent {
     } catch {
       report.policyError = Agent.lines(of: error)
       report.failures += 1
-      for line in report.policyError { logger.error("policy: \(line)") }
-      logger.error("policy: refused; the policy before it stays in force")
+      // A first policy has none before it: the agent does not start, and says why itself.
+      if await enforcer.isAttached {
+        for line in report.policyError { logger.error("policy: \(line)") }
+        logger.error("policy refused; the previous policy stays in force")
+      }
     }
     await publishReport()
   }
@@ -35,6 +43,7 @@ extension Agent {
   @discardableResult
   func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
     if !evenIfSame, sources == sourcesInForce { return nil }
+    policyReader.localAddresses = Set(localAddresses().compactMap { try? IPAddress(parsing: $0) })
     let parsed = try policyReader.parse(files: sources.map { ($0.name, $0.bytes) })
     let isFirst = await !enforcer.isAttached
     if isFirst {
@@ -43,7 +52,8 @@ extension Agent {
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
-    policyWarnings = parsed.warnings.map(\.description) + publication.warnings
+    let odd = parsed.warnings + PolicyReview.warnings(of: parsed.policy)
+    policyWarnings = odd.map(\.description) + publication.warnings
     for warning in policyWarnings { logger.warning("policy: \(warning)") }
     let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
@@ -56,18 +66,17 @@ extension Agent {
     publication.rowsWritten += labelled?.rowsWritten ?? 0
     publication.revoked = await revoke()
     logger.debug(
-      "policy in force, workloads labelled, connections judged again",
-      metadata: [
-        "generation": "\(publication.generation)", "rows": "\(publication.rowsWritten)",
-        "cut": "\(publication.revoked)",
-      ])
+      """
+      policy applied: generation \(publication.generation), \(publication.rowsWritten) table entries written, \
+      \(publication.revoked) connections cut
+      """)
     return publication
   }
 
   /// Cuts live connections that are no longer allowed, if any can be concerned.
   func revoke(after update: TrackerUpdate) async -> Int {
     // Whose workload ended keeps the identity that it had: nothing is judged otherwise.
-    let changed = update.changes.filter { !$0.isEnd }
+    let changed = update.changes.filter { !$0.isEnd && !update.outlived.contains($0.cgroup) }
     // A cgroup that was made just now has no sockets.
     let ids = Set(changed.map(\.cgroup))
     guard ids.contains(where: { tracker.isPopulated($0) }) || !pipeline.live.mentioned(among: ids).isEmpty else {

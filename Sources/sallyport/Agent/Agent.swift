@@ -58,6 +58,8 @@ actor Agent: Service {
   var sourcesInForce: [PolicySource]?
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
+  /// What is in the policy directory and is not read.
+  var policyNotes: [String] = []
   var workloadWarnings: [String] = []
   /// Which ended workloads may be let go.
   var review = EndedReview()
@@ -107,6 +109,7 @@ actor Agent: Service {
     // What was told before this look is seen by it.
     _ = changes.inbox.take()
     attend(to: try tracker.rescan())
+    do { try await revocation.learn(enforcer, tracker) } catch { logger.warning("connections: \(error)") }
     await reloadPolicy()
     await followWorkloads()
     guardPlacements()
@@ -118,8 +121,8 @@ actor Agent: Service {
     guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
       try await enforcer.detach()
-      throw Failure(
-        report.policyError.first ?? "no policy to enforce", remedy: "give a policy that can be read with --policy")
+      for line in report.policyError { Terminal.complain(line) }
+      throw Failure("no policy loaded; not starting")
     }
   }
 
@@ -154,13 +157,16 @@ actor Agent: Service {
 
   /// Says what went wrong, keeps it for `status`, and writes the report if it differs from the last one.
   func publishReport() async {
-    report.warnings = policyWarnings + workloadWarnings
+    report.warnings = policyNotes + policyWarnings + workloadWarnings
     report.events = feed.description
     (report.flowsDropped, report.flowLogFault) = pipeline.losses
     report.eventsLost = feed.counts?.lost ?? 0
     report.executions = guardian.map(\.summary) ?? "cannot be held: processes are placed after they began"
-    report.sources = await desk.conditions.map {
-      SourceReport(name: $0.name, fault: $0.fault?.description, answered: $0.answered, failed: $0.failed)
+    report.sources = await desk.conditions.map { condition in
+      let missing = configuration.sources.missing(for: condition.name)
+      return SourceReport(
+        name: condition.name, fault: missing?.description ?? condition.fault?.description,
+        isMissing: missing == nil ? nil : true, answered: condition.answered, failed: condition.failed)
     }
     guard report != writtenReport else { return }
     writtenReport = report

@@ -88,7 +88,8 @@ struct AgentConfiguration: Sendable, Equatable {
       case "ignore": configuration.ignored = try Selector(argument: string(value, place))
       case let name?:
         guard let known = SourceSettings.Place(rawValue: name) else {
-          throw Failure("\(place): unknown key", remedy: "known are \(Self.keys.joined(separator: ", "))")
+          let near = Spelling.nearest(to: name, in: Self.keys).map { "did you mean `\($0)`? " } ?? ""
+          throw Failure("\(place): unknown key", remedy: "\(near)known are \(Self.keys.joined(separator: ", "))")
         }
         configuration.sources.places[known] = try string(value, place)
       case nil: throw Failure("\(place): not a text", remedy: "known are \(Self.keys.joined(separator: ", "))")

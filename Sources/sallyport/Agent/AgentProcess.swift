@@ -17,7 +17,7 @@ struct AgentProcess {
 
   func run() async throws {
     Heap.keepSmall()
-    var logger = Logger(label: "sallyport") { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "sallyport") { _ in SentenceLog() }
     logger.logLevel = verbose ? .debug : .info
     let place = try EnforcementPlace.find(configuration)
     do {
@@ -66,7 +66,7 @@ struct AgentProcess {
     report.mirror = mirror.map { "version 1 host: mirrored in \($0.hierarchy.mount.mountPoint)" }
     report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     try feed.follow(processes: true)
-    logger.info("datapath", metadata: ["kind": "\(datapath.kind.rawValue)", "because": "\(chosen.reason)"])
+    logger.info("datapath: \(datapath.kind.rawValue) (\(chosen.reason))")
     for note in datapath.notes { logger.notice("datapath: \(note)") }
     let retags = try datapath.retags()
     // What asked for a large file's digest is looked at again once it is known.
@@ -102,7 +102,7 @@ struct AgentProcess {
     try await serve(agent, feed, tell, changes, calls, [sweep, ended], survey, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
-    logger.notice(isAttached ? "stopped; what was enforced stays enforced" : "stopped; nothing is enforced")
+    logger.notice(isAttached ? "stopped; the policy stays enforced" : "stopped; nothing is enforced")
   }
 
   /// Loads the programs that tell what happens and those that enforce at once, because the kernel takes its time to verify

@@ -22,15 +22,15 @@ struct CoverageSurvey: Service {
     do {
       let statement = try await CoverageProbe.run(on: kind, at: site)
       try replaceFile(file, with: try Document.line(statement))
+      let tenths = (statement.milliseconds + 50) / 100
       logger.info(
-        "coverage tried",
-        metadata: [
-          "covered": "\(statement.count(.covered))", "partly": "\(statement.count(.partly))",
-          "not": "\(statement.count(.notCovered))", "took": "\(statement.milliseconds) ms",
-        ])
+        """
+        coverage self-test: \(statement.count(.covered)) covered, \(statement.count(.partly)) partly, \
+        \(statement.count(.notCovered)) not (\(tenths / 10).\(tenths % 10) s)
+        """)
     } catch {
       // Nothing depends on the statement but what people know.
-      logger.warning("coverage could not be tried: \(error)")
+      logger.warning("coverage self-test failed: \(error)")
     }
   }
 

@@ -33,22 +33,30 @@ extension DatapathKind {
   static func choose(
     _ wanted: DatapathKind?, _ options: DatapathOptions, state: StateDirectory, logger: Logger
   ) throws(DatapathError) -> Chosen {
-    if let wanted { return Chosen(datapath: try wanted.open(options, state: state), reason: "asked for") }
+    if let wanted {
+      do throws(DatapathError) {
+        return Chosen(datapath: try wanted.open(options, state: state), reason: "as configured")
+      } catch {
+        VerifierLog.keep(error, in: state, logger: logger)
+        throw error
+      }
+    }
     let best: DatapathError
     do throws(DatapathError) {
       let datapath = try DatapathKind.cgroup.openAndTry(options, state: state)
-      return Chosen(datapath: datapath, reason: "the best, and it works here")
+      return Chosen(datapath: datapath, reason: "preferred; supported on this kernel")
     } catch {
       guard error.operation != "lock", error.operation != "adopt" else { throw error }
       best = error
     }
+    VerifierLog.keep(best, in: state, logger: logger)
     logger.warning("the cgroup datapath does not work here: \(best)")
     do throws(DatapathError) {
       let datapath = try DatapathKind.netfilter.openAndTry(options, state: state)
       return Chosen(datapath: datapath, reason: "the cgroup datapath does not work here: \(best)")
     } catch {
       throw DatapathError(
-        "choose", "datapath", reason: "cgroup: \(best); netfilter: \(error)", underlying: best,
+        "choose", "datapath", reason: "cgroup: \(best.problem); netfilter: \(error.problem)", underlying: best,
         remedy: "run `sallyport probe` to see what this kernel takes")
     }
   }

@@ -1,4 +1,5 @@
 // What must be there before anything is loaded: the checks of preflight that an agent cannot start without.
+internal import Glibc
 internal import Kernel
 internal import Preflight
 internal import SystemPackage
@@ -23,14 +24,16 @@ struct EnforcementPlace {
     if configuration.mountBPFFS { try BPFFilesystem.standard.mountIfMissing() }
     try require(Check.toStart.filter { $0.group != .capability }, of: host)
     guard let path = configuration.cgroup else {
+      let mount = (try? CgroupHierarchy.find().mount.mountPoint.string) ?? "/sys/fs/cgroup"
       throw Failure(
-        "no cgroup to enforce on", remedy: "name a cgroup directory with --cgroup", status: .usage)
+        "no cgroup to enforce on", remedy: "name a cgroup directory, such as --cgroup \(mount)/system.slice",
+        status: .usage)
     }
     guard path.hasPrefix("/") else {
-      throw Failure("--cgroup \(path) is no absolute path", remedy: "write it from the root", status: .usage)
+      throw Failure("--cgroup \(path) is not an absolute path", remedy: "write it from the root", status: .usage)
     }
     guard configuration.mirror.hasPrefix("/") else {
-      throw Failure("--mirror \(configuration.mirror) is no absolute path", status: .usage)
+      throw Failure("--mirror \(configuration.mirror) is not an absolute path", status: .usage)
     }
     let mirror = try CgroupMirror.open(at: FilePath(configuration.mirror), enforcingOn: FilePath(path))
     do {
@@ -47,6 +50,11 @@ struct EnforcementPlace {
   private static func require(_ checks: [Check], of host: HostView) throws {
     let failed = Check.failures(checks, in: host)
     guard let first = failed.first else { return }
+    if geteuid() != 0, failed.allSatisfy({ $0.check.group == .capability }) {
+      throw Failure(
+        "permission denied", remedy: "run as root: sudo sallyport run …; `sallyport preflight` names what is missing",
+        status: .notPermitted)
+    }
     let words = failed.map { "\($0.check.requirement): \($0.finding.found) (\($0.check.name))" }
     let command = first.finding.commands.first.map { ": \($0)" } ?? ""
     throw Failure(

@@ -22,25 +22,8 @@ struct RevocationPass: Sendable {
   func revoke(
     after enforcer: Enforcer, _ tracker: WorkloadTracker, changed: [WorkloadInstance]? = nil
   ) async throws -> Int {
-    guard let tables = try await enforcer.tables else { return 0 }
-    let generation = await enforcer.generation
-    let rows = await enforcer.workloadRows
-    let subjects = tracker.policed(by: rows)
+    guard let judged = try await judgment(of: enforcer, tracker) else { return 0 }
     let namespaces = try NetworkNamespace.ofProcesses(below: root)
-    var addresses: [IPAddress: PolicedSubject] = [:]
-    for workload in await enforcer.workloadsWithAddresses {
-      guard let row = rows[workload.cgroup] else { continue }
-      for address in workload.addresses {
-        let subject = PolicedSubject(row, of: workload.cgroup)
-        // Two owners: nobody's.
-        addresses[address] = addresses[address] == nil ? subject : PolicedSubject(workload: nil, identity: .unknown)
-      }
-    }
-    let judged = RevocationRules(tables: tables, generation: generation, addresses: addresses) {
-      subjects[$0]
-    } isEnded: {
-      tracker.isEnded($0)
-    }
     rules?.rememberTracked(in: namespaces, flows: pipeline.live)
     let revoker = Revoker(flows: pipeline.live, retags: retags)
     let report: ([RevokedFlow]) -> Void = { [pipeline] losers in
@@ -57,9 +40,40 @@ struct RevocationPass: Sendable {
     for failure in result.failures + (tracked?.failures ?? []) { logger.error("revocation: \(failure)") }
     if !result.revoked.isEmpty {
       logger.notice(
-        "revocation",
-        metadata: ["cut": "\(result.destroyed)", "ended": "\(result.gone)", "judged": "\(result.judged)"])
+        """
+        policy change: \(result.destroyed) of \(result.judged) connections cut\
+        \(result.gone == 0 ? "" : ", \(result.gone) had ended before")
+        """)
     }
     return result.destroyed
+  }
+
+  /// Looks who is at both ends of the connections that are there, before anything changes; cuts nothing.
+  func learn(_ enforcer: Enforcer, _ tracker: WorkloadTracker) async throws {
+    guard let judged = try await judgment(of: enforcer, tracker) else { return }
+    Revoker(flows: pipeline.live, retags: retags).learn(
+      by: judged, in: try NetworkNamespace.ofProcesses(below: root))
+  }
+
+  /// What decides now; nil before the first policy.
+  private func judgment(of enforcer: Enforcer, _ tracker: WorkloadTracker) async throws -> RevocationRules? {
+    guard let tables = try await enforcer.tables else { return nil }
+    let generation = await enforcer.generation
+    let rows = await enforcer.workloadRows
+    let subjects = tracker.policed(by: rows)
+    var addresses: [IPAddress: PolicedSubject] = [:]
+    for workload in await enforcer.workloadsWithAddresses {
+      guard let row = rows[workload.cgroup] else { continue }
+      for address in workload.addresses {
+        let subject = PolicedSubject(row, of: workload.cgroup)
+        // Two owners: nobody's.
+        addresses[address] = addresses[address] == nil ? subject : PolicedSubject(workload: nil, identity: .unknown)
+      }
+    }
+    return RevocationRules(tables: tables, generation: generation, addresses: addresses) {
+      subjects[$0]
+    } isEnded: {
+      tracker.isEnded($0)
+    }
   }
 }

@@ -1,4 +1,4 @@
-// Where changes come from: the policy path, the cgroups, a clock, a signal, the control socket.
+// Where changes come from: the cgroups, a clock, a signal, the control socket.
 internal import Glibc
 internal import Kernel
 internal import Logging
@@ -81,46 +81,6 @@ final class Changes: Sendable {
     case .call, .execution, .mirrored: break
     }
   }
-}
-
-/// Announces changes of the policy path.
-struct PolicyWatcher: Service {
-  let path: FilePath
-  let changes: Changes
-  let logger: Logger
-
-  func run() async throws {
-    await cancelWhenGracefulShutdown {
-      while !Task.isCancelled {
-        let isDirectory = (try? OwnedDescriptor.open(path, flags: O_RDONLY | O_DIRECTORY)) != nil
-        // A file is watched through its directory, because editors replace files by renaming.
-        let watched = isDirectory ? path : path.removingLastComponent()
-        guard let watch = try? FileWatch.start([watched.isEmpty ? "." : watched], mask: Self.mask) else {
-          // It may come back, and is read when it does; meanwhile the policy in force stays.
-          for await _ in Ticker.every(.seconds(1)) { break }
-          continue
-        }
-        changes.announcePolicy()
-        let name = path.lastComponent.map { FilePath(root: nil, [$0]) }
-        for await batch in watch.events {
-          guard batch.contains(where: { isDirectory || $0.isOverflow || $0.name == name }) else { continue }
-          // Files that are copied together are read together.
-          for await _ in Ticker.every(.milliseconds(150)) { break }
-          changes.announcePolicy()
-          if batch.contains(where: { $0.mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 }) {
-            logger.error("\(path): gone; the policy in force stays until it is back")
-            break
-          }
-        }
-        watch.stop()
-      }
-    }
-  }
-
-  /// Files that are written and closed, renamed or removed; not those that are still being written.
-  private static let mask =
-    UInt32(IN_CLOSE_WRITE) | UInt32(IN_DELETE) | UInt32(IN_MOVED_FROM) | UInt32(IN_MOVED_TO) | UInt32(IN_DELETE_SELF)
-    | UInt32(IN_MOVE_SELF)
 }
 
 /// Asks sources of labels, and follows what they tell.

@@ -6,7 +6,7 @@ internal import Yams
 
 struct CountersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "counters", abstract: "Show what was allowed and refused, by workload and reason.",
+    commandName: "counters", abstract: "Show how much was allowed and refused, by workload and reason.",
     discussion: "Read from the kernel: the agent need not be running.")
 
   /// The output formats of other nouns, and the one that Prometheus scrapes.
@@ -19,8 +19,12 @@ struct CountersCommand: ParsableCommand {
   var output: Format = .table
 
   func run() throws {
-    guard let kernel = try PinnedInspection.read(state: StateDirectory(state.state)) else {
-      throw Failure("nothing is enforced from \(state.state)", remedy: "start `sallyport run`", status: .notEnforcing)
+    guard let kernel = try state.inspection() else {
+      // Says why, if it is not that nothing is there.
+      _ = try state.snapshot()
+      throw Failure(
+        "nothing is enforced with the state directory \(state.state)",
+        remedy: "start an agent with `sallyport run`, or name its state directory with --state", status: .notEnforcing)
     }
     let counters = Counters(kernel.counters, snapshot: try state.snapshot())
     switch output {

@@ -9,6 +9,7 @@ struct DetachCommand: ParsableCommand {
   @OptionGroup var state: StateOptions
 
   func run() throws {
+    let cgroup = try? state.snapshot().cgroup
     do {
       _ = try state.client.ask(ControlRequest(.detach))
     } catch let failure as Failure where failure.status == .notEnforcing {
@@ -16,5 +17,6 @@ struct DetachCommand: ParsableCommand {
       try AgentlessState.detach(state.directory)
     }
     Terminal.print("detached: nothing is enforced")
+    if let cgroup, let note = SurvivingTags.note(SurvivingTags.paths(below: cgroup)) { Terminal.warn(note) }
   }
 }

@@ -6,7 +6,7 @@ internal import SystemPackage
 
 struct PolicyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "policy", abstract: "Check, apply, show, compare and question policy.",
+    commandName: "policy", abstract: "Check, apply, show, compare and query policy.",
     subcommands: [
       PolicyCheck.self, PolicyApply.self, PolicyShow.self, PolicyDiff.self, PolicyVerdict.self, PolicyMatrix.self,
       PolicyConvert.self,
@@ -24,8 +24,16 @@ struct LoadedPolicy {
   /// - Throws: after printing every error as `FILE:LINE: FIELD: PROBLEM; REMEDY`.
   static func read(_ paths: [String]) throws -> LoadedPolicy {
     var sources: [PolicySource] = []
-    for path in paths { sources += try PolicyDirectory(path).read() }
-    return try parse(sources)
+    var notes: [String] = []
+    for path in paths {
+      let directory = PolicyDirectory(path)
+      let read = try directory.read()
+      notes += try directory.notes(of: read)
+      sources += read
+    }
+    var loaded = try parse(sources)
+    loaded.warnings = notes + loaded.warnings
+    return loaded
   }
 
   /// Parses what was read, likewise.
@@ -33,34 +41,14 @@ struct LoadedPolicy {
     do {
       let parsed = try PolicyParser.parse(files: sources.map { ($0.name, $0.bytes) })
       return LoadedPolicy(
-        sources: sources, policy: parsed.policy, warnings: parsed.warnings.map(\.description))
+        sources: sources, policy: parsed.policy,
+        warnings: (parsed.warnings + PolicyReview.warnings(of: parsed.policy)).map(\.description))
     } catch {
       for warning in error.warnings { Terminal.warn(warning.description) }
       for fault in error.errors { Terminal.complain(fault.description) }
       let count = error.errors.count
       throw Failure("policy refused: \(count) error\(count == 1 ? "" : "s")")
     }
-  }
-}
-
-struct PolicyCheck: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "check", abstract: "Check documents; no privilege is needed.",
-    discussion: "Prints every error as FILE:LINE: FIELD: PROBLEM; REMEDY and ends with 1 if there is one.")
-
-  @Argument(help: "Files or directories.") var paths: [String]
-
-  func run() throws {
-    let loaded = try LoadedPolicy.read(paths)
-    for warning in loaded.warnings { Terminal.warn(warning) }
-    let policy = loaded.policy
-    // Pods are known, so whether their tables fit can be told as well.
-    let rows = policy.pods.isEmpty ? 0 : try OfflinePolicy(policy).cellCount
-    let rules = policy.ruleSets.reduce(0) { $0 + $1.incoming.count + $1.outgoing.count }
-    Terminal.print(
-      "ok: \(loaded.sources.count) files, \(policy.ruleSets.count) rule sets with \(rules) rules, "
-        + "\(policy.networks.count) networks, \(policy.workloads.count) workloads"
-        + (policy.pods.isEmpty ? "" : ", \(policy.pods.count) pods in \(rows) table rows"))
   }
 }
 

@@ -5,7 +5,7 @@ internal import Policy
 
 struct PolicyDiff: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "diff", abstract: "Say what other documents would change for the identities of this host.",
+    commandName: "diff", abstract: "Show what other documents would change for the identities of this host.",
     discussion: """
       Every pair of identities, and of label sets that a rule names, is judged on every port that a rule names, by the policy in force and by the given \
       one. Lines begin with + (allowed then), - (refused then) or ~ (decided otherwise, with the same outcome).

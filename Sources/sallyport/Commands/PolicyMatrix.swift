@@ -32,7 +32,7 @@ struct PolicyMatrix: ParsableCommand {
     var ends = pods.map { (name: $0.element.title, end: offline.end(ofPod: $0.offset)) }
     for text in with { ends.append((text, try offline.end(text))) }
     guard !ends.isEmpty else {
-      throw Failure("there is nobody to ask about", remedy: "give documents of kind Pod, or --with LABELS")
+      throw Failure("nothing to show", remedy: "add Pod manifests or --with app=web")
     }
     var cells: [Cell] = []
     var tables = ""

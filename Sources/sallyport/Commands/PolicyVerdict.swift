@@ -10,7 +10,7 @@ internal import SystemPackage
 struct PolicyVerdict: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verdict",
-    abstract: "Say what documents decide about a connection; no privilege, no agent, no kernel.",
+    abstract: "Show what documents decide about a connection; needs neither privilege nor agent.",
     discussion: """
       An end is NAMESPACE/POD of a manifest, labels (app=web,tier=a; of a pod k8s.namespace=shop,k8s.label/app=web), an address, \
       host, world or unknown. A port is tcp/80, udp/53, icmp/8 or the name of a container port at the destination. Ends with 0 if \

@@ -15,7 +15,7 @@ enum PreflightPurpose: String, CaseIterable, ExpressibleByArgument {
 struct PreflightCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "preflight",
-    abstract: "Look whether this host has what Sallyport needs, and say what to do about what is missing.",
+    abstract: "Check whether this host meets Sallyport's requirements, and name the remedy for each that it does not.",
     discussion: """
       Changes nothing without --fix. Works without privileges: what could not be looked at is told as such. Ends with 0 \
       if nothing stands in the way, 1 if something required is missing, 5 if it is ready with remarks, 6 if something \

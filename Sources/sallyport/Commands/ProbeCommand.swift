@@ -6,7 +6,7 @@ internal import Policy
 struct ProbeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "probe",
-    abstract: "Try one TCP connection and say what the kernel answered, in microseconds; or try the programs.",
+    abstract: "Try one TCP connection and print the kernel's answer, or load every program of this binary.",
     discussion: """
       Run it where the question is: `sallyport exec --label app=web -- sallyport probe 10.0.0.5 443`. Ends with 0 if \
       the connection was made and with 1 if it was not: EPERM is a refusal by policy at this end, ETIMEDOUT mostly \
@@ -17,7 +17,7 @@ struct ProbeCommand: ParsableCommand {
       agent could use every object in some way.
       """)
 
-  @Argument(help: "The address, IPv4 or IPv6.") var address: String?
+  @Argument(help: "The address, IPv4 or IPv6, or ADDRESS:PORT.") var address: String?
   @Argument(help: "The TCP port.") var port: UInt16?
   @Option(help: "How long to wait, in milliseconds.") var timeout: Int32 = 2000
   @Option(help: "How often to try; the fastest answer is printed.") var tries = 1
@@ -30,6 +30,7 @@ struct ProbeCommand: ParsableCommand {
     guard timeout > 0 else { throw ValidationError("--timeout must be above 0") }
     switch (programs, address, port) {
     case (true, nil, _), (false, _?, _?): break
+    case (false, let both?, nil) where (try? WhyReader.address(both))??.1 != nil: break
     case (true, _, _): throw ValidationError("--programs goes without an address")
     case (false, _, _): throw ValidationError("name an address and a port, or --programs")
     }
@@ -39,8 +40,11 @@ struct ProbeCommand: ParsableCommand {
   }
 
   func run() throws {
-    guard let address, let port else { return try probePrograms() }
-    let destination = try IPAddress(parsing: address)
+    guard let address else { return try probePrograms() }
+    guard let (destination, own) = try WhyReader.address(address), let port = port ?? own else {
+      throw Failure(
+        "\(address.debugDescription) is not an IP address", remedy: "write 10.0.0.1 or 2001:db8::1", status: .usage)
+    }
     func attempt() throws -> ConnectionProbe.Outcome {
       try ConnectionProbe.connect(
         to: destination.bytes, isIPv4: destination.isIPv4, port: port, timeoutMilliseconds: timeout)

@@ -18,18 +18,13 @@ struct SourceOptions: ParsableArguments {
       valueName: "name=path"))
   var place: [String] = []
   @Option(help: "A YAML file of labels by cgroup path.") var labels: String?
-  @Option(help: "A selector: containers and units whose labels match it are no workloads.") var ignore: String?
+  @Option(help: "A selector: containers and units whose labels match it are not workloads.") var ignore: String?
 
   /// Lays the options over settings.
   func apply(to settings: inout SourceSettings) throws {
     if let sources { settings.enabled = try SourceSettings.names(sources) }
     for text in place {
-      let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let place = SourceSettings.Place(rawValue: parts[0]), parts[1].hasPrefix("/") else {
-        throw Failure(
-          "--place \(text) is not understood", remedy: "write it like docker-socket=/run/docker.sock", status: .usage)
-      }
-      settings.places[place] = parts[1]
+      for (place, path) in try SourceSettings.places(text) { settings.places[place] = path }
     }
     settings.labels = labels ?? settings.labels
   }
@@ -39,13 +34,42 @@ struct SourceOptions: ParsableArguments {
 }
 
 extension SourceSettings {
+  /// Reads `NAME=PATH`, or several with commas between them.
+  static func places(_ text: String) throws -> [(Place, String)] {
+    let known = Place.allCases.map(\.rawValue)
+    // A comma is part of a path unless a name and `=` come after it.
+    var words: [String] = []
+    for word in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
+      if words.isEmpty || word.contains("=") { words.append(word) } else { words[words.count - 1] += "," + word }
+    }
+    return try words.map { word in
+      let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+      guard let name = parts.first, let place = Place(rawValue: name) else {
+        let name = parts.first ?? word
+        throw Failure(
+          "--place \(text): unknown place \(name.debugDescription)",
+          remedy: Spelling.nearest(to: name, in: known).map { "did you mean `\($0)`?" }
+            ?? "known are \(known.joined(separator: ", "))", status: .usage)
+      }
+      guard parts.count == 2, parts[1].hasPrefix("/") else {
+        throw Failure(
+          "--place \(word): not an absolute path", remedy: "write it like docker-socket=/run/docker.sock",
+          status: .usage)
+      }
+      return (place, parts[1])
+    }
+  }
+
   /// Reads names with commas between them.
   static func names(_ text: String) throws -> Set<Name> {
     var names: Set<Name> = []
     for word in text.split(separator: ",") {
       guard let name = Name(rawValue: String(word)) else {
+        let known = Name.allCases.map(\.rawValue)
+        let near = Spelling.nearest(to: String(word), in: known).map { "did you mean `\($0)`? " } ?? ""
         throw Failure(
-          "there is no source \(word)", remedy: "known are \(Name.allCases.map(\.rawValue).joined(separator: ", "))",
+          "unknown source \(String(word).debugDescription)",
+          remedy: "\(near)known are \(known.joined(separator: ", "))",
           status: .usage)
       }
       names.insert(name)

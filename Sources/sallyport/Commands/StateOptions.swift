@@ -20,7 +20,7 @@ struct StateOptions: ParsableArguments {
     do {
       read = try Snapshot.read(from: StateDirectory(state).snapshot)
     } catch {
-      throw Failure("\(error)")
+      throw Failure.denied(error)
     }
     guard let read else {
       throw Failure(
@@ -29,6 +29,17 @@ struct StateOptions: ParsableArguments {
         status: .notEnforcing)
     }
     return read
+  }
+
+  /// What the kernel has of this agent's state; nil if it has none.
+  ///
+  /// - Throws: exit code 4 when the caller may not look: that is not the same as nothing.
+  func inspection() throws -> PinnedInspection? {
+    do throws(DatapathError) {
+      return try PinnedInspection.read(state: StateDirectory(state))
+    } catch {
+      throw Failure.denied(error)
+    }
   }
 
   /// What the agent last wrote about itself; nil if there never was one.

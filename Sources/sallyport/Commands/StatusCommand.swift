@@ -6,7 +6,7 @@ internal import Kernel
 
 struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "status", abstract: "Say whether policy is enforced, and how the agent is.",
+    commandName: "status", abstract: "Show enforcement and agent status.",
     discussion: "Ends with 0 when policy is enforced, even if the agent is gone, and with 3 when it is not.")
 
   @OptionGroup var state: StateOptions
@@ -131,8 +131,7 @@ struct StatusCommand: ParsableCommand {
       lines.append(("stale sockets", "\(sockets) made before their process was placed keep the identity they had"))
     }
     for source in status.sources where source.answered + source.failed > 0 || source.fault != nil {
-      let counts = "\(source.answered) answers, \(source.failed) failures"
-      lines.append(("source \(source.name)", source.fault.map { "\(counts); \($0)" } ?? counts))
+      lines.append(("source \(source.name)", source.text))
     }
     if let error = status.lastError { lines.append(("last error", error)) }
     lines += status.policyErrors.map { ("policy error", $0) }

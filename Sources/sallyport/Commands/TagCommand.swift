@@ -25,7 +25,7 @@ struct TagCommand: AsyncParsableCommand {
   @OptionGroup var options: OutputOptions
 
   func run() async throws {
-    var logger = Logger(label: "sallyport") { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "sallyport") { _ in SentenceLog() }
     logger.logLevel = .warning
     let hierarchy = try CgroupHierarchy.find()
     let root = try cgroup.map { try hierarchy.directory(mountedAt: FilePath($0)) } ?? hierarchy.root()

@@ -22,7 +22,7 @@ struct UnitArgument: ParsableArguments {
     let full = types.contains { unit.hasSuffix($0) } ? unit : "\(unit).service"
     guard let name = UnitName(full) else {
       throw Failure(
-        "\(unit.debugDescription) is no unit that processes run in",
+        "\(unit.debugDescription) is not a unit that processes run in",
         remedy:
           "name a service, slice, scope, socket, mount or swap; of a template, an instance (name@instance.service)",
         status: .usage)
@@ -33,7 +33,7 @@ struct UnitArgument: ParsableArguments {
 
 struct UnitLabelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "label", abstract: "Label a unit whenever it runs, or stop doing so.",
+    commandName: "label", abstract: "Label a unit, or remove its labels.",
     discussion: """
       Writes a drop-in that the agent reads. A unit that runs gets its labels at once; a service gets them before its \
       own commands run, and starts without them if the agent does not answer in time, unless --require is given.
@@ -46,6 +46,7 @@ struct UnitLabelCommand: ParsableCommand {
     false
   @Flag(help: "Do not start the service unless its labels are enforced.") var require = false
   @Flag(help: "Remove the labels instead.") var remove = false
+  @Flag(help: "Label a unit that is not installed yet.") var notInstalled = false
   @OptionGroup var state: StateOptions
 
   func validate() throws {
@@ -62,6 +63,7 @@ struct UnitLabelCommand: ParsableCommand {
       }
       Terminal.print("removed \(UnitDropIn.path(of: name, root: unit.root))")
     } else {
+      if !notInstalled { try UnitFiles.standard.within(unit.root).require(name) }
       let settings = UnitSettings(
         labels: try checkedLabels(), observe: observe, rejectsUnlabelledChildren: rejectUnlabelledChildren)
       let dropIn = UnitDropIn(settings, firstCommand: name.kind == .service ? waitCommand : "")

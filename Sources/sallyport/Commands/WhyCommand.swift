@@ -1,166 +1,90 @@
-// `sallyport why`: what policy says to a flow at both of its ends, and what would make it say otherwise.
+// `sallyport why`: what happens to a flow at both of its ends, and what would change it.
 internal import ArgumentParser
 internal import Enforcement
 internal import Evidence
+internal import Kernel
 internal import Policy
+internal import SystemPackage
+internal import Workloads
 
 struct WhyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "why", abstract: "Explain whether one end may talk to another, and what would change it.",
     discussion: """
-      An end is labels (app=web,tier=a), NAMESPACE/POD of a manifest, an address (10.0.0.1), a cgroup path of a workload (/system.slice/nginx.\
-      service), `host`, `world` or `unknown`. Ends with 0 if both ends allow the flow and with 1 if not.
+      An end is the name, unit, container or cgroup path of a workload (web, nginx, nginx.service, /system.slice/nginx.service), a PID, \
+      labels (app=web,tier=a), NAMESPACE/POD of a manifest, an address with or without a port (10.0.0.1, 10.0.0.1:443, [fd00::1]:443), \
+      `host`, `world` or `unknown`. An address of this host is whoever listens there, as the source reaches it. Ends with 0 if \
+      the flow is allowed and with 1 if not.
+
+      With --batch every line of standard input is a question, {"from": …, "to": …, "port": …}, and every line of standard output \
+      its answer, or {"error": …}; sockets are looked at once.
       """)
 
-  @Option(help: "Who opens the flow.") var from: String
-  @Option(help: "Who is asked.") var to: String
-  @Option(help: "tcp/443, udp/53, icmp/8, …") var port: String
+  @Option(help: "Who opens the flow.") var from: String?
+  @Option(help: "Who receives it.") var to: String?
+  @Option(help: "tcp/443, udp/53, icmp/8, …; not needed with --to ADDRESS:PORT.") var port: String?
   @Option(help: "Ask these documents instead of the policy in force.") var policy: String?
+  @Option(help: "Ask about a recorded flow, by its time as `flows` shows it.") var flow: String?
+  @Flag(help: "Read questions from standard input, a JSON object a line.") var batch = false
   @OptionGroup var state: StateOptions
   @OptionGroup var options: OutputOptions
 
+  func validate() throws {
+    let isAsked = from != nil || to != nil || port != nil
+    guard batch || flow != nil ? !isAsked && batch != (flow != nil) : from != nil && to != nil else {
+      throw ValidationError("give --from, --to and --port, or --flow, or --batch")
+    }
+  }
+
   func run() throws {
-    let snapshot = try? state.snapshot()
-    let loaded = try policy.map { try LoadedPolicy.read([$0]) } ?? LoadedPolicy.parse(state.snapshot().sources)
-    let source = try End(from, loaded.policy, snapshot)
-    let destination = try End(to, loaded.policy, snapshot)
-    let (proto, number) = try Self.port(port)
-    let local = source.workload != nil && source.workload == destination.workload
-    let outgoing = loaded.policy.explain(
-      Flow(
-        direction: .outgoing, subject: source.endpoint, peer: destination.endpoint, protocol: proto, port: number,
-        sameWorkload: local))
-    let incoming = loaded.policy.explain(
-      Flow(
-        direction: .incoming, subject: destination.endpoint, peer: source.endpoint, protocol: proto, port: number,
-        sameWorkload: local))
-    let answer = Answer(
-      from: from, to: to, port: port, outgoing: source.isPoliced ? Side(outgoing) : nil,
-      incoming: destination.isPoliced ? Side(incoming) : nil)
+    var judge = try judge()
+    let recorded = try flow.map { try WhyFlow.find($0, in: state.directory.appending("flows.jsonl")) }
+    guard let from = from ?? recorded?.from, let to = to ?? recorded?.to else { return try answerAll(&judge) }
+    let answer = try judge.answer(from: from, to: to, port: port ?? recorded?.port)
     try options.print(answer) { answer.text }
     if answer.verdict != "allow" { throw ExitCode(ExitStatus.refused.rawValue) }
   }
 
-  private static func port(_ text: String) throws -> (IPProtocol, UInt16) {
-    do {
-      guard case .ports(let proto, let range) = try PortSpec(parsing: text) else {
-        throw Failure("`\(text)` is no single port", remedy: "write tcp/443, udp/53 or icmp/8", status: .usage)
+  private func judge() throws -> WhyJudge {
+    guard let policy else {
+      let snapshot = try state.snapshot()
+      let map: HostMap
+      do throws(KernelError) {
+        map = try HostMap.look(at: snapshot.workloads, enforcedOn: FilePath(snapshot.cgroup))
+      } catch {
+        throw Failure.denied(error)
       }
-      guard range.first == range.last else {
-        throw Failure("`\(text)` is more than one port", remedy: "name one", status: .usage)
-      }
-      return (proto, range.first)
-    } catch let error as PortError {
-      throw Failure("\(error)", status: .usage)
+      return WhyJudge(try LoadedPolicy.parse(snapshot.sources).policy, snapshot.workloads, map)
     }
+    let loaded = try LoadedPolicy.read([policy]).policy
+    // Documents need no agent; where there is one, its workloads have names and sockets.
+    let snapshot = try? state.snapshot()
+    let map = snapshot.flatMap { try? HostMap.look(at: $0.workloads, enforcedOn: FilePath($0.cgroup)) }
+    return WhyJudge(loaded, snapshot?.workloads ?? [], map)
   }
 
-  /// One end of the flow that is asked about.
-  private struct End {
-    var endpoint: Endpoint
-    /// The cgroup path, when it is a workload of this host.
-    var workload: String?
-    /// Whether anybody judges at this end: an address has no enforcer behind it.
-    var isPoliced = true
-
-    init(_ text: String, _ policy: PolicySet, _ snapshot: Snapshot?) throws {
-      switch text {
-      case "host": endpoint = .host()
-      case "world":
-        endpoint = .world
-        isPoliced = false
-      case "unknown":
-        endpoint = .unknown
-        isPoliced = false
-      case _ where text.hasPrefix("/"):
-        // What is below a workload and has no labels of its own is that workload, or nobody.
-        let above = snapshot?.workloads.filter { text == $0.path || text.hasPrefix($0.path + "/") }
-        guard let found = above?.max(by: { $0.level < $1.level }) else {
-          throw Failure("there is no workload \(text)", remedy: "see `sallyport workloads`")
-        }
-        let isNobody = found.rejectsUnlabelledChildren && found.path != text
-        endpoint = isNobody ? .unlabelled(childOf: found.path) : .workload(found.labels)
-        workload = found.path
-      default:
-        if let pod = policy.pods.first(where: { $0.title == text }) {
-          endpoint = .workload(pod.labels)
-          workload = "pod \(text)"
-        } else if let address = try? IPAddress(parsing: text) {
-          let owner = snapshot?.workloads.first { $0.addresses.contains(address) }
-          endpoint = owner.map { .workload($0.labels) } ?? .external(policy.networks(containing: address))
-          workload = owner?.path
-          isPoliced = owner != nil
-        } else {
-          endpoint = .workload(try LabelSet(arguments: [text]))
-        }
-      }
-    }
-  }
-}
-
-extension WhyCommand {
-  /// What one end says.
-  struct Side: Encodable {
-    var verdict: String
-    var decidedBy: String
-    var observed: String?
-    var matchingRules: [String]
-    var whatWouldChangeIt: [String]
-
-    init(_ explanation: Explanation) {
-      verdict = explanation.verdict.action.description
-      switch explanation.verdict.decidedBy {
-      case .rule(let rule): decidedBy = "rule \(rule) at \(rule.source)"
-      case .default: decidedBy = "default: no enforced rule matches"
-      case .local: decidedBy = "local: both ends are one workload"
-      case .unlabelled:
-        let parent = explanation.flow.subject.parent ?? "a workload"
-        decidedBy = "unlabelled child of \(parent), which rejects such children"
-      }
-      observed = explanation.verdict.observed.map { "\($0.rule) would \($0.action)" }
-      matchingRules = explanation.matches.map { match in
-        let mode = match.rule.mode == .observe ? ", observed only" : ""
-        return "\(match.wins ? "* " : "  ")\(match.rule.action) by \(match.rule) at \(match.rule.source)\(mode)"
-      }
-      whatWouldChangeIt = explanation.flips
-    }
-
-    var text: String {
-      var lines = ["  \(verdict): \(decidedBy)"]
-      lines += matchingRules.map { "    \($0)" }
-      if let observed { lines.append("    observed: \(observed)") }
-      lines += whatWouldChangeIt.map { "    to change it: \($0)" }
-      return lines.joined(separator: "\n")
-    }
-  }
-
-  /// What both ends say together.
-  struct Answer: Encodable {
+  private struct Question: Decodable {
     var from: String
     var to: String
-    var port: String
-    var outgoing: Side?
-    var incoming: Side?
-    var verdict: String
+    var port: String?
+  }
 
-    init(from: String, to: String, port: String, outgoing: Side?, incoming: Side?) {
-      self.from = from
-      self.to = to
-      self.port = port
-      self.outgoing = outgoing
-      self.incoming = incoming
-      verdict = [outgoing, incoming].allSatisfy { $0?.verdict ?? "allow" == "allow" } ? "allow" : "reject"
+  private struct Complaint: Encodable { var error: String }
+
+  private func answerAll(_ judge: inout WhyJudge) throws {
+    var hadError = false
+    while let line = readLine() {
+      guard line.contains(where: { !$0.isWhitespace }) else { continue }
+      let bytes: [UInt8]
+      do {
+        let question = try Document.read(Question.self, from: Array(line.utf8))
+        bytes = try Document.line(judge.answer(from: question.from, to: question.to, port: question.port))
+      } catch {
+        hadError = true
+        bytes = try Document.line(Complaint(error: "\(error)"))
+      }
+      Terminal.write(bytes + [UInt8(ascii: "\n")])
     }
-
-    var text: String {
-      """
-      \(from) -> \(to) \(port): \(verdict)
-      at the source, outgoing:
-      \(outgoing?.text ?? "  not policed by this host")
-      at the destination, incoming:
-      \(incoming?.text ?? "  not policed by this host")
-
-      """
-    }
+    if hadError { throw ExitCode(ExitStatus.refused.rawValue) }
   }
 }

@@ -8,7 +8,7 @@ internal import Workloads
 
 struct WorkloadsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "workloads", abstract: "The workloads that policy is enforced on.",
+    commandName: "workloads", abstract: "Show the workloads that policy is enforced on.",
     subcommands: [List.self, Explain.self], defaultSubcommand: List.self)
 
   struct List: ParsableCommand {
@@ -50,19 +50,25 @@ struct WorkloadsCommand: ParsableCommand {
 
   struct Explain: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Say which source gave which label to a process or cgroup.")
+      abstract: "Show which source gave which label to a workload, process or cgroup.")
 
-    @Argument(help: "A process id, or a cgroup's path below the root of the hierarchy.") var subject: String
+    @Argument(help: "A PID, the name, unit or container of a workload, or a cgroup's path.") var subject: String
     @OptionGroup var state: StateOptions
     @OptionGroup var options: OutputOptions
 
     func run() throws {
       var request = ControlRequest(.explainWorkload)
-      request.cgroup = subject
+      request.cgroup = try path()
       guard let explanation = try state.client.ask(request).explanation else {
         throw Failure("the agent did not explain \(subject)", remedy: "use the same version for both")
       }
       try options.print(explanation) { text(explanation) }
+    }
+
+    /// What the agent is asked about: a PID, or a path.
+    private func path() throws -> String {
+      if subject.hasPrefix("/") || Int32(subject) != nil { return subject }
+      return try WorkloadNames(workloads: state.snapshot().workloads).find(subject).path
     }
 
     private func text(_ explanation: WorkloadExplanation) -> String {
@@ -76,10 +82,10 @@ struct WorkloadsCommand: ParsableCommand {
         let relation = workload.path == explanation.cgroup ? "a workload itself" : "part of \(workload.path)"
         lines.append("\(relation), identity \(workload.labels.identity), labelled by \(workload.source)")
       } else {
-        lines.append("not labelled, nor is anything above it: the host")
+        lines.append("no labels here or above: part of the host")
       }
       for step in explanation.steps {
-        lines.append("\(step.path)\(step.isWorkload ? "" : " (no workload: nothing but rules that match make it one)")")
+        lines.append("\(step.path)\(step.isWorkload ? "" : " (not a workload: only a rule that matches makes it one)")")
         for origin in step.origins {
           let loss = origin.overriddenBy.map { ", overridden by \($0)" } ?? ""
           lines.append("  \(origin.label)  from \(origin.source)\(loss)")

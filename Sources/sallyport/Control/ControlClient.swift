@@ -4,8 +4,8 @@ internal import SystemPackage
 
 /// The client's end of the control socket.
 struct ControlClient {
-  /// The longest line that either side accepts: a policy of 64 MiB.
-  static let lineLimit = 64 << 20
+  /// The longest line that either side accepts: a policy of 128 MiB, and what JSON makes of its line ends and quotes.
+  static let lineLimit = 192 << 20
 
   /// The agent's state directory.
   let state: FilePath
@@ -37,7 +37,7 @@ struct ControlClient {
         "no agent is running with the state directory \(state)",
         remedy: "start one with `sallyport run`, or name its state directory with --state", status: .notEnforcing)
     case .permissionDenied, .notPermitted:
-      Failure("\(error)", remedy: "run this as root", status: .notPermitted)
+      Failure.denied(error)
     default: Failure("\(error)")
     }
   }

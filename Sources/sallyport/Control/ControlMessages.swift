@@ -14,6 +14,8 @@ struct ControlRequest: Codable, Sendable {
     case reload
     /// Label a cgroup; answered once that is enforced.
     case labelWorkload = "workload.label"
+    /// Remove the labels that were given to a cgroup; answered once that is enforced.
+    case unlabelWorkload = "workload.unlabel"
     /// Say which source gave which label to a process or cgroup.
     case explainWorkload = "workload.explain"
     /// End enforcement, leave nothing, and stop.
@@ -23,7 +25,7 @@ struct ControlRequest: Codable, Sendable {
   var verb: Verb
   /// `policy.apply`: the documents.
   var sources: [PolicySource]?
-  /// `workload.label`: the path of the cgroup below the root of the hierarchy.
+  /// `workload.label`, `workload.unlabel`: the path of the cgroup below the root of the hierarchy.
   ///
   /// `workload.explain`: that, or a process id.
   var cgroup: String?
@@ -107,6 +109,8 @@ struct SourceReport: Codable, Sendable, Equatable {
   var name: String
   /// Why it cannot answer just now; nil when it can, or nobody asked.
   var fault: String?
+  /// Whether what it reads was named and is not there.
+  var isMissing: Bool?
   /// Questions that it answered.
   var answered: UInt64
   /// Questions that it could not answer.

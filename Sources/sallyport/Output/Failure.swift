@@ -1,6 +1,7 @@
 // How a command fails: one line with its remedy, and an exit code that scripts can rely on.
 internal import Evidence
 internal import Glibc
+internal import Kernel
 
 /// The exit codes of every command.
 enum ExitStatus: Int32, Sendable {
@@ -36,6 +37,14 @@ struct Failure: Error, CustomStringConvertible {
   }
 
   var description: String { remedy.isEmpty ? problem : "\(problem); \(remedy)" }
+
+  /// What a command says whose caller lacks a privilege; root reads the kernel's own words instead.
+  static func denied(_ error: any ExplainedError) -> Failure {
+    guard geteuid() != 0, let attempt = error.denied else {
+      return Failure(error.problem, remedy: error.remedy ?? "", status: error.denied == nil ? .refused : .notPermitted)
+    }
+    return Failure("\(attempt): permission denied", remedy: "run as root", status: .notPermitted)
+  }
 }
 
 /// The two streams of a command: results, and all that is not a result.

@@ -58,6 +58,8 @@ enum sp_decided_by {
 	 * is that workload's. The receiver could not tell the two apart.
 	 */
 	SP_BY_SENDER = 8,
+	/* Incoming: who receives cannot be told. Sockets of several workloads may, or too many had to be looked at. */
+	SP_BY_AMBIGUOUS = 9,
 };
 
 /* How the other end's identity is known. */
