@@ -21,11 +21,11 @@ enum sp_locality {
 };
 
 struct sp_locals {
-	__u64 net;	    /* namespace, its address */
-	__u64 scope;	    /* device that must have it, 0 = any */
-	__u64 device;	    /* found: the device that has it, else 0 */
-	__u64 cut;	    /* a bucket was longer than SP_LOCAL_LIMIT */
-	__u8 address[16];   /* IPv4 as ::ffff:a.b.c.d */
+	__u64 net;	  /* namespace, its address */
+	__u64 scope;	  /* device that must have it, 0 = any */
+	__u64 device;	  /* found: the device that has it, else 0 */
+	__u64 cut;	  /* a bucket was longer than SP_LOCAL_LIMIT */
+	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
 };
 
 /* Before the tables were each namespace's own. */

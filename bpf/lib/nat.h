@@ -139,17 +139,17 @@ SP_FUNCTION int sp_view(struct __sk_buff *skb, struct sp_packet *packet, __u32 w
 	reply = ((tracked & SP_TRACKED_STATE) + 8 - SP_TRACKED_REPLY) >> 3 ^ (wire & 1);
 	has_ports = mask & (0 - sp_has_ports(packet->protocol));
 	asm volatile("" : "+r"(mask), "+r"(is_ipv4), "+r"(swap), "+r"(has_ports));
-	bpf_probe_read_kernel(&tuple, sizeof(tuple),
-			      (void *)((tracked & ~SP_TRACKED_STATE) + sp_tuples_at() + reply * SP_TUPLE_SIZE +
-				       SP_TUPLE_AT));
+	bpf_probe_read_kernel(
+		&tuple, sizeof(tuple),
+		(void *)((tracked & ~SP_TRACKED_STATE) + sp_tuples_at() + reply * SP_TUPLE_SIZE + SP_TUPLE_AT));
 	source[0] = sp_select(tuple.source[0], tuple.destination[0], swap);
 	source[1] = sp_select(tuple.source[1], tuple.destination[1], swap);
 	destination[0] = sp_select(tuple.destination[0], tuple.source[0], swap);
 	destination[1] = sp_select(tuple.destination[1], tuple.source[1], swap);
 	sp_nat_address(packet->source, source, is_ipv4, mask);
 	sp_nat_address(packet->destination, destination, is_ipv4, mask);
-	packet->source_port = sp_select(packet->source_port,
-					sp_select(tuple.source_port, tuple.destination_port, swap), has_ports);
+	packet->source_port =
+		sp_select(packet->source_port, sp_select(tuple.source_port, tuple.destination_port, swap), has_ports);
 	packet->destination_port = sp_select(packet->destination_port,
 					     sp_select(tuple.destination_port, tuple.source_port, swap), has_ports);
 	return 0;

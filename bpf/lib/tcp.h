@@ -134,8 +134,8 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT &&
-	    !(flow->peer.flags & SP_PARTY_UNTOLD) && !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
+	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT && !(flow->peer.flags & SP_PARTY_UNTOLD) &&
+	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
 		if (sp_must_tell(skb, packet))
 			sp_sender_tell(skb, packet, flow);
 		return 1;
