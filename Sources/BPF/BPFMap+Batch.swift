@@ -94,9 +94,9 @@ extension BPFMap {
     return found
   }
 
-  /// All entries in batches, of which nothing is kept: for maps that are large. `body` may remove what it is given.
+  /// All entries in batches of which nothing is kept, for maps that are large.
   ///
-  /// Like `entries()`, and an error of `body` ends it.
+  /// Like `entries()`; `body` may remove what it is given, and its error ends the walk.
   public borrowing func forEachBatch(
     _ body: ([(key: Key, value: Value)]) throws(BPFError) -> Void
   ) throws(BPFError) {

@@ -9,7 +9,7 @@ import Testing
 
 @testable import Enforcement
 
-@Suite(.requires(.bpf)) struct ConversationSweeperTests {
+@Suite(.requires(.bpf)) final class ConversationSweeperTests {
   private let tables: ConversationTables
   private let sweeper: ConversationSweeper
   private let user = ConversationUser(workload: 100, direction: 1)
@@ -99,7 +99,8 @@ import Testing
     #expect(try free == Int(SP_TALKS) - 4)
     #expect(try tables.held() == [ConversationShare(workload: .init(rawValue: 100), direction: .incoming, held: 4)])
     let row = try #require(try tables.swept.value(for: user.key))
-    #expect(row.removed == 6 && ConversationTables.lanes(row.floor)[2] == 6 && ConversationTables.lanes(row.floor)[0] == 0)
+    let floor = ConversationTables.lanes(row.floor)
+    #expect(row.removed == 6 && floor[2] == 6 && floor[0] == 0)
     #expect(try tables.queue.count() == 4)
     let top = try #require(try tables.pool.value(for: UInt32(SP_POOL_TOP)))
     #expect(top.held == 4 && top.top.workload == 100 && top.top.direction == 1)
@@ -113,7 +114,8 @@ import Testing
     #expect(try sweep(at: 41).sweep.repaired == 0)
     #expect(try tables.held().first?.held == 4)
     #expect(try sweep(at: 42).sweep.repaired > 0)
-    #expect(try tables.held().first?.held == 2 && tables.queue.count() == 2)
+    #expect(try tables.held().first?.held == 2)
+    #expect(try tables.queue.count() == 2)
     #expect(try free == Int(SP_TALKS) - 2)
     #expect(try sweep(at: 43).sweep.repaired == 0)
   }
@@ -126,6 +128,8 @@ import Testing
     #expect(try tables.shares.count() == 1)
     _ = try tables.workloads.remove(100)
     _ = try sweep(at: 42)
-    #expect(try tables.shares.count() == 0 && tables.swept.count() == 0 && free == Int(SP_TALKS))
+    #expect(try tables.shares.count() == 0)
+    #expect(try tables.swept.count() == 0)
+    #expect(try free == Int(SP_TALKS))
   }
 }

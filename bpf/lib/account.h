@@ -58,16 +58,20 @@ static __always_inline void sp_count_revoked(struct sp_flow *flow)
 		counts->n[flow->direction & 1][SP_COUNT_REVOKED]++;
 }
 
-/* True if the same refusal was recorded less than a second ago on this CPU. */
-static __always_inline int sp_is_repeated(const struct sp_flow *flow, __u32 remote_word)
+/* True if the same refusal was recorded less than a second ago on this CPU. Each word is mixed before the next comes in: of
+ * two that were only laid over each other a caller could choose address and port so that they hide somebody else's.
+ */
+static __always_inline int sp_is_repeated(const struct sp_flow *flow, const __u8 remote[16])
 {
-	__u64 who = flow->subject.workload * 0x9E3779B97F4A7C15ull ^ ((__u64)flow->peer.identity << 32 | remote_word) ^
-		    ((__u64)flow->port_index << 20) ^ ((__u64)flow->decided_by << 56) ^ ((__u64)flow->direction << 62);
+	const __u64 *words = (const __u64 *)remote;
+	__u64 who = sp_mix(flow->subject.workload);
 	__u32 index;
 	__u64 *last, now;
 
-	who ^= who >> 29;
-	who *= 0xBF58476D1CE4E5B9ull;
+	who = sp_mix(who ^ words[0]);
+	who = sp_mix(who ^ words[1]);
+	who = sp_mix(who ^ ((__u64)flow->peer.identity << 32 | flow->port_index));
+	who = sp_mix(who ^ ((__u64)flow->decided_by << 8 | flow->direction));
 	index = (who >> 40) & 1023;
 	last = bpf_map_lookup_elem(&sp_suppress, &index);
 	if (!last)
@@ -203,8 +207,7 @@ SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet
 	if (!packet || !flow)
 		return 0;
 	refused = flow->action == SP_REJECT;
-	if (refused &&
-	    sp_is_repeated(flow, *(__u32 *)((direction == SP_OUTGOING ? packet->destination : packet->source) + 12))) {
+	if (refused && sp_is_repeated(flow, direction == SP_OUTGOING ? packet->destination : packet->source)) {
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}

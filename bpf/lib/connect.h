@@ -185,7 +185,7 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 
 	if (!asked || !flow)
 		return 0;
-	if (flow->action == SP_REJECT && sp_is_repeated(flow, *(__u32 *)(asked->remote + 12))) {
+	if (flow->action == SP_REJECT && sp_is_repeated(flow, asked->remote)) {
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}

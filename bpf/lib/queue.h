@@ -137,7 +137,7 @@ SP_FUNCTION int sp_share_reserve(struct sp_flow *flow)
 	struct sp_share *share;
 	struct sp_swept *swept;
 	__s64 free, held;
-	int wanted;
+	int wanted, left;
 
 	if (!flow || !top)
 		return 0;
@@ -159,10 +159,13 @@ SP_FUNCTION int sp_share_reserve(struct sp_flow *flow)
 		user = top->top;
 		wanted = 2;
 	}
-	if (!wanted || !sp_share_make_room(&user, wanted))
+	if (!wanted)
 		return 1;
-	if (user.workload != flow->subject.workload)
-		top->held = 0; /* the hint was wrong */
+	left = sp_share_make_room(&user, wanted);
+	if (user.workload != flow->subject.workload || user.direction != flow->direction)
+		top->held = left ? 0 : top->held - wanted; /* 0: the hint was wrong */
+	if (!left)
+		return 1;
 	return free > 64;
 }
 

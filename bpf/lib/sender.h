@@ -16,11 +16,16 @@ static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_p
 	return !sp_is_looped(skb) || !sp_sees_sender(packet) || packet->is_translated || sp_is_bound(skb);
 }
 
-/* Of a SYN: its sequence number and its hash survive NAT in whatever namespace, addresses and ports do not. */
+/* Of a SYN: its sequence number and its hash survive NAT in whatever namespace, addresses and ports do not. A raw socket's has
+ * no hash, and a number that its writer chose: it is known by its addresses too.
+ */
 static __always_inline void sp_syn_fill(struct __sk_buff *skb, struct sp_sender_key *key,
 					const struct sp_packet *packet)
 {
-	__builtin_memset(key, 0, sizeof(*key));
+	if (!skb->hash)
+		sp_sender_fill(key, packet);
+	else
+		__builtin_memset(key, 0, sizeof(*key));
 	key->protocol = SP_TCP;
 	key->sequence = packet->sequence;
 	key->tag = skb->hash;
@@ -52,16 +57,17 @@ SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *pack
 	sender.time = sp_now();
 	sender.socket = bpf_get_socket_cookie(skb);
 	sender.generation = flow->generation;
+	sender.sent = 1;
 	if (flow->peer.assurance == SP_ASSURED_ADDRESS)
 		sender.claim = flow->peer.workload;
 	sender.asked_port = packet->destination_port;
 	sp_view(skb, packet, 1);
 	sender.wire = sp_digest(packet);
+	sp_syn_fill(skb, &key, packet);
 	sp_view(skb, packet, 0);
 	SP_JOIN(packet);
-	sp_syn_fill(skb, &key, packet);
 	known = bpf_map_lookup_elem(&sp_senders, &key);
-	if (known && known->socket != sender.socket) {
+	if (known && key.tag && known->socket != sender.socket) {
 		sender.flags = SP_SENDER_CLASH;
 		sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
 	}
@@ -93,7 +99,15 @@ static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, con
 	if (packet->protocol == SP_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
 		sp_syn_fill(skb, &key, packet);
 		row = bpf_map_lookup_elem(&sp_senders, &key);
-		return row && (row->flags & SP_SENDER_CLASH) ? 0 : row;
+		if (!row || (row->flags & SP_SENDER_CLASH))
+			return 0;
+		/* a raw socket's SYN has no hash, and neither has a frame that repeats it: one packet */
+		if (!key.tag) {
+			if (sp_credit_left(row) < 1 || !sp_credit_is_young(row, sp_now()))
+				return 0;
+			__atomic_fetch_add(&row->taken, 1, __ATOMIC_RELAXED);
+		}
+		return row;
 	}
 	sp_sender_fill(&key, packet);
 	if (packet->protocol == SP_TCP) { /* completes a handshake */

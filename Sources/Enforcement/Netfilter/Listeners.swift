@@ -37,4 +37,29 @@ enum Listeners {
   private static func isReceiving(_ socket: SocketEntry) -> Bool {
     socket.local.port != 0 && (socket.protocol == UInt8(IPPROTO_UDP) || socket.state == 10)
   }
+
+  /// As many of these receivers as fit into `limit`, the room shared out by workload: who has fewer than an equal part
+  /// keeps all of them.
+  ///
+  /// Of a workload that has more those in `known` stay first. One that binds every port there is takes no receiver from
+  /// others.
+  static func shared(
+    _ wanted: [ListenerKey: ToldParty], limit: Int, known: [ListenerKey: ToldParty]
+  ) -> [ListenerKey: ToldParty] {
+    guard wanted.count > limit else { return wanted }
+    var ofParty: [ToldParty: [ListenerKey]] = [:]
+    for (key, party) in wanted { ofParty[party, default: []].append(key) }
+    var kept: [ListenerKey: ToldParty] = [:]
+    var room = limit
+    var waiting = ofParty.count
+    for (party, keys) in ofParty.sorted(by: { $0.value.count < $1.value.count }) {
+      let part = min(keys.count, room / waiting)
+      let first = keys.filter { known[$0] == party }
+      let others = keys.filter { known[$0] != party }
+      for key in (first + others).prefix(part) { kept[key] = party }
+      room -= part
+      waiting -= 1
+    }
+    return kept
+  }
 }

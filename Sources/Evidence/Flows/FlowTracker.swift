@@ -75,8 +75,9 @@ public struct FlowTracker: Sendable {
   /// What turns the kernel's times into times of day; set it again from time to time.
   public var clock: ClockOffset
 
-  /// A tracker that remembers at most `limit` connections, and of conversations, owners of sockets and servers fewer. One
-  /// workload has at most half of each.
+  /// A tracker that remembers at most `limit` connections, and fewer conversations, owners of sockets and servers.
+  ///
+  /// One workload has at most half of each.
   public init(
     processes: any ProcessNaming = RecordedProcesses(), clock: ClockOffset = .current(), limit: Int = 262_144
   ) {

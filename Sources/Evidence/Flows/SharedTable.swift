@@ -1,9 +1,9 @@
 // A dictionary of limited size, of which every user has a share: one that floods it forgets what is its own.
 
-/// At most `limit` entries. A user may hold as many as are free; one that holds more forgets its oldest for each that it
-/// adds, and when next to nothing is free whoever holds most does (dynamic thresholds, as in the kernel's tables).
+/// At most `limit` entries, of which a user may hold as many as are free (dynamic thresholds, as in the kernel's tables).
 ///
-/// Its memory shrinks when most of it is unused.
+/// One that holds more forgets its oldest for each that it adds; when next to nothing is free whoever holds most does. Its
+/// memory shrinks when most of it is unused.
 struct SharedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
   private struct Entry: Sendable {
     var key: Key
@@ -77,7 +77,13 @@ struct SharedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
   private mutating func makeRoom(for user: UInt64) {
     let free = limit - count
     let own = count(of: user)
-    if own >= count(of: most) { most = user }
+    if own >= count(of: most) {
+      most = user
+      // Less than what each would have: somebody who is quiet now must hold more.
+      if free <= limit / 16, own < limit / (users.count + 1) {
+        most = users.max { $0.value.count < $1.value.count }?.key ?? user
+      }
+    }
     if free <= limit / 16, count(of: most) > own {
       evictOldest(of: most, 2)
     } else if own >= free {

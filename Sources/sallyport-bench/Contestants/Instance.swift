@@ -48,7 +48,7 @@ final class Instance: Sendable {
   func mapMemory() throws -> [(name: String, bytes: Int)] {
     try [
       "sp_workload", "sp_classes", "sp_ports", "sp_policy", "sp_networks", "sp_senders", "sp_talks", "sp_raw_talks",
-      "sp_counts", "sp_records", "sp_suppress", "sp_confirmed",
+      "sp_queue", "sp_shares", "sp_counts", "sp_records", "sp_suppress", "sp_confirmed",
     ]
     .map { name in
       let map = try OwnedDescriptor.pinned("\(datapath.pins)/maps/\(name)", "map")

@@ -49,7 +49,8 @@ struct SharesReport: Encodable {
   var lines: [(String, String)] {
     var lines: [(String, String)] = []
     if let conversations, let conversationLimit {
-      lines.append(("conversations", "\(conversations) of \(conversationLimit)" + Self.text("; most: ", topConversations)))
+      let most = Self.text("; most: ", topConversations)
+      lines.append(("conversations", "\(conversations) of \(conversationLimit)\(most)"))
     }
     if !evicted.isEmpty { lines.append(("ended early", "share used up" + Self.text(": ", evicted))) }
     if !recordsLost.isEmpty { lines.append(("records lost of", Self.text("", recordsLost))) }
