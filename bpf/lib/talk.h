@@ -209,6 +209,9 @@ static __always_inline __u8 sp_talk_handed(struct __sk_buff *skb, const struct s
 {
 	if (!sp_must_tell(skb, packet))
 		return 0;
+	/* the answer's sender is here, and may be one that does not know that anything was handed over */
+	if (sp_is_looped(skb))
+		return SP_TALK_TELLS;
 	if (flow->peer.assurance == SP_ASSURED_HANDOFF)
 		return SP_TALK_TELLS | SP_TALK_WANTS;
 	if (flow->direction == SP_INCOMING || packet->protocol != SP_UDP || sp_is_multicast(packet->destination))
@@ -351,6 +354,10 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	SP_JOIN(flow);
 	if (direction == SP_OUTGOING) {
 		sp_find_subject(skb, flow);
+		if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
+			return 0;
+		SP_JOIN(packet);
+		SP_JOIN(flow);
 		sp_find_destination(skb, packet, flow);
 	}
 	sp_judge(flow);
@@ -360,6 +367,8 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		return 0;
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && !sp_sender_tell(skb, packet, flow))
 		return sp_credit_refuse(skb, packet, flow);
+	if (packet->is_translated && direction == SP_OUTGOING)
+		sp_asked_note(skb, packet, flow->subject.workload);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
 	if (sp_initiator(packet, direction) == direction) {
 		/* one that was silent for too long; asked of all, because a branch here is dear to old verifiers */

@@ -95,7 +95,9 @@ enum sp_record_kind {
 /* Flags of struct sp_retag. */
 #define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
 
-/* Retired flag of struct sp_sender: SP_SENDER_AMBIGUOUS 1u. */
+/* Flags of struct sp_sender. Retired: SP_SENDER_AMBIGUOUS 1u. */
+#define SP_SENDER_CLASH \
+	2u /* two sockets sent a SYN with one sequence number and one hash: the receiver must not choose */
 
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
 #define SP_COUNT_EVICTED 28u	  /* conversations that ended early: the workload's share was used up */
@@ -263,9 +265,12 @@ struct sp_sender {
 	__u32 sent;	  /* credits: segments that left; wraps */
 	__u32 taken;	  /* likewise, that arrived or were written off */
 	__u32 before;	  /* `sent` when it was last rolled */
-	__u32 flags;	  /* of a socket that connects to its own namespace (crossing.h): SP_PARTY_UNLABELLED */
+	__u32 flags; /* SP_SENDER_…; of a socket that connects to its own namespace (crossing.h): SP_PARTY_UNLABELLED */
+	__u64 wire; /* TCP: digest of addresses and ports as they left; another one at the receiver means NAT; 0 = not told */
+	__be16 asked_port; /* the destination's that the sender's socket asked for; NAT may have made it another; 0 = not told */
+	__u16 pad[3];
 };
-_Static_assert(sizeof(struct sp_sender) == 64, "sp_sender");
+_Static_assert(sizeof(struct sp_sender) == 80, "sp_sender");
 
 /* ---- sp_confirmed: LRU hash, cookie of a connecting TCP socket → the SYN that its receiver judged --------------------- */
 
