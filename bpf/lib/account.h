@@ -97,18 +97,18 @@ SP_FUNCTION int sp_record_lost(__u64 workload)
 }
 
 /* A record to fill, or null (counted). `workload` is an expression: whose it is, asked only while the ring fills. */
-#define sp_record_begin(workload)                                             \
-	({                                                                    \
-		struct sp_record *sp_made = 0;                                \
-		__u64 sp_whose = 0;                                           \
-                                                                              \
-		if (!sp_ring_is_filling())                                    \
-			sp_made = sp_record_reserve();                        \
-		else if (sp_whose = (workload), sp_ring_admit(sp_whose))      \
-			sp_made = sp_record_reserve();                        \
-		if (!sp_made)                                                 \
-			sp_record_lost(sp_whose);                             \
-		sp_made;                                                      \
+#define sp_record_begin(workload)                                        \
+	({                                                               \
+		struct sp_record *sp_made = 0;                           \
+		__u64 sp_whose = 0;                                      \
+                                                                         \
+		if (!sp_ring_is_filling())                               \
+			sp_made = sp_record_reserve();                   \
+		else if (sp_whose = (workload), sp_ring_admit(sp_whose)) \
+			sp_made = sp_record_reserve();                   \
+		if (!sp_made)                                            \
+			sp_record_lost(sp_whose);                        \
+		sp_made;                                                 \
 	})
 
 static __always_inline struct sp_record *sp_record_reserve(void)
@@ -207,8 +207,7 @@ SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet
 	if (!packet || !flow)
 		return 0;
 	refused = flow->action == SP_REJECT;
-	if (refused &&
-	    sp_is_repeated(flow, direction == SP_OUTGOING ? packet->destination : packet->source)) {
+	if (refused && sp_is_repeated(flow, direction == SP_OUTGOING ? packet->destination : packet->source)) {
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}

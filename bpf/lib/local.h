@@ -21,10 +21,10 @@ enum sp_locality {
 };
 
 struct sp_locals {
-	__u64 net;	  /* namespace, its address */
-	__u32 scope;	  /* device that must have it, 0 = any */
-	__u32 device;	  /* found: the device that has it */
-	__u32 cut;	  /* a bucket was longer than SP_LOCAL_LIMIT */
+	__u64 net;    /* namespace, its address */
+	__u32 scope;  /* device that must have it, 0 = any */
+	__u32 device; /* found: the device that has it */
+	__u32 cut;    /* a bucket was longer than SP_LOCAL_LIMIT */
 	__u32 pad;
 	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
 	__u64 wanted[2];  /* what is looked for in a bucket; IPv4 as a number */
