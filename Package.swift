@@ -60,7 +60,7 @@ let package = Package(
       ],
       sources: ["prebuilt/object.c"], publicHeadersPath: "include"),
 
-    // Pure: labels, identities, selectors, rules; the verdict; the compiler to tables.
+    // Pure: labels, identities, selectors, rules; the verdict; the compiler to tables. Of Yams the C module, libyaml.
     .target(
       name: "Policy",
       dependencies: [.product(name: "Crypto", package: "swift-crypto"), "Yams"],

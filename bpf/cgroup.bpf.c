@@ -9,7 +9,7 @@
 #include "lib/policy.h"
 #include "lib/sender.h"
 #include "lib/kernel.h"
-#include "lib/talk.h"
+#include "lib/talk_fast.h"
 #include "lib/connect.h"
 #include "lib/sock_ops.h"
 #include "lib/tcp.h"

@@ -13,6 +13,8 @@ public struct LinkInfo: Equatable, Sendable {
   public let cgroupID: UInt64?
   /// The hook, for cgroup links.
   public let attachType: AttachType?
+  /// Whether it is a cgroup link that was detached, or whose cgroup is gone.
+  public let isDetached: Bool
 }
 
 /// An attachment that ends when this value goes, unless it was pinned.
@@ -133,6 +135,7 @@ extension OwnedDescriptor {
     let cgroup = info.cgroup.cgroup_id
     return LinkInfo(
       id: info.id, programID: info.prog_id, cgroupID: isCgroup && cgroup != 0 ? cgroup : nil,
-      attachType: isCgroup ? AttachType(rawValue: info.cgroup.attach_type) : nil)
+      attachType: isCgroup ? AttachType(rawValue: info.cgroup.attach_type) : nil,
+      isDetached: isCgroup && cgroup == 0)
   }
 }

@@ -23,22 +23,21 @@ extension Enforcer {
 
   /// Puts tables in force unless the slot in force already holds the same; returns how many rows that took.
   func publish(_ next: Compiled) throws(DatapathError) -> Int {
-    var wanted = SlotContents(next.tables, addresses: roster.addresses)
-    // Rows that nobody has explained yet, left by an agent before us: judged as unknown until they are.
-    for row in shadow.workloads.values where wanted.classes[row.identity] == nil {
-      wanted.classes[row.identity] = next.tables.classes[.unknown]
-    }
+    var wanted = SlotContents(next.tables, addresses: addresses)
     let slot = shadow.activeSlot
     if shadow[slot] == nil { shadow[slot] = try datapath.contents(of: slot) }
+    classifyUnnamed(&wanted)
     // A new policy is always judged anew; the same one needs no flip.
     if shadow[slot] == wanted, !isNew {
       compiled = next
+      markDocuments(of: slot)
       return 0
     }
     try checkRoom(for: wanted)
     if shadow[slot.other] == nil { shadow[slot.other] = try datapath.contents(of: slot.other) }
     let held = shadow[slot.other] ?? .empty
     let changes = TableChanges.publish(wanted, over: held, shadow: shadow)
+    markDocuments(of: slot.other)
     try apply(changes)
     // Not row by row, and stored once: tables and shadow share the contents from here on.
     shadow[slot.other] = nil
@@ -73,12 +72,13 @@ extension Enforcer {
         members.append(member)
         if allocator.uses(of: number) == 1 { fresh.append(member) }
       }
+      remember(fresh.map { ($0.number, $0.instance.labels) })
       let (classes, rows) = try place(fresh)
       // In place, and taken back below: a copy would cost as much as there are workloads.
       for cgroup in gone { roster.remove(cgroup) }
       for member in members { roster.set(member) }
       for id in ending { roster.end(id) }
-      let wanted = relabelling(members, gone, former + leaving, classes)
+      let wanted = relabelling(members, gone, former + leaving, classes, ending)
       guard shadow.workloads.count + members.count <= datapath.limits.workloads + former.count else {
         throw DatapathError(
           "write", "sp_workload",
@@ -88,6 +88,8 @@ extension Enforcer {
       try checkAddresses(wanted)
       let changes = TableChanges.relabel(wanted, shadow: shadow)
       try perform(changes)
+      inherited.leave(gone + workloads.map(\.cgroup))
+      inherited.end(ending)
       for member in former { allocator.release(member.number, generation: shadow.generation) }
       for (number, classes) in classes { compiled?.insert(number, classes) }
       lingering.note(letGoEarly: crowded)
@@ -105,7 +107,7 @@ extension Enforcer {
 
   /// Finds classes for identities that had no users; publishes tables with more classes if one falls in no known class.
   private func place(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
-    guard let compiled, let policy else { return ([:], 0) }
+    guard let compiled, let policy else { return (unknownClasses(members), 0) }
     var found: [IdentityNumber: Classes] = [:]
     var strangers: [Roster.Member] = []
     for member in members {
@@ -145,9 +147,10 @@ extension Enforcer {
 
   private func relabelling(
     _ members: [Roster.Member], _ gone: [CgroupID], _ former: [Roster.Member],
-    _ classes: [IdentityNumber: Classes]
+    _ classes: [IdentityNumber: Classes], _ ending: Set<CgroupID>
   ) -> Relabelling {
-    var wanted = Relabelling(gone: gone, levels: roster.levels, classes: classes)
+    var wanted = Relabelling(
+      gone: gone, levels: levels(without: gone + members.map(\.instance.cgroup)), classes: classes)
     for member in members { wanted.workloads[member.instance.cgroup] = member.row }
     for address in (former + members).flatMap(\.instance.addresses) {
       let prefix = IPPrefix(address)
@@ -156,6 +159,10 @@ extension Enforcer {
       } else {
         wanted.networksGone.append(prefix)
       }
+    }
+    let lost = ending.union(gone).intersection(inherited.cgroups)
+    for (prefix, row) in inherited.addresses where row.workload.map(lost.contains) ?? false {
+      if roster.row(of: prefix.address) == nil, wanted.networks[prefix] == nil { wanted.networksGone.append(prefix) }
     }
     return wanted
   }
@@ -219,18 +226,27 @@ extension Enforcer {
     shadow[slot] = try datapath.contents(of: slot)
     // Rows of the roster that differ are written again by the change that comes now.
     let differing = roster.members.values.filter { shadow.workloads[$0.instance.cgroup] != $0.row }
-    var wanted = Relabelling(levels: roster.levels)
+    var wanted = Relabelling(levels: levels())
     for member in differing { wanted.workloads[member.instance.cgroup] = member.row }
-    wanted.gone = shadow.workloads.keys.filter { roster.members[$0] == nil }
+    wanted.gone = shadow.workloads.keys.filter { roster.members[$0] == nil && !inherited.cgroups.contains($0) }
     let held = shadow[slot]?.networks ?? [:]
     let networks = compiled?.tables.prefixes.mapValues { NetworkRow(identity: $0) } ?? [:]
-    let addresses = networks.merging(roster.addresses) { _, own in own }
+    let addresses = networks.merging(self.addresses) { _, own in own }
     if compiled != nil {
       wanted.networks = addresses.filter { held[$0.key] != $0.value }
       wanted.networksGone = held.keys.filter { addresses[$0] == nil }
     }
     try perform(TableChanges.relabel(wanted, shadow: shadow))
     isUncertain = false
+  }
+
+  /// Notes which documents a slot is compiled from.
+  private func markDocuments(of slot: Slot) {
+    do {
+      if try datapath.mark(of: slot) != documents { try datapath.mark(slot, documents) }
+    } catch {
+      logger.warning("\(error); a start will apply the policy again")
+    }
   }
 
   private var isNew: Bool { shadow.generation == 0 }
@@ -240,7 +256,8 @@ extension Enforcer {
     let active = shadow[shadow.activeSlot] ?? .empty
     let limits = datapath.limits
     try PolicyRoom.check(
-      wanted.cells.count, beside: active.cells.count, table: "sp_policy", limit: limits.cells, share: limits.cellsPerPolicy)
+      wanted.cells.count, beside: active.cells.count, table: "sp_policy", limit: limits.cells,
+      share: limits.cellsPerPolicy)
     try PolicyRoom.check(
       wanted.networks.count, beside: active.networks.count, table: "sp_networks", limit: limits.networks,
       share: limits.networksPerSlot)

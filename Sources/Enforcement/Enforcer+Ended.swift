@@ -45,7 +45,7 @@ struct Lingering: Sendable {
 extension Enforcer {
   /// The workloads whose cgroups were removed and whose rows are in force, with when that was (CLOCK_MONOTONIC).
   public var endedWorkloads: [CgroupID: UInt64] {
-    var found: [CgroupID: UInt64] = [:]
+    var found = inherited.ended
     for id in roster.ended { found[id] = roster.members[id]?.ended }
     return found
   }
@@ -61,11 +61,13 @@ extension Enforcer {
   /// No verdict changes, so conversations are not judged again. Others than ended ones are left as they are.
   public func letGo(_ released: Set<CgroupID>) throws {
     let members = released.intersection(roster.ended).subtracting(lingering.spoken).compactMap { roster.members[$0] }
-    guard !members.isEmpty, policy != nil, !isDetached else { return }
+    let nameless = released.intersection(inherited.ended.keys)
+    guard !members.isEmpty || !nameless.isEmpty, policy != nil, !isDetached else { return }
     try reporting("let ended workloads go") {
       try resynchronise()
       for member in members { roster.remove(member.instance.cgroup) }
-      let wanted = Relabelling(released: members.map(\.instance.cgroup), levels: roster.levels)
+      let wanted = Relabelling(
+        released: members.map(\.instance.cgroup) + nameless, levels: levels(without: Array(nameless)))
       do {
         try perform(TableChanges.relabel(wanted, shadow: shadow))
       } catch {
@@ -73,6 +75,7 @@ extension Enforcer {
         throw error
       }
       lingering.held.subtract(released)
+      inherited.leave(nameless)
       for member in members { allocator.release(member.number, generation: shadow.generation) }
     }
   }

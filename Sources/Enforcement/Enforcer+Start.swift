@@ -7,20 +7,27 @@ internal import Policy
 extension Enforcer {
   /// Takes over what the agent before this one left: its policy and workloads stay in force and known.
   ///
-  /// No table is written. What the snapshot cannot explain stays as it is until policy and workloads are given anew.
+  /// No table is written. What nothing explains stays as it is until policy and workloads are given anew.
   /// Attaches whatever of an adopted datapath is not attached. Many names that nobody here has now are left for
   /// `readMoreNames`; until then readers find the snapshot of the agent before.
   @discardableResult
   public func start() throws -> Publication {
-    guard !datapath.holdings.isNew else { return Publication(generation: 0) }
+    guard !datapath.holdings.isNew else {
+      learnReplaced()
+      return Publication(generation: 0)
+    }
     for row in shadow.workloads.values { allocator.reserve(row.identity) }
     let slot = shadow.activeSlot
     shadow[slot] = try datapath.contents(of: slot)
+    adoptNames()
+    inheritRows()
     do {
-      if let state, let former = try adoptIdentities(of: state.snapshot) { takeOver(former) }
+      if let state, let former = try adoptIdentities(of: state.snapshot) { takeOver(former) } else { recognise([]) }
     } catch {
-      logger.warning("the snapshot is of no use: \(error)")
+      logger.warning("\(error); what is in force stays")
+      recognise([])
     }
+    inherited.cgroups.subtract(roster.members.keys)
     try datapath.attach()
     isAttached = true
     let unnamed = shadow.workloads.count - roster.members.count
@@ -34,21 +41,28 @@ extension Enforcer {
     return Publication(generation: shadow.generation)
   }
 
-  /// The labels of every number that a workload has, in the roster or in a row of the kernel's.
-  var identities: [(key: IdentityNumber, value: LabelSet)] {
-    guard shadow.workloads.count > roster.members.count else { return allocator.sortedIdentities }
-    var out = allocator.identities
-    for row in shadow.workloads.values { out[row.identity] = allocator.labels(of: row.identity) }
-    return out.sorted { $0.key < $1.key }
+  /// Takes the names that are kept beside the rows: no file says better what is in force.
+  private func adoptNames() {
+    do {
+      let inForce = Set(shadow.workloads.values.map(\.identity))
+      for (number, labels) in try datapath.names().sorted(by: { $0.key < $1.key }) where inForce.contains(number) {
+        allocator.adopt(number, labels, generation: shadow.generation)
+      }
+    } catch {
+      logger.warning("\(error); labels of workloads in force are found out anew")
+    }
   }
 
-  /// Gives rows that an agent before us left their labels back, so that their numbers stay and no verdict changes
-  /// while they are put in force again.
-  func explainRows(by workloads: [WorkloadInstance]) {
-    for instance in workloads {
-      guard let row = shadow.workloads[instance.cgroup] else { continue }
-      allocator.adopt(row.identity, instance.labels, generation: shadow.generation)
+  /// The labels of every number that a workload has, in the roster or in a row of the kernel's.
+  var identities: [(key: IdentityNumber, value: LabelSet)] {
+    guard shadow.workloads.count > roster.members.count || !inherited.aliases.isEmpty else {
+      return allocator.sortedIdentities
     }
+    var out = allocator.identities
+    for row in shadow.workloads.values {
+      out[row.identity] = allocator.labels(of: row.identity) ?? inherited.aliases[row.identity]
+    }
+    return out.sorted { $0.key < $1.key }
   }
 
   /// So many names are read before an agent enforces: it takes less than ten milliseconds.
@@ -89,11 +103,21 @@ extension Enforcer {
   /// Gives every number that is in force its labels again; returns the rest of what the former agent wrote.
   private func adoptIdentities(of path: String) throws(DatapathError) -> Snapshot? {
     let inForce = Set(shadow.workloads.values.map(\.identity.rawValue))
+    var found: [(number: IdentityNumber, labels: LabelSet)] = []
     let read = try Snapshot.read(from: path, needing: { inForce.contains($0) }) { number, _, labels in
       guard let set = Self.checked(labels) else { return }
-      allocator.adopt(IdentityNumber(rawValue: number), set, generation: shadow.generation)
+      found.append((IdentityNumber(rawValue: number), set))
     }
     guard let read else { return nil }
+    guard read.snapshot.pins == datapath.pins else {
+      throw DatapathError(
+        "read snapshot", path, reason: "it is of another instance: its pins are \(read.snapshot.pins)",
+        remedy: "it is replaced")
+    }
+    // An agent that wrote no names, or a table of names that is gone: what is known now is written down.
+    found = found.filter { allocator.labels(of: $0.number) == nil }
+    for (number, labels) in found { allocator.adopt(number, labels, generation: shadow.generation) }
+    remember(found.filter { allocator.labels(of: $0.number) == $0.labels && inForce.contains($0.number.rawValue) })
     if read.unread.count > 0 { unread = read.unread }
     return read.snapshot
   }
@@ -113,24 +137,28 @@ extension Enforcer {
       roster.set(Roster.Member(instance: instance, number: number))
     }
     keepEnded(former.ended ?? [])
-    guard let compiled = recompiled(former) else { return }
-    self.compiled = compiled.result
-    policy = compiled.policy
-    sources = former.sources
+    recognise(former.sources)
   }
 
-  /// The former policy, if the kernel holds exactly what it compiles to.
-  private func recompiled(_ former: Snapshot) -> (result: Compiled, policy: PolicySet)? {
-    let files = former.sources.map { (name: $0.name, bytes: $0.bytes) }
-    guard !files.isEmpty, let parsed = try? PolicyParser.parse(files: files),
+  /// Takes documents for those in force, if the kernel holds what they compile to or says that it was made of them.
+  private func recognise(_ documents: [PolicySource]) {
+    let slot = shadow.activeSlot
+    let isMarked = (try? datapath.mark(of: slot)) == documents.mark
+    guard isMarked || !documents.isEmpty,
+      let parsed = try? PolicyParser.parse(files: documents.map { (name: $0.name, bytes: $0.bytes) }),
       let result = try? Compiler.compile(policy: parsed.policy, sorted: identities)
-    else { return nil }
-    let wanted = SlotContents(result.tables, addresses: roster.addresses)
-    guard shadow[shadow.activeSlot] == wanted else {
+    else { return }
+    if shadow[slot] == SlotContents(result.tables, addresses: addresses) {
+      compiled = result
+      policy = parsed.policy
+    } else if !isMarked {
       // A crash between the flip and the snapshot, or rows without names: publishing this could change verdicts.
       logger.warning("the kernel holds another policy than the snapshot says; it stays until one is applied")
-      return nil
+      return
     }
-    return (result, parsed.policy)
+    // The same documents, compiled when there were other workloads: applying them tidies up.
+    sources = documents
+    self.documents = documents.mark
+    isRecognised = true
   }
 }

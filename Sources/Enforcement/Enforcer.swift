@@ -20,6 +20,16 @@ public actor Enforcer {
   var lingering = Lingering()
   /// Workloads that were given before there was a policy.
   var waiting: [WorkloadInstance]?
+  /// Cgroups that keep what they are in force, given with them.
+  var waitingKept: [KeptCgroup] = []
+  /// What is in force and was not explained yet.
+  var inherited = InheritedRows()
+  /// What programs that are being replaced enforce, by cgroup.
+  var replaced: [CgroupID: WorkloadInstance] = [:]
+  /// The mark of the documents that are being published, or are in force.
+  var documents: UInt64 = 0
+  /// Whether they were found to be those in force by an agent that starts.
+  var isRecognised = false
   var policy: PolicySet?
   var sources: [PolicySource] = []
   var compiled: Compiled?
@@ -70,15 +80,19 @@ public actor Enforcer {
     return try reporting("apply policy") {
       try requireDatapath()
       try resynchronise()
-      explainRows(by: waiting ?? [])
+      try explainRows(by: waiting ?? [], keeping: waitingKept)
+      let former = documents
+      documents = sources.mark
+      defer { if self.sources != sources { documents = former } }
       let next = try tables(of: policy)
       var rows = try publish(next)
       self.policy = policy
       self.sources = sources
       if let waiting {
         rows += try relabel(
-          setting: waiting, removing: strangers(besides: waiting), ending: lingering.waiting)
+          setting: waiting, removing: strangers(besides: waiting, keeping: waitingKept), ending: lingering.waiting)
         self.waiting = nil
+        waitingKept = []
       } else {
         rows += try relabel(setting: [], removing: [])
       }
@@ -92,21 +106,24 @@ public actor Enforcer {
 
   /// Puts the workloads of this host in force: all of them, every time.
   ///
-  /// `ended` are those in force before whose cgroups were removed: their rows stay while their sockets may live.
+  /// `ended` are those in force before whose cgroups were removed: their rows stay while their sockets may live. `kept` are
+  /// cgroups that nothing is known about yet: what they are in force they stay.
   ///
   /// On failure those before stay in force. Before the first policy they are only remembered. Readers find the change
   /// in the state directory soon: `flushSnapshot()` waits for it.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
   public func update(
-    workloads: [WorkloadInstance], ended: Set<CgroupID> = []
+    workloads: [WorkloadInstance], ended: Set<CgroupID> = [], keeping kept: [KeptCgroup] = []
   ) async throws -> Publication {
-    let fitting = fitting(workloads)
+    let fitting = fitting(workloads + remembered(kept, ended))
+    lingering.waiting = ended
+    if policy != nil { try explainRows(by: fitting, keeping: kept) } else { waitingKept = kept }
     let changed = fitting.filter {
       guard let known = roster.members[$0.cgroup] else { return true }
       return known.instance != $0 || known.ended != 0
     }
-    lingering.waiting = ended
-    return try change(setting: changed, removing: strangers(besides: fitting), ending: ended, all: fitting)
+    return try change(
+      setting: changed, removing: strangers(besides: fitting, keeping: kept), ending: ended, all: fitting)
   }
 
   /// Puts some workloads in force and removes others; the rest stay as they are.
@@ -162,7 +179,9 @@ public actor Enforcer {
       guard policy != nil else {
         waiting = all
         lingering.waiting.formUnion(ending)
-        return Publication(generation: shadow.generation, warnings: warnings)
+        // What is in force stays; what comes is refused unless others with its labels are in force.
+        let rows = isAttached ? try admit(all) : 0
+        return Publication(generation: shadow.generation, rowsWritten: rows, warnings: warnings)
       }
       try resynchronise()
       let rows = try relabel(setting: workloads, removing: gone, ending: ending)
@@ -184,10 +203,11 @@ public actor Enforcer {
   }
 
   /// The cgroups that the kernel has and a full list does not.
-  private func strangers(besides workloads: [WorkloadInstance]) -> [CgroupID] {
-    let wanted = Set(workloads.map(\.cgroup))
+  private func strangers(besides workloads: [WorkloadInstance], keeping kept: [KeptCgroup]) -> [CgroupID] {
+    let wanted = Set(workloads.map(\.cgroup)).union(kept.map(\.cgroup))
     let known = Set(shadow.workloads.keys).union(roster.members.keys)
-    return known.subtracting(wanted).subtracting(roster.ended).subtracting(lingering.waiting).sorted()
+    return known.subtracting(wanted).subtracting(roster.ended).subtracting(inherited.ended.keys)
+      .subtracting(lingering.waiting).sorted()
   }
 
   /// Leaves out what the kernel cannot police, and says so.

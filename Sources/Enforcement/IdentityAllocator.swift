@@ -141,6 +141,13 @@ public struct IdentityAllocator: Sendable {
     next = max(next, number.rawValue + 1)
   }
 
+  /// Takes a number out of those that are allotted, for rows that are about to get labels; nil if there is none.
+  mutating func reserveNext() -> IdentityNumber? {
+    guard next < end else { return nil }
+    defer { next += 1 }
+    return IdentityNumber(rawValue: next)
+  }
+
   private mutating func rest(_ number: IdentityNumber, _ generation: UInt32) {
     if resting.count > 2 * numbers.count { resting = resting.filter(isCurrent) }
     turn &+= 1

@@ -68,5 +68,11 @@ extension Enforcer {
   public var workloads: [WorkloadInstance] { roster.members.values.filter { $0.ended == 0 }.map(\.instance) }
 
   /// The documents of the policy in force; empty when it is not known.
-  public var policySources: [PolicySource] { policy == nil ? [] : sources }
+  public var policySources: [PolicySource] { sources }
+
+  /// Whether it is known which documents are in force.
+  public var recognisesPolicy: Bool { isRecognised || policy != nil }
+
+  /// Whether a policy can be extended to workloads that come; if not, it must be applied first.
+  public var knowsPolicy: Bool { policy != nil }
 }

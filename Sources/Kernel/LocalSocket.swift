@@ -39,8 +39,11 @@ public struct LocalSocket: ~Copyable, Sendable {
   }
 
   /// Connects to the listener at a path.
-  public static func connect(to path: FilePath) throws(KernelError) -> LocalSocket {
+  ///
+  /// With `seconds` neither that nor a single receive or send blocks for longer: the listener may be stopped.
+  public static func connect(to path: FilePath, within seconds: Int? = nil) throws(KernelError) -> LocalSocket {
     let made = try LocalSocket.make(path)
+    if let seconds { try made.setTimeout(seconds: seconds) }
     let rc = unsafe try made.address(path) { fd, address, length in
       unsafe Glibc.connect(fd, address, length)
     }
@@ -91,8 +94,11 @@ public struct LocalSocket: ~Copyable, Sendable {
 
   /// Receives up to the first newline, which is not part of the result; nil when the peer closed before it.
   ///
-  /// - Parameter limit: more bytes than this are an error (EMSGSIZE).
-  public borrowing func receiveLine(limit: Int) throws(KernelError) -> [UInt8]? {
+  /// - Parameters:
+  ///   - limit: more bytes than this are an error (EMSGSIZE).
+  ///   - seconds: how long all of it may take, looked at after each piece (ETIMEDOUT).
+  public borrowing func receiveLine(limit: Int, within seconds: Int? = nil) throws(KernelError) -> [UInt8]? {
+    let end = seconds.map { Clock.monotonicNanoseconds() + UInt64($0) * 1_000_000_000 } ?? .max
     var line: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
     while line.count <= limit {
@@ -107,6 +113,7 @@ public struct LocalSocket: ~Copyable, Sendable {
         return line
       }
       line += chunk[..<received]
+      if Clock.monotonicNanoseconds() > end { throw KernelError("receive from", "control socket", .timedOut) }
     }
     throw KernelError("receive from", "control socket", .messageTooLong)
   }

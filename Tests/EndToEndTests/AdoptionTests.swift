@@ -187,11 +187,12 @@ import Testing
     }
   }
 
-  @Test("another ABI version is refused, naming both")
+  @Test("programs of another ABI version are replaced: they enforce until the new ones do, also after a crash between")
   func otherABI() async throws {
     try await withPlace { place in
       do {
         let enforcer = place.enforcer(try place.open())
+        _ = try await enforcer.update(workloads: place.workloads)
         _ = try await apply(enforcer, port: 80)
       }
       // The programs' own section is frozen: a stand-in tells of the other version.
@@ -200,9 +201,91 @@ import Testing
       let other = try BPFMap<UInt32, InlineArray<3, UInt64>>.create(.array, name: "other", maxEntries: 1)
       try other.set([99, 0, 0], for: 0)
       try other.pin(at: path)
-      let error = #expect(throws: DatapathError.self) { try place.open() }
-      #expect(error?.description.contains("99") == true)
-      #expect(error?.description.contains("version \(SP_ABI_VERSION)") == true)
+      // Twice: the first one dies before it attaches.
+      for _ in 0..<2 {
+        let datapath = try place.open()
+        #expect(datapath.holdings.isNew && datapath.isReplacing)
+        #expect(try PinnedInspection.read(bpffs: place.options.bpffs, state: place.state) != nil)
+        #expect(try place.pins.former.policedCgroup() == place.sandbox.cgroup.id)
+      }
+      let datapath = try place.open()
+      let enforcer = place.enforcer(datapath)
+      try await enforcer.start()
+      #expect(await enforcer.isReplacing)
+      #expect(await enforcer.cgroupsInForce == Set(place.workloads.map(\.cgroup)))
+      _ = try await enforcer.update(workloads: place.workloads)
+      _ = try await apply(enforcer, port: 80)
+      #expect(!place.pins.former.exists)
+      #expect(try place.pins.version() == SP_ABI_VERSION)
+      #expect(try place.pins.missingAttachments().isEmpty)
+    }
+  }
+
+  @Test("pins that are missing are made again from what is left", arguments: ["maps/sp_active", "maps", "programs"])
+  func missingPins(_ lost: String) async throws {
+    try await withPlace { place in
+      var rows: [CgroupID: WorkloadRow] = [:]
+      do {
+        let datapath = try place.open()
+        let enforcer = place.enforcer(datapath)
+        _ = try await enforcer.update(workloads: place.workloads)
+        _ = try await apply(enforcer, port: 80)
+        rows = try datapath.current().workloads
+      }
+      try place.sandbox.command(["rm", "-rf", "\(place.pins.published)/\(lost)"])
+      let datapath = try place.open()
+      #expect(!datapath.holdings.isNew)
+      #expect(datapath.holdings.workloads == rows)
+      #expect(datapath.notes.contains { $0.hasPrefix("pinned again: ") })
+      // The names too: no program reads them, but one keeps them.
+      #expect(try datapath.names().count == 2)
+    }
+  }
+
+  @Test("what is unpinned or detached under an agent is pinned and attached again")
+  func mended() async throws {
+    try await withPlace { place in
+      let datapath = try place.open()
+      let enforcer = place.enforcer(datapath)
+      _ = try await enforcer.update(workloads: place.workloads)
+      _ = try await apply(enforcer, port: 80)
+      #expect(datapath.mendPins().isGood)
+      try place.sandbox.command(["rm", "-rf", place.pins.published])
+      let status = try #require(try PinnedInspection.attached(toCgroupAt: place.options.cgroup))
+      #expect(status.missing.isEmpty)
+      var condition = datapath.mendPins()
+      #expect(condition.pinned.count > 2 * Hook.all.count && condition.failures.isEmpty && condition.attached.isEmpty)
+      #expect(try place.pins.missingAttachments().isEmpty)
+      try PinnedLink.open(place.pins.link("sp_ingress")).detach()
+      condition = datapath.mendPins()
+      #expect(condition.attached == ["sp_ingress"] && condition.failures.isEmpty)
+      #expect(try place.pins.missingAttachments().isEmpty)
+      #expect(datapath.mendPins().isGood)
+    }
+  }
+
+  @Test("another agent above, below or on the same cgroup is found, also when its pins are gone")
+  func rivals() async throws {
+    try await withPlace { place in
+      let enforcer = place.enforcer(try place.open())
+      _ = try await enforcer.update(workloads: place.workloads)
+      _ = try await apply(enforcer, port: 80)
+      let other = StateDirectory("/tmp/another")
+      let bpffs = place.options.bpffs
+      let below = try place.sandbox.makeCgroup("web/deep")
+      let beside = try CgroupHierarchy.find().root()
+      for cgroup in [place.sandbox.cgroup, below] {
+        let found = try RivalEnforcement.find(on: cgroup, bpffs: bpffs, besides: other)
+        let rival = try #require(found.first { $0.state == place.state.path })
+        #expect(rival.process == ProcessID.current)
+        #expect(rival.remedy.contains("sallyport detach --state \(place.state.path)"))
+        #expect(try RivalEnforcement.find(on: cgroup, bpffs: bpffs, besides: place.state).isEmpty)
+      }
+      #expect(
+        try RivalEnforcement.find(on: beside, bpffs: bpffs, besides: other).contains { $0.state == place.state.path })
+      try place.sandbox.command(["rm", "-rf", place.pins.published])
+      let unpinned = try RivalEnforcement.find(on: below, bpffs: bpffs, besides: other)
+      #expect(unpinned.count == 1 && unpinned.first?.process == ProcessID.current)
     }
   }
 

@@ -150,6 +150,16 @@ final class AgentBench {
     return child
   }
 
+  /// Starts an agent and waits for nothing.
+  func beginAgent(_ policy: String, _ options: [String]) throws -> ChildProcess {
+    let location = try #require(enforced.hierarchy.location(of: enforced.path))
+    let path = try write("policy.yaml", policy)
+    return try Self.start(
+      [Product.sallyport, "run", "--cgroup", location.string, "--policy", path, "--state", state, "--no-coverage"]
+        + options, cgroup: outside, output: try Self.file("\(directory)/unheard"),
+      errors: try Self.file("\(directory)/log-unheard"))
+  }
+
   /// What the agent said.
   var log: String { (try? readKernelFile(FilePath("\(directory)/log"))) ?? "" }
 

@@ -158,7 +158,7 @@ struct CrossNamespaceTests {
     }
   }
 
-  @Test("[30] overlapping addresses over UDP: a tuple that two workloads claim is nobody's")
+  @Test("[30] overlapping addresses over UDP: on one tuple each packet is its own sender's")
   func overlappingDatagrams() async throws {
     try await policed.apply(
       Policed.allowing("app=web", to: "app=db", Self.ports) + Policed.outgoing("app=intruder", to: "any", "any"))
@@ -176,19 +176,17 @@ struct CrossNamespaceTests {
       }
       if port % 2 == 0 {
         try web.run(in: one.left) { try send("web") }
-        #expect(try good.receive() == "web")
         try intruder.run(in: two.left) { try send("intruder") }
       } else {
         try intruder.run(in: two.left) { try send("intruder") }
-        try web.run(in: one.left) { try send("nobody") }
+        try web.run(in: one.left) { try send("web") }
       }
+      #expect(try good.receive() == "web")
     }
-    // What comes behind them on the same wires arrives first, because nothing of them did.
-    try web.run(in: one.left) { _ = try TestSocket.udp().send("behind", to: "10.77.0.2", 9001) }
+    // What comes behind the intruder's on the same wire arrives first, because nothing of them did.
     try web.run(in: two.left) { _ = try TestSocket.udp().send("behind", to: "10.77.0.2", 9001) }
-    #expect(try good.receive() == "behind")
     #expect(try bad.receive() == "behind")
-    #expect(try policed.counters().statistics.sendersAmbiguous - before == 16)
+    #expect(try policed.counters().statistics.sendersAmbiguous == before)
   }
 
   @Test("[10] two workloads that share a namespace and its address are policed apart")

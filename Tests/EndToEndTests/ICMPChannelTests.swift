@@ -52,6 +52,8 @@ struct ICMPChannelTests {
         if kind.family == .ipv6 { try socket.setOption(41, 16, 255) }
         _ = try socket.send(bytes: message, to: address)
       } == .notPermitted)
+    // Of two refusals of one type in a second one is recorded.
+    guard kind.code == 0 || (kind.type, kind.code) == (3, 1) else { return }
     let refused = policed.events.first(after: mark) { $0.kind == .refused }
     #expect(refused?.workload == web.cgroup.id.rawValue)
     #expect(refused?.decidedBy == .default)
@@ -99,7 +101,9 @@ struct ICMPChannelTests {
     let payload = [UInt8](repeating: 0x5a, count: 48)
     let message = icmpMessage(kind.type, code: kind.code, payload: payload)
     try web.run(in: pair.left) { _ = try TestSocket.icmp(kind.family).send(bytes: message, to: address) }
-    let got = try receiver.receiveBytes()
+    // The namespace's own discovery comes to the receiver too.
+    var got = try receiver.receiveBytes()
+    while kind.family == .ipv6, got.first != kind.type || got.count != 56 { got = try receiver.receiveBytes() }
     #expect(got.suffix(48) == payload[...])
   }
 

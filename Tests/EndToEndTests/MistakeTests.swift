@@ -132,6 +132,7 @@ struct MistakeTests {
     if line.contains(" run ") { _ = try? bench.run(["detach", "--state", bench.directory + "/st"]) }
     let text = try readKernelFile(FilePath(bench.directory + "/out"))
       .replacing(bench.directory, with: "DIR").replacing(location, with: "CGROUP")
+      .replacing(bench.enforced.hierarchy.mount.mountPoint.string, with: "CGROUP2")
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
       .filter { !$0.contains(" warning: ") && !$0.contains("coverage self-test") }
       .map(plain)

@@ -38,7 +38,8 @@ import Testing
   @Test("its number is nobody else's until it is let go, and then rests")
   func number() async throws {
     let model = ModelDatapath()
-    let allocator = IdentityAllocator(quarantine: 0, end: IdentityNumber(rawValue: IdentityNumber.firstAllotted.rawValue + 3))
+    let end = IdentityNumber(rawValue: IdentityNumber.firstAllotted.rawValue + 3)
+    let allocator = IdentityAllocator(quarantine: 0, end: end)
     let enforcer = Enforcer(datapath: model, state: nil, cgroup: "/test", logger: quiet, allocator: allocator)
     try await enforcer.start()
     _ = try await enforcer.update(workloads: [workload(101, "app=web"), workload(102, "app=api")])

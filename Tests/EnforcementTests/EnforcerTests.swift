@@ -262,10 +262,10 @@ import Testing
     #expect(error?.description.contains("ended") == true)
   }
 
-  @Test("a policy that does not fit beside the one in force is refused before anything is written")
+  @Test("a policy beside which no other would fit is refused before anything is written")
   func doesNotFit() async throws {
     let (enforcer, model) = try await enforcing(
-      on: ModelDatapath(limits: DatapathLimits(cells: 3, networks: 100, workloads: 100)))
+      on: ModelDatapath(limits: DatapathLimits(cells: 6, networks: 100, workloads: 100)))
     let sets = (0..<4).map { index in
       PolicySource(
         name: "\(index).yaml",

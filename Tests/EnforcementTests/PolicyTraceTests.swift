@@ -54,7 +54,8 @@ import Testing
     Way(name: "the file behind a link is written", path: "links", isElsewhere: false) { root in
       try write("\(root)/rev1/p.yaml", "longer than before")
     },
-    Way(name: "the directory behind links is swapped, as a ConfigMap's is", path: "config", isElsewhere: false) { root in
+    Way(name: "the directory behind links is swapped, as a ConfigMap's is", path: "config", isElsewhere: false) {
+      root in
       link("rev2", "\(root)/config/..next")
       try move("\(root)/config/..next", to: "\(root)/config/..data")
     },
@@ -116,7 +117,8 @@ import Testing
     defer { withExtendedLifetime(directory) {} }
     let policy = PolicyDirectory(directory.path)
     func notes() throws -> [String] { try policy.notes(of: try policy.read()) }
-    #expect(try notes() == ["\(directory.path): holds no documents: the defaults decide, and they refuse what is labelled"])
+    #expect(
+      try notes() == ["\(directory.path): holds no documents: the defaults decide, and they refuse what is labelled"])
     try Self.write("\(directory.path)/a.txt", "")
     #expect(try notes().first?.contains("holds no *.yaml, *.yml or *.json, only a.txt") == true)
     try Self.write("\(directory.path)/A.YAML", "")

@@ -140,7 +140,8 @@ import Testing
     let flows = LiveFlows()
     flows.remember(judge.found)
     #expect(flows[2]?.peerWorkload == Self.web && flows[2]?.peer == Sample.web && flows[2]?.direction == .incoming)
-    #expect(flows.mentioned(among: [CgroupID(rawValue: Self.web), CgroupID(rawValue: 5)]) == [CgroupID(rawValue: Self.web)])
+    let web = CgroupID(rawValue: Self.web)
+    #expect(flows.mentioned(among: [web, CgroupID(rawValue: 5)]) == [web])
     var later = RevocationJudge([server, listener], try rules(left: [Self.web]))
     #expect(later.losers([flows[2], nil]).isEmpty)
   }

@@ -44,7 +44,10 @@ import Testing
     (port("{port: http, endPort: 90}"), "f:5: spec.ingress[0].ports[0].endPort: a named port has no end"),
     (port("{endPort: 90}"), "f:5: spec.ingress[0].ports[0].endPort: there is no port for it to end"),
     (port("{port: 80, endPort: 70000}"), "f:5: spec.ingress[0].ports[0].endPort: must be a whole number"),
-    (port("{protocol: ICMP}"), "f:5: spec.ingress[0].ports[0].protocol: \"ICMP\" is not a protocol; write `TCP`, `UDP` or `SCTP`"),
+    (
+      port("{protocol: ICMP}"),
+      "f:5: spec.ingress[0].ports[0].protocol: \"ICMP\" is not a protocol; write `TCP`, `UDP` or `SCTP`"
+    ),
     (port("{prot: TCP}"), "f:5: spec.ingress[0].ports[0].prot: there is no such field"),
     // Peers.
     (peer("{}"), "f:5: spec.ingress[0].from[0]: names no peer"),
@@ -99,7 +102,10 @@ import Testing
       "f:5: spec.ingress[0].from[0].podSelector.matchLabels.-app: label key \"-app\" must begin and end with"
     ),
     // The policy as a whole.
-    (network("policyTypes: [Ingres]"), "f:5: spec.policyTypes[0]: \"Ingres\" is not a policy type; did you mean `Ingress`?"),
+    (
+      network("policyTypes: [Ingres]"),
+      "f:5: spec.policyTypes[0]: \"Ingres\" is not a policy type; did you mean `Ingress`?"
+    ),
     (
       network("policyTypes: [Ingress, Egress, Egress]"), "f:5: spec.policyTypes: has 3 entries; at most 2 are allowed"
     ),
@@ -152,7 +158,10 @@ import Testing
       "f:4: spec.subject.pods.podSelector: is missing"
     ),
     (rule("{to: [{namespaces: {}}]}"), "f:4: spec.egress[0].action: is missing"),
-    (rule("{action: Allow, to: [{namespaces: {}}]}"), "f:4: spec.egress[0].action: \"Allow\" is not an action; write `Accept`"),
+    (
+      rule("{action: Allow, to: [{namespaces: {}}]}"),
+      "f:4: spec.egress[0].action: \"Allow\" is not an action; write `Accept`"
+    ),
     (rule("{action: Deny}"), "f:4: spec.egress[0].to: is missing"),
     (rule("{action: Deny, to: []}"), "f:4: spec.egress[0].to: is empty"),
     (

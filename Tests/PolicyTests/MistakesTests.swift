@@ -2,9 +2,10 @@
 
 import Glibc
 import Kernel
-@testable import Policy
 import SystemPackage
 import Testing
+
+@testable import Policy
 
 /// A document with a mistake.
 struct Mistake: Sendable, CustomTestStringConvertible {
@@ -74,7 +75,8 @@ extension String {
 
       """
     for mistake in Mistake.all {
-      let shown = mistake.document.replacing("\r", with: "␍").replacing("\t", with: "→").replacing("\u{feff}", with: "(BOM)")
+      let shown = mistake.document.replacing("\r", with: "␍").replacing("\t", with: "→").replacing(
+        "\u{feff}", with: "(BOM)")
       var body = shown
       while body.last == "\n" { body.removeLast() }
       out += "\n## \(mistake.title)\n```yaml\n\(body)\n```\n```text\n"
@@ -137,7 +139,8 @@ extension String {
     }
   }
 
-  @Test("YAML that messages tell people to write is accepted where it is shown", arguments: Template.all.map(\.document))
+  @Test(
+    "YAML that messages tell people to write is accepted where it is shown", arguments: Template.all.map(\.document))
   func templates(_ text: String) throws {
     #expect(throws: Never.self) { try parse(text) }
   }

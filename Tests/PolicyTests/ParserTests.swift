@@ -58,7 +58,8 @@ func errors(_ text: String) -> [String] {
     Fault(
       "a document that is a list", "- a",
       "f:1: must be a mapping, not a list; "
-        + "write it like {apiVersion: sallyport/v1, kind: Defaults, metadata: {name: defaults}, spec: {incoming: reject}}"),
+        + "write it like {apiVersion: sallyport/v1, kind: Defaults, metadata: {name: defaults}, spec: {incoming: reject}}"
+    ),
     Fault(
       "metadata is missing", "apiVersion: sallyport/v1\nkind: Defaults\nspec: {}",
       "f:1: metadata: is missing; write `metadata: {name: web}`"),
@@ -205,7 +206,8 @@ func errors(_ text: String) -> [String] {
       "f:4: spec.labels.\"a b\": label key \"a b\" may hold only letters, digits, `-`, `_` and `.`; "
         + "use printable text of at most 253 bytes, and a key like app"),
     Fault(
-      "an executable that is not an absolute path", document("Workload", "{labels: {a: b}, match: {executables: [nginx]}}"),
+      "an executable that is not an absolute path",
+      document("Workload", "{labels: {a: b}, match: {executables: [nginx]}}"),
       "f:4: spec.match.executables[0]: \"nginx\" must be an absolute path or begin with **, of at most 4096 bytes; "
         + "write it like /usr/bin/nginx"),
     Fault(
@@ -224,10 +226,12 @@ func errors(_ text: String) -> [String] {
       "an alias without an anchor", document("Workload", "{labels: {app: *x}, addresses: []}"),
       "f:4: there is no anchor &x before the alias *x; write the value out, or put it in quotes if it is text"),
     Fault(
-      "a value that begins with an exclamation mark", document("ExternalNetwork", "{cidrs: [10.0.0.0/8, !10.1.0.0/16]}"),
+      "a value that begins with an exclamation mark",
+      document("ExternalNetwork", "{cidrs: [10.0.0.0/8, !10.1.0.0/16]}"),
       "f:4: a value that begins with `!` must be quoted; write \"!10.1.0.0/16\""),
     Fault(
-      "an indentation by tabs", "apiVersion: sallyport/v1\nkind: Defaults\nmetadata: {name: a}\nspec:\n\tincoming: allow\n",
+      "an indentation by tabs",
+      "apiVersion: sallyport/v1\nkind: Defaults\nmetadata: {name: a}\nspec:\n\tincoming: allow\n",
       "f:5: line 5 is indented with a tab; YAML allows only spaces"),
     Fault(
       "a tag", document("Workload", "{labels: {app: !!binary aGk=}, addresses: []}"),

@@ -15,15 +15,20 @@
 #define SP_FIND_LIMIT 4096
 #endif
 
-#define SP_SEVERAL 1ull
+#if defined(SP_NETFILTER) && !defined(SP_STATIC)
+/* Whom a socket speaks for (hook_netfilter.h). */
+SP_FUNCTION __u64 sp_speaker(__u64 socket);
+#endif
 
 struct sp_best {
 	__u64 score; /* 0 = none yet */
 	__u64 socket;
 	__u64 cgroup;
-	/* One that suits as well, which the kernel may choose as it likes, but is of another cgroup: SO_REUSEPORT. */
-	__u64 rival; /* or SP_SEVERAL, of several cgroups */
-	__u64 rival_cgroup;
+	/* One that suits as well, which the kernel may choose as it likes, but speaks for another: SO_REUSEPORT. Old verifiers
+	 * have no patience for more than cgroups: there two of them are two workloads.
+	 */
+	__u64 rival;
+	__u64 alike; /* the last cgroup that was found to speak for the same workload */
 };
 
 struct sp_search {
@@ -231,7 +236,7 @@ static __always_inline __u64 sp_find_score(const struct sp_search *search, struc
 /* Looks at one socket and goes on to the next; 1 = there is none. */
 static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, int any)
 {
-	__u64 socket = search->node - offset, score, better, cgroup, differs, rival;
+	__u64 socket = search->node - offset, score, better, cgroup, differs;
 	struct sp_best *best = &search->best;
 
 	if (!search->node || search->node & 1)
@@ -240,10 +245,14 @@ static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, 
 		score = sp_find_score(search, (struct sock *)socket, any);
 		cgroup = sp_cgroup_of(socket);
 		differs = sp_is_same(score, best->score) & (1 - sp_is_zero(score)) &
-			  (1 - sp_is_same(cgroup, best->cgroup)) & (1 - sp_is_same(cgroup, best->rival_cgroup));
-		rival = SP_SEVERAL ^ ((SP_SEVERAL ^ socket) & (0 - sp_is_zero(best->rival)));
-		best->rival ^= (best->rival ^ rival) & (0 - differs);
-		best->rival_cgroup ^= (best->rival_cgroup ^ cgroup) & (0 - differs);
+			  (1 - sp_is_same(cgroup, best->cgroup)) & (1 - sp_is_same(cgroup, best->alike));
+#if defined(SP_NETFILTER) && !defined(SP_STATIC)
+		if (differs && sp_speaker(socket) == sp_speaker(best->socket)) {
+			best->alike = cgroup;
+			differs = 0;
+		}
+#endif
+		best->rival |= socket & (0 - differs);
 		better = best->score - score;
 		asm volatile("" : "+r"(better));
 		better = 0 - (better >> 63);
@@ -251,7 +260,7 @@ static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, 
 		best->socket ^= (best->socket ^ socket) & better;
 		best->cgroup ^= (best->cgroup ^ cgroup) & better;
 		best->rival &= ~better;
-		best->rival_cgroup &= ~better;
+		best->alike &= ~better;
 		SP_JOIN(&search->best);
 	}
 	search->node = (__u64)SP_READ(hlist_node, search->node, next);

@@ -36,15 +36,51 @@ SP_FUNCTION int sp_party_of_socket(struct sp_party *party, __u64 socket)
 	return 0;
 }
 
+/* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. Old verifiers have no patience
+ * for it: there each cgroup speaks for itself.
+ */
+#ifdef SP_STATIC
+static __always_inline __u64 sp_speaker(__u64 socket)
+{
+	return sp_cgroup_id(sp_cgroup_of(socket));
+}
+#else
+SP_FUNCTION __u64 sp_speaker(__u64 socket)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of(socket), id;
+	__u32 mask = control ? control->levels : 0;
+	struct sp_workload *row;
+	int level;
+
+	for (level = SP_MAX_LEVEL; level > 0; level--) {
+		if (!(mask & (1u << level)))
+			continue;
+		id = sp_ancestor_id(cgroup, level);
+		row = id ? bpf_map_lookup_elem(&sp_workload, &id) : 0;
+		if (!row)
+			continue;
+		if ((row->flags & SP_WORKLOAD_REJECT_CHILDREN) && id != sp_cgroup_id(cgroup))
+			return id ^ 1ull << 63;
+		return id;
+	}
+	return 0;
+}
+#endif
+
 /* What names a socket in conversations and records. A cookie may not be made yet when its first packet comes in, so it is
  * the address, mixed with the cgroup: memory that is used again by another workload never has the same name; and with the
- * port, so that a socket of the same workload in the same memory rarely goes on with the conversation of another.
+ * port, so that a socket of the same workload in the same memory rarely goes on with the conversation of another. Of a group
+ * (SO_REUSEPORT) rules cannot tell which member receives: all that speak for the same workload have one name, so that each
+ * may answer.
  */
 static __always_inline __u64 sp_name_socket(__u64 socket)
 {
 	__u64 port = SP_READ(sock, socket, __sk_common.skc_num);
-	__u64 name = (socket ^ sp_cgroup_id(sp_cgroup_of(socket)) << 40 ^ port << 48) * 0x9E3779B97F4A7C15ull;
+	__u64 group = (__u64)SP_READ(sock, socket, sk_reuseport_cb), owner, name;
 
+	owner = group ? sp_speaker(socket) : sp_cgroup_id(sp_cgroup_of(socket));
+	name = ((group ? group : socket) ^ owner << 40 ^ owner >> 24 ^ port << 48) * 0x9E3779B97F4A7C15ull;
 	return name ^ name >> 32;
 }
 
@@ -116,22 +152,7 @@ static __always_inline __u64 sp_listener_tag(struct __sk_buff *skb, const struct
  */
 #define SP_CANNOT_TELL 1ull
 
-/* True if two sockets that the kernel may choose between speak for the same workload. */
-static __noinline int sp_speak_alike(__u64 one, __u64 other)
-{
-	struct sp_party party = {};
-	__u64 workload;
-
-	if (other == SP_SEVERAL)
-		return 0;
-	sp_party_of_socket(&party, one);
-	workload = party.workload;
-	__builtin_memset(&party, 0, sizeof(party));
-	sp_party_of_socket(&party, other);
-	return party.workload == workload;
-}
-
-/* The socket that suits one end of a packet best, and in `rival` another that the kernel may choose as well, or SP_SEVERAL. */
+/* The socket that suits one end of a packet best, and in `rival` another that the kernel may choose as well. */
 SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *packet, int turned, __u64 *rival)
 {
 	struct sp_search search = {};
@@ -157,8 +178,8 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 	/* What is for many receivers reaches all of them, and is judged as for one. */
 	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, SP_PACKET_HOST));
 #ifdef SP_STATIC
-	/* Old verifiers have no patience for more: two cgroups are two workloads. */
-	search.cut |= *rival;
+	search.cut |= *rival; /* one branch less for old verifiers */
+	*rival = 0;
 #endif
 	return search.cut ? SP_CANNOT_TELL : search.best.socket;
 }
@@ -169,7 +190,7 @@ static __always_inline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_pac
 	__u64 rival = 0, socket = sp_find_candidates(skb, packet, turned, &rival);
 
 #ifndef SP_STATIC
-	if (rival && !sp_speak_alike(socket, rival))
+	if (rival)
 		socket = SP_CANNOT_TELL;
 #endif
 	return socket;

@@ -71,12 +71,14 @@ struct sock_common {
 	struct sock *skc_listener; /* of a request socket */
 	struct hlist_node skc_nulls_node;
 };
+struct sock_reuseport;
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	__u16 sk_protocol;
 	unsigned char sk_kern_sock : 1;
 	kuid_t sk_uid;
+	struct sock_reuseport *sk_reuseport_cb; /* of a group */
 	struct sock_cgroup_data sk_cgrp_data;
 };
 struct sock___before_5_15 {

@@ -27,6 +27,7 @@ SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *pack
 	sender.time = sp_now();
 	sender.socket = bpf_get_socket_cookie(skb);
 	sender.generation = flow->generation;
+	sender.sent = 1;
 	if (flow->peer.assurance == SP_ASSURED_ADDRESS)
 		sender.claim = flow->peer.workload;
 	sp_sender_fill(&key, packet);
@@ -58,7 +59,14 @@ static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, con
 			key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
 			key.tag = sp_listener_tag(skb, flow);
 		}
-		return bpf_map_lookup_elem(&sp_senders, &key);
+		row = bpf_map_lookup_elem(&sp_senders, &key);
+		/* a raw socket's SYN has no hash, and neither has a frame that repeats it: one packet */
+		if (row && !key.tag) {
+			if (sp_credit_left(row) < 1 || !sp_credit_is_young(row, sp_now()))
+				return 0;
+			__atomic_fetch_add(&row->taken, 1, __ATOMIC_RELAXED);
+		}
+		return row;
 	}
 	row = bpf_map_lookup_elem(&sp_senders, &key);
 	if (!row || !sp_credit_take(skb, packet, row, sp_now()))

@@ -61,9 +61,10 @@ static __always_inline int sp_was_judged(struct __sk_buff *skb, struct sp_packet
 		       known->incoming.cookie == flow->cookie;
 	if (known->stage != SP_STAGE_SENT || known->sequence != sequence)
 		return 0;
-	/* of an SO_REUSEPORT group, connect() may have seen another member: the same workload is enough */
+	/* of an SO_REUSEPORT group, connect() may have seen another member: the same party is enough */
 	sp_find_subject(skb, flow);
-	if (flow->subject.workload != known->incoming.subject.workload)
+	if (flow->subject.workload != known->incoming.subject.workload ||
+	    ((flow->subject.flags ^ known->incoming.subject.flags) & SP_PARTY_UNLABELLED))
 		return 0;
 	known->incoming.cookie = flow->cookie;
 	known->uid = sp_socket_uid(skb, flow);

@@ -79,6 +79,15 @@ public final class CgroupDatapath: KernelDatapath {
     }
   }
 
+  /// Attaches again what the kernel ended, and pins again what was removed.
+  public func mendPins() -> PinCondition {
+    kernel.held.mend { (name, program) throws(BPFError) in
+      // A cgroup that is gone has nobody left to police.
+      guard let hook = Hook.all.first(where: { $0.program == name }), (try? cgroup.isEmpty()) != nil else { return nil }
+      return try BPFLink.attach(program, cgroup: cgroup.descriptor, type: hook.type)
+    }
+  }
+
   /// Nothing: the links are pinned, and end with their pins.
   public func detachHooks() {}
 

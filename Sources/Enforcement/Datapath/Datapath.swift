@@ -1,6 +1,7 @@
 // What can enforce: the verbs that the enforcer needs, whatever is behind them.
 
 public import Kernel
+public import Policy
 
 /// What a datapath held when it was opened.
 public struct Holdings: Sendable, Equatable {
@@ -56,7 +57,8 @@ public struct DatapathLimits: Sendable, Equatable {
 
   /// What the loader makes unless it is told otherwise.
   public static let standard = DatapathLimits(
-    cells: Int(DatapathOptions(cgroup: "").maxEntries), networks: Int(DatapathOptions.networkEntries), workloads: 65_535)
+    cells: Int(DatapathOptions(cgroup: "").maxEntries), networks: Int(DatapathOptions.networkEntries), workloads: 65_535
+  )
 }
 
 /// Something that enforces verdicts from tables.
@@ -87,4 +89,20 @@ public protocol Datapath: Sendable {
 
   /// Ends enforcement and leaves nothing behind.
   func detach() throws(DatapathError)
+
+  /// Remembers what numbers stand for, beside the rows that have them; before any row does.
+  ///
+  /// When there is no room, what numbers stand for that `isUsed` denies is forgotten.
+  func name(
+    _ numbers: [(number: IdentityNumber, labels: LabelSet)], isUsed: (IdentityNumber) -> Bool
+  ) throws(DatapathError)
+
+  /// What numbers stand for, as far as it was remembered.
+  func names() throws(DatapathError) -> [IdentityNumber: LabelSet]
+
+  /// Remembers from which documents a slot is compiled, before it is put in force.
+  func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError)
+
+  /// The mark of a slot; nil if there is none.
+  func mark(of slot: Slot) throws(DatapathError) -> UInt64?
 }

@@ -3,6 +3,7 @@
 internal import BPF
 internal import CDatapath
 public import Kernel
+public import Policy
 internal import Synchronization
 
 /// A datapath whose programs and tables are in the kernel, and stay there when the agent is gone.
@@ -14,6 +15,8 @@ public protocol KernelDatapath: Datapath {
   /// Programs on a cgroup follow its processes anywhere; rules must be written in each namespace. If it is attached, they
   /// are there when this returns.
   func police(_ namespaces: [NetworkNamespace]) throws(DatapathError)
+  /// Looks whether everything is attached and pinned, and repairs what is not; cheap when nothing is wrong.
+  func mendPins() -> PinCondition
   /// Attaches and detaches where nobody lives; an error tells why it would not work.
   func tryToAttach() throws(DatapathError)
   /// Attaches what is not attached; on failure what this call attached is taken back.
@@ -33,9 +36,13 @@ public final class KernelState: Sendable {
   /// What was done on opening that people may want to know.
   public let notes: [String]
   let tables: KernelTables
+  /// What numbers stand for.
+  let names: NameTable
   let pinned: PinnedState
-  /// What the other kind of datapath left and still enforces.
-  private let former: PinnedState?
+  /// What other programs left, of the other kind or another version, that still enforces.
+  private let formers: [PinnedState]
+  /// All of it, by descriptors.
+  let held: HeldPins
   private let lock: StateLock
   private let ring = Mutex<RingBuffer?>(nil)
   /// Sees every batch of records before whoever reads them.
@@ -45,21 +52,43 @@ public final class KernelState: Sendable {
     pinned = loader.pins
     kind = loader.pins.kind
     notes = loader.notes
-    let other = pinned.ofOtherKind
-    former = other.exists ? other : nil
+    formers = [pinned.former, pinned.ofOtherKind, pinned.ofOtherKind.former].filter(\.exists)
+    held = HeldPins(pinned)
     self.lock = lock
     do throws(BPFError) {
       tables = try KernelTables(pinned)
+      names = try NameTable(pinned)
+      // Found again by its program when its pin is gone; a kernel that cannot do that still has the pin.
+      if let name = pinned.object.programs.first, let program = try? BPFProgram.pinned(pinned.program(name)) {
+        _ = names.withDescriptor { try? program.bind(map: $0) }
+      }
       holdings = try tables.holdings(isNew: isNew)
     } catch {
       throw DatapathError("open tables", loader.pins.published, underlying: error, remedy: error.remedy)
     }
   }
 
+  /// Whether something else enforces until this does.
+  var isReplacing: Bool { holdings.isNew && formers.contains { $0.exists } }
+
+  /// What the programs that are being replaced enforce, as far as their tables can be read.
+  func formerWorkloads() -> [CgroupID: LabelSet] {
+    var found: [CgroupID: LabelSet] = [:]
+    for former in formers where former.exists && isThere(former.map(NameTable.pin)) {
+      guard let names = try? NameTable(former).read(),
+        let rows = try? BPFMap<UInt64, sp_workload>.pinned(former.map("sp_workload")).entries()
+      else { continue }
+      for (cgroup, row) in rows { found[CgroupID(rawValue: cgroup)] = names[Rows.workload(row).identity] }
+    }
+    return found
+  }
+
   /// Ends what the other kind enforced: this one does now.
   func endFormer() throws(DatapathError) {
-    guard let former, former.exists else { return }
-    try former.end()
+    for former in formers where former.exists {
+      // The rules of the same kind were written anew, and have the same names.
+      if former.kind == kind { try former.removeAll() } else { try former.end() }
+    }
   }
 
   /// Ends enforcement without an agent: detaches and removes everything that is pinned, of both kinds; false if there was
@@ -71,8 +100,10 @@ public final class KernelState: Sendable {
     var found = false
     for kind in DatapathKind.allCases {
       let pins = PinnedState(bpffs: bpffs, state: state, kind: kind)
-      if pins.exists { found = true }
-      try pins.end()
+      for pins in [pins, pins.former] {
+        if pins.exists { found = true }
+        try pins.end()
+      }
     }
     return found
   }
@@ -149,15 +180,44 @@ extension KernelDatapath {
     do throws(BPFError) { return try kernel.tables.counters() } catch { throw kernel.failure("read counters", error) }
   }
 
+  /// Remembers what numbers stand for.
+  public func name(
+    _ numbers: [(number: IdentityNumber, labels: LabelSet)], isUsed: (IdentityNumber) -> Bool
+  ) throws(DatapathError) {
+    do throws(BPFError) { try kernel.names.write(numbers, isUsed: isUsed) } catch {
+      throw kernel.failure("write names", error)
+    }
+  }
+
+  /// What numbers stand for.
+  public func names() throws(DatapathError) -> [IdentityNumber: LabelSet] {
+    do throws(BPFError) { return try kernel.names.read() } catch { throw kernel.failure("read names", error) }
+  }
+
+  /// Remembers from which documents a slot is compiled.
+  public func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) {
+    do throws(BPFError) { try kernel.names.mark(slot, documents) } catch { throw kernel.failure("write names", error) }
+  }
+
+  /// The mark of a slot.
+  public func mark(of slot: Slot) throws(DatapathError) -> UInt64? {
+    do throws(BPFError) { return try kernel.names.mark(of: slot) } catch { throw kernel.failure("read names", error) }
+  }
+
+  /// Whether other programs enforce until these do.
+  public var isReplacing: Bool { kernel.isReplacing }
+
   /// Begins to enforce; then what the other kind of datapath enforced until now ends.
   public func attach() throws(DatapathError) {
     try attachHooks()
+    try kernel.held.hold()
     try kernel.endFormer()
   }
 
   /// Ends enforcement and leaves nothing behind.
   public func detach() throws(DatapathError) {
     stopEvents()
+    kernel.held.release()
     try detachHooks()
     try kernel.pinned.removeAll()
   }

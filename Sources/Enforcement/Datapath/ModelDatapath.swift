@@ -23,6 +23,8 @@ public final class ModelDatapath: Datapath {
     var failsForever = false
     var steps = 0
     var failsToAttach = false
+    var names: [IdentityNumber: LabelSet] = [:]
+    var marks: [Slot: UInt64] = [:]
   }
 
   private let state: Mutex<State>
@@ -54,6 +56,27 @@ public final class ModelDatapath: Datapath {
       counted: held.counted, heedsRetags: held.heedsRetags)
     state = Mutex(held)
   }
+
+  /// Forgets what numbers stand for, as if the table of names had gone.
+  public func forgetNames() { state.withLock { $0.names = [:] } }
+
+  /// Remembers what numbers stand for.
+  public func name(
+    _ numbers: [(number: IdentityNumber, labels: LabelSet)], isUsed: (IdentityNumber) -> Bool
+  ) throws(DatapathError) {
+    state.withLock { state in for name in numbers { state.names[name.number] = name.labels } }
+  }
+
+  /// What numbers stand for.
+  public func names() throws(DatapathError) -> [IdentityNumber: LabelSet] { state.withLock { $0.names } }
+
+  /// Remembers from which documents a slot is compiled.
+  public func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) {
+    state.withLock { $0.marks[slot] = documents }
+  }
+
+  /// The mark of a slot.
+  public func mark(of slot: Slot) throws(DatapathError) -> UInt64? { state.withLock { $0.marks[slot] } }
 
   /// Every step that succeeded, in order.
   public var log: [TableChange] { state.withLock { $0.log } }

@@ -42,9 +42,30 @@ public struct PinnedInspection: Sendable, Equatable {
     }
     for kind in DatapathKind.allCases {
       let pins = PinnedState(bpffs: bpffs, state: state, kind: kind)
-      if pins.exists { return try read(pins) }
+      for pins in [pins, pins.former] where pins.exists { return try read(pins) }
     }
     return nil
+  }
+
+  /// Which programs the kernel has attached to a cgroup, whoever holds them and wherever they are pinned.
+  ///
+  /// For the cgroup datapath, when nothing is pinned that could tell; nil if the cgroup is gone.
+  public static func attached(
+    toCgroupAt path: String
+  ) throws(DatapathError) -> (cgroup: CgroupID, attached: [String], missing: [String])? {
+    guard let cgroup = try? CgroupHierarchy.find().directory(mountedAt: FilePath(path)) else { return nil }
+    do throws(BPFError) {
+      var attached: [String] = []
+      for hook in Hook.all {
+        let numbers = try CgroupAttachments.query(cgroup.descriptor, hook.type)?.programs ?? []
+        if numbers.contains(where: { (try? BPFProgram.numbered($0).name) == hook.program }) {
+          attached.append(hook.program)
+        }
+      }
+      return (cgroup.id, attached, Hook.all.map(\.program).filter { !attached.contains($0) })
+    } catch {
+      throw DatapathError("inspect", path, underlying: error, remedy: error.remedy)
+    }
   }
 
   private static func read(_ pins: PinnedState) throws(DatapathError) -> PinnedInspection {

@@ -27,6 +27,38 @@ struct PinnedState: Sendable, Equatable {
     self.kind = kind
   }
 
+  /// The instance with a name, as it stands in the directory of all.
+  init(root: String, instance: String) {
+    self.init(root: root, instance: instance, kind: instance.contains("+netfilter") ? .netfilter : .cgroup)
+  }
+
+  /// The BPF file system.
+  var bpffs: String { String(root.dropLast("/sallyport".count)) }
+
+  /// Where programs of another version enforce until these do.
+  var former: PinnedState { PinnedState(root: root, instance: instance + "+former", kind: kind) }
+
+  /// The instance that rules are named after: those of a former set have the name of what comes after it.
+  var rulesInstance: String { instance.hasSuffix("+former") ? String(instance.dropLast("+former".count)) : instance }
+
+  /// The ABI version of what is pinned; nil if it does not say.
+  func version() throws(DatapathError) -> UInt32? {
+    do throws(BPFError) { return try firstWord(ofMapAt: map(Self.configName)) } catch {
+      throw DatapathError("read version of", published, underlying: error, remedy: error.remedy)
+    }
+  }
+
+  /// Gives what is pinned its former's name: it goes on enforcing, and this name is free.
+  func setAside() throws(DatapathError) {
+    try Self.step { () throws(KernelError) in try move(published, to: former.published) }
+  }
+
+  /// The kernel's numbers of the programs that links run.
+  var linkedPrograms: [UInt32] {
+    let names = (try? names(in: "links")) ?? []
+    return names.compactMap { try? PinnedLink.open(link($0)).info().programID }
+  }
+
   /// Where the other kind of datapath is pinned for the same state directory.
   var ofOtherKind: PinnedState {
     let plain = kind == .netfilter ? String(instance.dropLast("+netfilter".count)) : instance
@@ -72,7 +104,7 @@ struct PinnedState: Sendable, Equatable {
   /// The names of what is pinned in one of the three directories.
   func names(in part: String) throws(DatapathError) -> [String] {
     try Self.step { () throws(KernelError) in
-      try directoryNames("\(published)/\(part)")
+      isThere("\(published)/\(part)") ? try directoryNames("\(published)/\(part)") : []
     }
   }
 
@@ -145,6 +177,9 @@ struct PinnedState: Sendable, Equatable {
     // Others may be there: that it is not empty is no error.
     try? removeDirectory(root)
   }
+
+  /// Removes what a start that was ended left half-made.
+  func removeStaging() throws(DatapathError) { try remove(staging) }
 
   /// Removes one tree, links first: an attachment must end before anything that it reads may go.
   private func remove(_ tree: String) throws(DatapathError) {

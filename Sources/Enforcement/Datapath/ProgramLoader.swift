@@ -34,12 +34,55 @@ struct ProgramLoader {
 
   /// Adopts what is pinned, or loads anew; true if anew.
   mutating func open() throws(DatapathError) -> Bool {
+    let fault = pins.exists ? repair() : nil
     if pins.exists, try isEnforcing() {
-      try adopt()
+      try pins.removeStaging()
+      if let fault { return try replace(fault) }
+      do throws(DatapathError) {
+        try adopt()
+      } catch {
+        return try replace("\(error)")
+      }
       if object == .netfilterTold { notes.append("told view, as before") }
       return false
     }
-    if pins.exists { try pins.end() }
+    // Rules have the same names in both versions: what the former one calls stays.
+    if pins.exists { if pins.former.exists { try pins.removeAll() } else { try pins.end() } }
+    try prepare()
+    return true
+  }
+
+  /// Pins again what is missing; why what is pinned cannot be adopted, nil if it can.
+  private mutating func repair() -> String? {
+    do throws(DatapathError) {
+      // What leads nowhere any more enforces nothing, and is made anew.
+      if kind == .cgroup, try pins.names(in: "links").isEmpty { return nil }
+      let repaired = try pins.repair()
+      if !repaired.isEmpty { notes.append("pinned again: \(repaired.joined(separator: ", "))") }
+      let version = try pins.version()
+      if version == SP_ABI_VERSION { return nil }
+      return "it has ABI version \(version.map { String($0) } ?? "unknown"), this program has version \(SP_ABI_VERSION)"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  /// Loads anew beside what cannot be adopted: that goes on enforcing until all of this does.
+  private mutating func replace(_ fault: String) throws(DatapathError) -> Bool {
+    do throws(DatapathError) {
+      if pins.former.exists, try !pins.missingAttachments().isEmpty {
+        // What came before this enforces still, and this does not wholly.
+        try pins.removeAll()
+      } else {
+        if pins.former.exists { try pins.former.removeAll() }
+        try pins.setAside()
+      }
+    } catch {
+      throw DatapathError(
+        "replace", pins.published, reason: "\(fault): \(error)", underlying: error,
+        remedy: "run the version that made it, or `sallyport detach` and start anew")
+    }
+    notes.append("replaces what is in force: \(fault)")
     try prepare()
     return true
   }
@@ -85,7 +128,7 @@ struct ProgramLoader {
       }
     } catch {
       // What is in staging is not attached; the next start removes it if this cannot.
-      try? pins.removeAll()
+      try? pins.removeStaging()
       throw DatapathError("load programs", options.cgroup, underlying: error, remedy: error.remedy)
     }
     try pins.publish()
@@ -169,11 +212,7 @@ struct ProgramLoader {
     do throws(BPFError) {
       let path = pins.map(PinnedState.configName)
       let held = try BPFMap<UInt32, sp_config>.pinned(path).value(for: 0)
-      guard let held, held.abi_version == SP_ABI_VERSION else {
-        throw BPFError(
-          "adopt ABI version \(held?.abi_version ?? 0)", "this program has version \(SP_ABI_VERSION)",
-          .invalidArgument, remedy: "run the former version, or detach and start anew")
-      }
+      guard let held else { throw BPFError("adopt", path, .noData) }
       let pins = pins
       // What has the same maps may take over.
       let candidates = EmbeddedObject.of(kind, view: pins.view)

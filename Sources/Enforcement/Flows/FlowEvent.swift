@@ -32,7 +32,7 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     case `default` = 2
     /// Both ends are the same workload.
     case local = 3
-    /// Neighbour discovery, MLD, packet-too-big, time-exceeded.
+    /// Passed beside policy: the kernel's own ICMP; at raw sockets, errors about a live flow, discovery from the link.
     case excluded = 4
     /// The headers cannot be read, or a fragment came without its transport header.
     case invalid = 5

@@ -13,8 +13,10 @@ public struct RevocationRules: Sendable {
   public var addresses: [IPAddress: PolicedSubject]
   /// The subject that a cgroup belongs to by its nearest labelled ancestor; nil = outside of what is enforced on.
   public var subject: @Sendable (CgroupID) -> PolicedSubject?
-  /// Whether a cgroup was removed. What it made keeps the identity that it had; where nobody can say any more which that
-  /// was (`subject` is nil), it is not judged.
+  /// Whether a cgroup was removed.
+  ///
+  /// What it made keeps the identity that it had; where nobody can say any more which that was (`subject` is nil), it is
+  /// not judged.
   public var isEnded: @Sendable (CgroupID) -> Bool
 
   /// Takes all its parts; `subject` is asked once per cgroup and pass.
@@ -278,7 +280,9 @@ struct RevocationJudge {
       return other != nil || entry.isWithinNamespace ? [] : [peer(at: IPAddress(entry.remote))]
     }
     let known = remembered(flow)
-    guard let subject = other?.subject, !known.contains(where: { $0.workload == subject.workload }) else { return known }
+    guard let subject = other?.subject, !known.contains(where: { $0.workload == subject.workload }) else {
+      return known
+    }
     return known + [Peer(subject, .socket)]
   }
 

@@ -137,7 +137,9 @@ extension Revoker {
   public func learn(by rules: RevocationRules, in namespaces: [NetworkNamespace]) {
     var sockets: [RevocationJudge.Socket] = []
     for (index, namespace) in namespaces.enumerated() {
-      guard let listed = try? SocketDiagnostics.open(in: namespace).list(storage: retags?.storageInUse) else { continue }
+      guard let listed = try? SocketDiagnostics.open(in: namespace).list(storage: retags?.storageInUse) else {
+        continue
+      }
       sockets += listed.map { .init(namespace: index, entry: $0) }
     }
     var judge = RevocationJudge(sockets, rules, areRetagged: retags?.storageInUse != nil)

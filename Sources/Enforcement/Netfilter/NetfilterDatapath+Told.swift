@@ -21,6 +21,13 @@ extension NetfilterDatapath {
     }
   }
 
+  /// Takes cgroups that were removed out of the rules of the told view: no program could write a table that names them.
+  ///
+  /// Their living sockets go on by what is tracked; who receives for them is told as before.
+  public func leaveEnded() throws(DatapathError) {
+    if let told { try followWorkloads(told) }
+  }
+
   /// Ends it; no look is under way when it returns.
   func endListenerWatch() {
     kernel.observer.set(nil)

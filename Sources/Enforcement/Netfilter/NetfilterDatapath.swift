@@ -64,8 +64,10 @@ public final class NetfilterDatapath: KernelDatapath {
       let tags = [
         try BPFProgram.pinned(pins.program(output)).tag, try BPFProgram.pinned(pins.program(input)).tag,
       ]
+      // The same programs with other maps are others: rules must be written anew to call them.
+      let tables = try MapInfo(of: OwnedDescriptor.pinned(pins.map("sp_active"), "map")).id
       return NetfilterRuleset(
-        instance: pins.instance, version: "\(SP_ABI_VERSION)-\(tags.joined(separator: "-"))",
+        instance: pins.instance, version: "\(SP_ABI_VERSION)-\(tags.joined(separator: "-"))-\(tables)",
         outputProgram: pins.program(output), inputProgram: pins.program(input), source: .kernel)
     } catch {
       throw DatapathError("open programs", pins.published, underlying: error, remedy: error.remedy)
@@ -103,7 +105,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Writes what differs in every namespace, after workloads came or went; throws the first failure after all were tried.
-  private func followWorkloads(_ told: ToldState) throws(DatapathError) {
+  func followWorkloads(_ told: ToldState) throws(DatapathError) {
     try told.tellListeners()
     let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
     var failure: DatapathError?
@@ -263,6 +265,7 @@ public final class NetfilterDatapath: KernelDatapath {
       throw error
     }
     policed.withLock { $0.isAttached = true }
+    try told?.forgetFormer()
   }
 
   private func attachTracepoint() throws(DatapathError) {
@@ -290,6 +293,9 @@ public final class NetfilterDatapath: KernelDatapath {
     for namespace in known { try rules.remove(from: namespace) }
     try Self.removeRules(kernel.pinned)
   }
+
+  /// Pins again what was removed; rules are looked after by `repair()`.
+  public func mendPins() -> PinCondition { kernel.held.mend { (_, _) throws(BPFError) in nil } }
 
   /// Nil: socket storage cannot be read where these programs run.
   public func retags() throws(DatapathError) -> RetagTable? { nil }
@@ -352,7 +358,7 @@ extension NetfilterDatapath {
 
   /// Takes an instance's rules out of every namespace of the host; what could not be taken out is an error.
   static func removeRules(_ pins: PinnedState) throws(DatapathError) {
-    let removal = NetfilterRules.removeEverywhere(instance: pins.instance)
+    let removal = NetfilterRules.removeEverywhere(instance: pins.rulesInstance)
     guard let failure = removal.failures.first else { return }
     let more = removal.failures.count > 1 ? "; and \(removal.failures.count - 1) more" : ""
     throw DatapathError(

@@ -23,11 +23,14 @@ final class ToldState: Sendable {
     var namespaces: [NetworkNamespace.Identity: (number: UInt32, namespace: NetworkNamespace)] = [:]
     /// What is in sp_listeners.
     var told: [ListenerKey: ToldParty] = [:]
+    /// What an agent before us told, by the numbers that rules in force still have, and those numbers.
+    var former: [sp_listener_key] = []
+    var formerNamespaces: Set<UInt32> = []
   }
 
   /// Opens what is pinned.
   ///
-  /// Numbers of workloads stay what they were; who listens is told anew, and until then nobody is known.
+  /// Numbers of workloads stay what they were; who listened stays known until rules with new numbers are in force.
   init(_ pins: PinnedState, scope: CgroupDirectory, workloads: [CgroupID: WorkloadRow]) throws(DatapathError) {
     self.scope = scope
     state = Mutex(State(workloads: workloads))
@@ -37,7 +40,11 @@ final class ToldState: Sendable {
       let path = pins.map(PinnedState.pin(of: ".rodata.told"))
       let config = try BPFMap<UInt32, sp_told_config>.pinned(path).value(for: 0)
       layout = Rows.layout(config ?? sp_told_config())
-      try listeners.removeAll(try listeners.keys())
+      let former = try listeners.keys()
+      state.withLock { state in
+        state.former = former
+        state.formerNamespaces = Set(former.map(\.namespace))
+      }
       try marks.set(Rows.told(scope.level > 0 ? .outside : .host), for: 0)
       for (number, row) in try marks.entries() where row.workload != 0 {
         let party = Rows.told(row)
@@ -61,8 +68,11 @@ final class ToldState: Sendable {
       state.withLock { $0.workloads.merge(rows) { _, new in new } }
       return !rows.isEmpty
     case .removeWorkloads(let keys):
-      state.withLock { state in for key in keys { state.workloads[key] = nil } }
-      return !keys.isEmpty
+      return state.withLock { state in
+        for key in keys { state.workloads[key] = nil }
+        // No rule names what ended long ago.
+        return keys.contains { state.sources[$0] != nil }
+      }
     default: return false
     }
   }
@@ -128,15 +138,31 @@ final class ToldState: Sendable {
     try state.withLock { state throws(DatapathError) in
       guard state.namespaces[namespace.identity] == nil else { return }
       let used = Set(state.namespaces.values.map(\.number))
-      guard let number = (1...max(1, layout.lastNamespace)).first(where: { !used.contains($0) }) else {
+      let all = 1...max(1, layout.lastNamespace)
+      let fresh = all.first { !used.contains($0) && !state.formerNamespaces.contains($0) }
+      guard let number = fresh ?? all.first(where: { !used.contains($0) }) else {
         throw DatapathError(
           "mark packets of", namespace.description,
           reason: "the marks have room for \(layout.lastNamespace) namespaces",
           remedy: "choose a wider mark mask")
       }
+      if fresh == nil { try forgetFormer(&state) }
       state.namespaces[namespace.identity] = (number, namespace)
     }
     try tellListeners()
+  }
+
+  /// Forgets what an agent before us told: no rule in force has its numbers any more.
+  func forgetFormer() throws(DatapathError) {
+    try state.withLock { state throws(DatapathError) in try forgetFormer(&state) }
+  }
+
+  private func forgetFormer(_ state: inout State) throws(DatapathError) {
+    do throws(BPFError) { try listeners.removeAll(state.former) } catch {
+      throw DatapathError("tell who listens", "sp_listeners", underlying: error, remedy: error.remedy)
+    }
+    state.former = []
+    state.formerNamespaces = []
   }
 
   /// Ends the attention to all other namespaces.

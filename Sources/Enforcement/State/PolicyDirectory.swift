@@ -60,12 +60,14 @@ public struct PolicyDirectory: Sendable, Hashable {
       }
       if !directories.isEmpty {
         notes.append(
-          "\(path): subdirectories are not read: \(Self.list(directories)); name each of them, or move the documents up")
+          "\(path): subdirectories are not read: \(Self.list(directories)); name each of them, or move the documents up"
+        )
       }
       let others = names.filter { !Self.isDocument($0) && !directories.contains($0) }
       if sources.isEmpty, !others.isEmpty {
         notes.append(
-          "\(path): holds no *.yaml, *.yml or *.json, only \(Self.list(others)); rename the documents, or name them one by one")
+          "\(path): holds no *.yaml, *.yml or *.json, only \(Self.list(others)); rename the documents, or name them one by one"
+        )
       } else if sources.isEmpty {
         notes.append("\(path): holds no documents: the defaults decide, and they refuse what is labelled")
       }

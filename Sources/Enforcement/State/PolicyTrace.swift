@@ -55,17 +55,18 @@ public struct PolicyTrace: Sendable, Equatable {
       }
     } else {
       let parent = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-      directory = FileIdentity.at(parent.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : parent).map(Place.init)
-      if let parent = FileIdentity.at(parent.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : parent) {
-        entries[path] = Self.entry(path, in: parent, everything)
-      }
+      guard let parent = FileIdentity.at(parent.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : parent) else { return }
+      directory = Place(parent)
+      entries[path] = Self.entry(path, in: parent, everything)
     }
   }
 
   private static func entry(_ file: String, in directory: FileIdentity, _ everything: Bool) -> Entry {
     var own = stat()
     guard unsafe lstat(file, &own) == 0, let identity = FileIdentity.at(file) else { return .none }
-    guard identity.isRegular else { return identity.isDirectory ? .none : .looked(Place(identity), size: 0, changed: 0) }
+    guard identity.isRegular else {
+      return identity.isDirectory ? .none : .looked(Place(identity), size: 0, changed: 0)
+    }
     let isLink = own.st_mode & S_IFMT == S_IFLNK
     let isElsewhere = identity.device != directory.device || identity.mount != directory.mount
     guard isLink || own.st_nlink > 1 || isElsewhere || everything else { return .followed }

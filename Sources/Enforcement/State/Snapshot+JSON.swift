@@ -29,7 +29,8 @@ extension Snapshot {
   ) throws(DatapathError) -> (snapshot: Snapshot, unread: UnreadNames)? {
     let bytes: [UInt8]
     do throws(KernelError) {
-      bytes = try readKernelBytes(FilePath(path))
+      // Never a FIFO or a device, which may have no end.
+      bytes = try readRegularFile(path, limit: 1 << 30)
     } catch {
       if error.errno == .noSuchFileOrDirectory { return nil }
       throw DatapathError("read snapshot", path, underlying: error)

@@ -60,6 +60,7 @@ extension StateDirectory {
   func acquire() throws(DatapathError) -> StateLock {
     do throws(KernelError) {
       try makeDirectory(path, mayExist: true)
+      if (try? FileKind.at(lock)) == .directory { _ = Self.setAside(lock) }
       return StateLock(try FileLock.acquire(FilePath(lock)))
     } catch {
       guard error.errno == .wouldBlock || error.errno == .resourceTemporarilyUnavailable else {
@@ -69,7 +70,34 @@ extension StateDirectory {
       }
       throw DatapathError(
         "lock", lock, reason: "another agent is running" + (error.remedy.map { ", \($0)" } ?? ""),
-        underlying: error, remedy: "stop it, or use another state directory")
+        underlying: error, remedy: "stop it first; `sallyport status --state \(path)` shows how it is")
     }
+  }
+
+  /// Removes what killed agents left half-written, and sets aside what is in the place of a file and is none.
+  ///
+  /// For the agent that holds the lock. Returns what was set aside, in words.
+  public func tidy() -> [String] {
+    let files = ["snapshot.json", "agent.json", "coverage.json", "flows.jsonl"]
+    var done: [String] = []
+    for name in (try? directoryNames(path)) ?? [] {
+      let place = "\(path)/\(name)"
+      let parts = name.split(separator: ".new.", omittingEmptySubsequences: false)
+      if parts.count == 2, files.contains(String(parts[0])), Int32(parts[1]) != nil {
+        try? removeFile(place)
+      } else if files.contains(name), (try? FileKind.at(place)) != .regular {
+        done.append(Self.setAside(place))
+      } else if place == controlSocket, (try? FileKind.at(place)) == .directory {
+        done.append(Self.setAside(place))
+      }
+    }
+    return done
+  }
+
+  private static func setAside(_ place: String) -> String {
+    if (try? removeFile(place)) != nil { return "\(place) was no file: removed" }
+    let other = "\(place).aside.\(Clock.wallNanoseconds())"
+    if (try? move(place, to: other)) != nil { return "\(place) was no file: moved to \(other)" }
+    return "\(place) is no file and cannot be moved: remove it"
   }
 }

@@ -22,7 +22,10 @@ extension DocumentReader {
     if let found = choices.first(where: { $0.0 == text }) { return found.1 }
     let name = noun ?? Self.noun(of: field)
     let isKind = name == "kind"
-    let message = isKind ? "unknown kind \(node.kind)" : "\(node.kind) is not \(name.first.map { "aeiou".contains($0) } ?? false ? "an" : "a") \(name)"
+    let message =
+      isKind
+      ? "unknown kind \(node.kind)"
+      : "\(node.kind) is not \(name.first.map { "aeiou".contains($0) } ?? false ? "an" : "a") \(name)"
     if let meant = Spelling.synonym(of: text, in: words, among: Spelling.values) {
       let isSure = name == "action" || meant.lowercased() == text.lowercased()
       let remedy = isKind || !isSure ? "did you mean `\(meant)`?" : "write `\(meant)`"

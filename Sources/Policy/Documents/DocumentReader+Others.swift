@@ -36,7 +36,8 @@ extension DocumentReader {
     for (prefix, item, path) in excluded {
       let meets = networks.meets(prefix)
       if !meets {
-        warn(item.location, path, "\(prefix) is not inside any CIDR of this network, so the exclusion has no effect",
+        warn(
+          item.location, path, "\(prefix) is not inside any CIDR of this network, so the exclusion has no effect",
           "remove or correct it")
       }
     }

@@ -4,11 +4,15 @@ extension DocumentReader {
   /// Reads `spec` of a rule set; what cannot be read has an error.
   mutating func ruleSet(_ name: String, _ spec: DocumentNode, at source: SourceLocation) -> RuleSet {
     var out = RuleSet(name: name, subject: .everything, source: source)
-    guard let fields = fields(spec, "spec", known: ["subject", "incoming", "outgoing"], like: .ruleSet) else { return out }
+    guard let fields = fields(spec, "spec", known: ["subject", "incoming", "outgoing"], like: .ruleSet) else {
+      return out
+    }
     if let node = fields["subject"] {
       if let selector = selector(node, "spec.subject") { out.subject = selector }
     } else {
-      fail(spec.location, "spec.subject", "is missing", "write `\(Template.subject.text)`, or `subject: \"\"` for everything")
+      fail(
+        spec.location, "spec.subject", "is missing",
+        "write `\(Template.subject.text)`, or `subject: \"\"` for everything")
     }
     if let node = fields["incoming"] { out.incoming = rules(node, "spec.incoming") }
     if let node = fields["outgoing"] { out.outgoing = rules(node, "spec.outgoing") }
@@ -134,7 +138,9 @@ extension DocumentReader {
     do throws(PortError) {
       let spec = try PortSpec(parsing: text)
       if case .ports(let proto, let range) = spec, proto.hasPorts, range.last == 0 {
-        warn(node.location, field, "nothing listens on port 0: the entry matches no traffic", "write \(proto) for all ports")
+        warn(
+          node.location, field, "nothing listens on port 0: the entry matches no traffic",
+          "write \(proto) for all ports")
       }
       return spec
     } catch {

@@ -83,7 +83,9 @@ extension DocumentReader {
   /// Units have a type; a pattern that ends in none of them matches nothing.
   private mutating func warnOfUnits(_ node: DocumentNode) {
     guard case .list(let items) = node.content else { return }
-    let types = ["service", "slice", "scope", "socket", "mount", "swap", "timer", "target", "path", "device", "automount"]
+    let types = [
+      "service", "slice", "scope", "socket", "mount", "swap", "timer", "target", "path", "device", "automount",
+    ]
     for (index, item) in items.enumerated() {
       guard case .text(let text, _) = item.content, let last = text.last, !"*?]".contains(last) else { continue }
       if types.contains(where: { text.hasSuffix(".\($0)") }) { continue }

@@ -35,7 +35,8 @@ struct DocumentReader {
     _ node: DocumentNode, _ field: String, known: [String], like template: Template? = nil
   ) -> [String: DocumentNode]? {
     guard case .mapping(let entries) = node.content else {
-      let remedy = template.map { "write it like \($0.text)" } ?? "write a mapping with \(known.joined(separator: ", "))"
+      let remedy =
+        template.map { "write it like \($0.text)" } ?? "write a mapping with \(known.joined(separator: ", "))"
       failShape(node, field, "a mapping", remedy)
       return nil
     }

@@ -91,7 +91,8 @@ private struct Collected: Sendable {
     }
     reader.add(faults)
     if isEmpty, faults.isEmpty {
-      reader.warn(SourceLocation(file: name, line: 1), "", "the file holds no documents", "remove it, or write what it is for")
+      reader.warn(
+        SourceLocation(file: name, line: 1), "", "the file holds no documents", "remove it, or write what it is for")
     }
     if !faults.isEmpty { isComplete = false }
     if reader.nameTemplate(name, bytes) { isComplete = false }
@@ -141,12 +142,14 @@ private struct Collected: Sendable {
   /// Reads one document; one that has errors still counts for its name, so that no error follows from another.
   mutating func read(_ node: DocumentNode) {
     if kubernetes.read(node, with: &reader) { return }
-    guard let fields = reader.fields(node, "", known: ["apiVersion", "kind", "metadata", "spec"], like: .document) else { return }
+    guard let fields = reader.fields(node, "", known: ["apiVersion", "kind", "metadata", "spec"], like: .document)
+    else { return }
     guard let version = fields["apiVersion"] else {
       reader.fail(node.location, "apiVersion", "is missing", "write `apiVersion: \(PolicyParser.apiVersion)`")
       return
     }
-    guard reader.choice(version, "apiVersion", as: "apiVersion that is read", [(PolicyParser.apiVersion, true)]) != nil else { return }
+    guard reader.choice(version, "apiVersion", as: "apiVersion that is read", [(PolicyParser.apiVersion, true)]) != nil
+    else { return }
     guard let kindNode = fields["kind"] else {
       let all = Kind.allCases.map(\.rawValue).joined(separator: ", ")
       reader.fail(node.location, "kind", "is missing", "write one of \(all)")

@@ -66,7 +66,8 @@ struct YAMLFaultText {
   /// The word at a fault that begins with a sign that means something else to YAML.
   private static func unquoted(_ fault: YAMLFault, _ line: String) -> String? {
     let isToken = fault.problem.contains("cannot start any token")
-    guard fault.context.contains("tag") || fault.context.contains("alias") || fault.context.contains("anchor") || isToken
+    guard
+      fault.context.contains("tag") || fault.context.contains("alias") || fault.context.contains("anchor") || isToken
     else { return nil }
     var rest = Substring(line)
     while let start = rest.firstIndex(where: { "!*&@`%".contains($0) }) {

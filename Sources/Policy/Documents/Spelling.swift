@@ -45,7 +45,9 @@ public enum Spelling {
     return nil
   }
 
-  /// Words for values. No group holds opposites, and a word is in one group alone.
+  /// Words for values.
+  ///
+  /// No group holds opposites, and a word is in one group alone.
   static let values: [Set<String>] = [
     ["allow", "accept", "permit", "permitted", "allowed", "accepted", "grant", "allowlist", "whitelist"],
     [

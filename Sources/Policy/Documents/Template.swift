@@ -32,7 +32,8 @@ struct Template {
   static let names = Template("{name: web}", in: "apiVersion: sallyport/v1\nkind: Defaults\nmetadata: @\nspec: {}\n")
   static let ruleSet = Template("{subject: app=web, incoming: []}", in: native("NetworkRuleSet", "@"))
   static let networkSpec = Template("{cidrs: [10.0.0.0/8]}", in: native("ExternalNetwork", "@"))
-  static let workloadSpec = Template("{labels: {app: web}, match: {units: [nginx.service]}}", in: native("Workload", "@"))
+  static let workloadSpec = Template(
+    "{labels: {app: web}, match: {units: [nginx.service]}}", in: native("Workload", "@"))
   static let defaultsSpec = Template("{incoming: reject, outgoing: allow}", in: native("Defaults", "@"))
   static let defaultActions = Template("{incoming: allow, outgoing: allow}", in: native("Defaults", "{host: @}"))
   static let subject = Template("subject: app=web", in: native("NetworkRuleSet", "{@, incoming: []}"))
@@ -58,7 +59,8 @@ struct Template {
     in: rule("action: allow, ports: any, peers: [{selector: {matchExpressions: @}}]"))
   static let values = Template(
     "[web]",
-    in: rule("action: allow, ports: any, peers: [{selector: {matchExpressions: [{key: app, operator: In, values: @}]}}]"))
+    in: rule(
+      "action: allow, ports: any, peers: [{selector: {matchExpressions: [{key: app, operator: In, values: @}]}}]"))
   static let cidrs = Template("[10.0.0.0/8, \"!10.1.0.0/16\"]", in: native("ExternalNetwork", "{cidrs: @}"))
   static let labels = Template("{app: web}", in: native("Workload", "{labels: @, addresses: [10.0.0.5]}"))
   static let match = Template("{units: [nginx.service]}", in: native("Workload", "{labels: {app: web}, match: @}"))
@@ -66,7 +68,8 @@ struct Template {
     "[10.0.0.5, \"2001:db8::5\"]", in: native("Workload", "{labels: {app: web}, addresses: @}"))
 
   static let all = [
-    document, metadata, names, ruleSet, networkSpec, workloadSpec, defaultsSpec, defaultActions, subject, rules, oneRule,
+    document, metadata, names, ruleSet, networkSpec, workloadSpec, defaultsSpec, defaultActions, subject, rules,
+    oneRule,
     anyPeer, anyPort, peers, onePeer, networkPeer, ports, selector, matchLabels, expression, expressions, values, cidrs,
     labels, match, addresses,
   ]

@@ -126,7 +126,8 @@ extension DocumentReader {
     if case .mapping(let entries) = node.content {
       for entry in entries where ["sameLabels", "notSameLabels"].contains(entry.key) {
         fail(
-          entry.location, "\(field).\(entry.key)", "compares the labels of two namespaces, which ClusterNetworkPolicy cannot",
+          entry.location, "\(field).\(entry.key)",
+          "compares the labels of two namespaces, which ClusterNetworkPolicy cannot",
           "write a policy for each value of the label")
         return nil
       }
@@ -164,14 +165,17 @@ extension DocumentReader {
     if let node = fields["ports"] {
       let items = list(node, "\(field).ports", like: "{portNumber: {protocol: TCP, port: 80}}") ?? []
       ports = items.enumerated().compactMap { adminPort($1, "\(field).ports[\($0)]") }
-      if items.isEmpty { fail(node.location, "\(field).ports", "is empty", "remove it: then the rule is for all ports") }
+      if items.isEmpty {
+        fail(node.location, "\(field).ports", "is empty", "remove it: then the rule is for all ports")
+      }
     }
     // Rules in a row with one action say together what one would.
     let peerLists = made.chunked(Self.mostItems)
     let portLists = ports.isEmpty ? [[]] : ports.chunked(Self.mostItems)
     return peerLists.flatMap { some in
       portLists.map { protocols in
-        let parts = head + ["\(peers): [\(some.joined(separator: ", "))]"]
+        let parts =
+          head + ["\(peers): [\(some.joined(separator: ", "))]"]
           + (protocols.isEmpty ? [] : ["protocols: [\(protocols.joined(separator: ", "))]"])
         return "{\(parts.joined(separator: ", "))}"
       }

@@ -10,7 +10,9 @@ enum ForeignKind {
   case unknown
 
   /// Groups of the API server itself, whose versions have no dot.
-  private static let plainGroups: Set<String> = ["v1", "apps", "batch", "autoscaling", "policy", "extensions", "events"]
+  private static let plainGroups: Set<String> = [
+    "v1", "apps", "batch", "autoscaling", "policy", "extensions", "events",
+  ]
 
   /// By the end of the group: the product, and its kinds that are policies.
   private static let products: [(group: String, product: String, kinds: Set<String>)] = [

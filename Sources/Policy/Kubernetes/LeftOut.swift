@@ -79,7 +79,7 @@ extension DocumentReader {
   mutating func nameTemplate(_ file: String, _ bytes: [UInt8]) -> Bool {
     guard !errors.isEmpty else { return false }
     let lines = SourceLines(bytes)
-    let numbers = Set(errors.prefix(64).filter { $0.file == file }.flatMap { [$0.line, $0.line - 1] })
+    let numbers = Set(errors.prefix(64).filter { $0.file == file }.flatMap { Array(max(1, $0.line - 3)...$0.line) })
     for number in numbers.sorted() where number > 0 {
       let text = lines.line(number)
       guard let (mark, tool) = Self.marks.first(where: { text.contains($0.0) }) else { continue }

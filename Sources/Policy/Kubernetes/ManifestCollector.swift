@@ -87,7 +87,8 @@ struct ManifestCollector {
   private mutating func readList(
     _ node: DocumentNode, _ version: String, _ kind: String, _ reader: inout DocumentReader
   ) -> Bool {
-    guard case .mapping(let entries) = node.content, let list = entries.first(where: { $0.key == "items" })?.value else {
+    guard case .mapping(let entries) = node.content, let list = entries.first(where: { $0.key == "items" })?.value
+    else {
       return kind == "List"
     }
     let itemKind = String(kind.dropLast(4))
@@ -99,7 +100,8 @@ struct ManifestCollector {
         leftOut.add(itemKind, item.location)
       } else {
         reader.fail(
-          item.location, "items[\(index)]", "does not say its apiVersion and kind", "write both, as kubectl prints them")
+          item.location, "items[\(index)]", "does not say its apiVersion and kind", "write both, as kubectl prints them"
+        )
       }
     }
     return true

@@ -39,7 +39,8 @@ extension DocumentReader {
       namespace: metadata.namespace, name: metadata.name, labels: metadata.labels,
       cgroup: metadata.annotations["sallyport/cgroup"], unit: metadata.annotations["sallyport/unit"], source: source)
     if let cgroup = out.cgroup, !cgroup.hasPrefix("/") {
-      fail(source, "metadata.annotations.sallyport/cgroup", "\(cgroup.shown) is not an absolute path", "begin it with /")
+      fail(
+        source, "metadata.annotations.sallyport/cgroup", "\(cgroup.shown) is not an absolute path", "begin it with /")
     }
     if let spec {
       if let node = spec.member("hostNetwork") {

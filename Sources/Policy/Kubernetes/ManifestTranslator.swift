@@ -183,7 +183,8 @@ struct ManifestTranslator {
     guard !incoming.isEmpty || !outgoing.isEmpty else { return }
     out.ruleSets.append(
       RuleSet(
-        name: policy.name + RuleSet.untoldSuffix, subject: subject, incoming: incoming, outgoing: outgoing, tier: policy.tier,
+        name: policy.name + RuleSet.untoldSuffix, subject: subject, incoming: incoming, outgoing: outgoing,
+        tier: policy.tier,
         source: policy.source))
   }
 

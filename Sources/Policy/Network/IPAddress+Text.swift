@@ -119,7 +119,8 @@ extension IPPrefix {
     let example = "write it like 10.0.0.0/8 or 2001:db8::/32"
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard let first = parts.first, let address = try? IPAddress(parsing: String(first)), parts.count <= 2 else {
-      throw AddressError(text: text, problem: "is not a CIDR", remedy: AddressHint.remedy(text, isPrefix: true) ?? example)
+      throw AddressError(
+        text: text, problem: "is not a CIDR", remedy: AddressHint.remedy(text, isPrefix: true) ?? example)
     }
     // What counts is how it was written: `::ffff:0:0/96` is in IPv6's terms, and the same as `0.0.0.0/0`.
     let dotted = !first.contains(":")

@@ -10,7 +10,9 @@ enum PortHint {
   ]
   private static let everything: Set<String> = ["any", "all", "*", ""]
 
-  /// What to write for text that is not a port; `inList`: where it stands in a list already. Empty = no better remedy.
+  /// What to write for text that is not a port; empty = no better remedy.
+  ///
+  /// `inList`: it stands in a list already.
   static func remedy(_ text: String, inList: Bool) -> String {
     let lower = text.lowercased().filter { $0 != " " }
     if everything.contains(lower) { return "write `\(Template.anyPort.text)`" }

@@ -43,7 +43,8 @@ extension Selector {
     var labels: [String: Label] = [:]
     for requirement in requirements {
       switch requirement.operator {
-      case .isIn: labels[requirement.key] = requirement.values.first.map { Label(uncheckedKey: requirement.key, value: $0) }
+      case .isIn:
+        labels[requirement.key] = requirement.values.first.map { Label(uncheckedKey: requirement.key, value: $0) }
       case .exists:
         if labels[requirement.key] == nil { labels[requirement.key] = Label(uncheckedKey: requirement.key, value: "x") }
       case .notIn, .doesNotExist: break

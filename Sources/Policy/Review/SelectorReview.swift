@@ -13,7 +13,8 @@ enum SelectorReview {
     for requirement in selector.requirements {
       out += problems(of: requirement)
       if contradicts(requirement, selector.requirements) {
-        out.append(("can match nothing: the requirements on \(requirement.key) exclude each other", "remove one of them"))
+        out.append(
+          ("can match nothing: the requirements on \(requirement.key) exclude each other", "remove one of them"))
       }
     }
     var told: Set<String> = []
@@ -42,7 +43,8 @@ enum SelectorReview {
       }
       if key == "container.image", requirement.operator == .isIn {
         for value in requirement.values where !isImage(value) {
-          out.append(("no image has the name \(value.shown)", "write it as the container runtime shows it, like nginx:1.27"))
+          out.append(
+            ("no image has the name \(value.shown)", "write it as the container runtime shows it, like nginx:1.27"))
         }
       }
     }

@@ -65,7 +65,8 @@ extension PolicySet {
               PolicyError(
                 rule.source, "spec.\(direction)[\(index)].peers[\(position)].network",
                 "there is no external network \(name.shown)",
-                DocumentReader.addressRemedy(name) ?? near.map { "did you mean \($0.shown)?" } ?? "define it with a document of kind ExternalNetwork"))
+                DocumentReader.addressRemedy(name) ?? near.map { "did you mean \($0.shown)?" }
+                  ?? "define it with a document of kind ExternalNetwork"))
           }
         }
       }

@@ -30,7 +30,7 @@ public actor SourceDesk {
     var waiting: [CgroupPlace] = []
     /// Asked again when the source is back.
     var unanswered: Set<CgroupPlace> = []
-    var underWay = 0
+    var underWay: Set<CgroupPlace> = []
   }
 
   private var queues: [Queue]
@@ -50,7 +50,12 @@ public actor SourceDesk {
   public var conditions: [SourceCondition] { queues.map(\.condition) }
 
   /// Whether nobody is being asked.
-  public var isIdle: Bool { queues.allSatisfy { $0.underWay == 0 && $0.waiting.isEmpty } }
+  public var isIdle: Bool { queues.allSatisfy { $0.underWay.isEmpty && $0.waiting.isEmpty } }
+
+  /// The cgroups about which some source has not answered yet, or could not.
+  public var pending: Set<CgroupID> {
+    Set(queues.flatMap { $0.waiting + $0.underWay + $0.unanswered }.map(\.cgroup))
+  }
 
   /// Asks every source that claims these cgroups.
   public func ask(about places: [CgroupPlace]) {
@@ -87,9 +92,9 @@ public actor SourceDesk {
 
   private func pump(_ index: Int) {
     // The newest first: its first packets are what the answer matters most to.
-    while queues[index].underWay < Self.parallel, let place = queues[index].waiting.popLast() {
+    while queues[index].underWay.count < Self.parallel, let place = queues[index].waiting.popLast() {
       let source = queues[index].source
-      queues[index].underWay += 1
+      queues[index].underWay.insert(place)
       Task {
         let answer: Result<SourceLabels?, SourceFault>
         do throws(SourceFault) {
@@ -103,7 +108,7 @@ public actor SourceDesk {
   }
 
   private func finish(_ index: Int, _ place: CgroupPlace, _ answer: Result<SourceLabels?, SourceFault>) {
-    queues[index].underWay -= 1
+    queues[index].underWay.remove(place)
     switch answer {
     case .success(let labels):
       queues[index].condition.answered += 1
@@ -111,7 +116,12 @@ public actor SourceDesk {
       news(.answer(place, source: queues[index].source.name, labels))
     case .failure(let fault):
       queues[index].condition.failed += 1
-      if fault.isPassing { queues[index].unanswered.insert(place) }
+      if fault.isPassing {
+        queues[index].unanswered.insert(place)
+      } else {
+        // It will never know more.
+        news(.answer(place, source: queues[index].source.name, nil))
+      }
       report(fault, index)
     }
     pump(index)

@@ -50,6 +50,15 @@ final class TimedDatapath: Datapath {
     }
   }
 
+  func name(
+    _ numbers: [(number: IdentityNumber, labels: LabelSet)], isUsed: (IdentityNumber) -> Bool
+  ) throws(DatapathError) {
+    try base.name(numbers, isUsed: isUsed)
+  }
+
+  func names() throws(DatapathError) -> [IdentityNumber: LabelSet] { try base.names() }
+  func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) { try base.mark(slot, documents) }
+  func mark(of slot: Slot) throws(DatapathError) -> UInt64? { try base.mark(of: slot) }
   func attach() throws(DatapathError) { try base.attach() }
   func counters() throws(DatapathError) -> DatapathCounters { try base.counters() }
   func detach() throws(DatapathError) { try base.detach() }

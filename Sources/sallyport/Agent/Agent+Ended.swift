@@ -23,18 +23,22 @@ struct EndedReview: Sendable {
   private static let enough = 4
 
   private var looks: [CgroupID: Look] = [:]
-  /// Those that nothing in the kernel refers to any more, as it says itself; flows may still name them.
-  private(set) var released: Set<CgroupID> = []
+  /// Those that nothing in the kernel refers to any more, as it says itself, and since when; flows may still name them.
+  private(set) var released: [CgroupID: UInt64] = [:]
 
-  /// Takes what the kernel said about cgroups that were removed.
-  mutating func note(released ids: [CgroupID]) { released.formUnion(ids) }
+  /// Takes what the kernel said about cgroups that were removed; what was no workload is forgotten soon.
+  mutating func note(released ids: [CgroupID]) {
+    guard !ids.isEmpty else { return }
+    let now = Clock.monotonicNanoseconds()
+    for id in ids { released[id] = now }
+  }
 
   /// Which of the ended workloads are to be looked for among the sockets now: at most `limit`.
   mutating func due(_ ended: [CgroupID: UInt64], at now: UInt64, limit: Int) -> Set<CgroupID> {
-    released = released.filter { ended[$0] != nil }
+    released = released.filter { ended[$0.key] != nil || now < $0.value + Self.first }
     if looks.count > 2 * ended.count + 64 { looks = looks.filter { ended[$0.key] != nil } }
     var due: Set<CgroupID> = []
-    for (id, since) in ended where !released.contains(id) && due.count < limit {
+    for (id, since) in ended where released[id] == nil && due.count < limit {
       let look = looks[id] ?? Look(next: since + Self.first, interval: Self.first)
       looks[id] = look
       if look.next <= now { due.insert(id) }
@@ -68,6 +72,9 @@ final class EndedTicker: Service {
   private let sweeper: ConversationSweeper
   private let live: LiveFlows
   private let logger: Logger
+  /// When flows were last compared with the sockets that there are; a minute lies between two times.
+  private let tidied = Mutex<UInt64>(Clock.monotonicNanoseconds())
+  private static let tidying: UInt64 = 60_000_000_000
 
   init(agent: Agent, root: CgroupDirectory, sweeper: consuming ConversationSweeper, live: LiveFlows, logger: Logger) {
     self.agent = agent
@@ -82,9 +89,9 @@ final class EndedTicker: Service {
     for await _ in Ticker.every(.seconds(1)).cancelOnGracefulShutdown() {
       let began = Clock.monotonicNanoseconds()
       guard began >= rest, let question = await agent.endedQuestion(at: began) else { continue }
-      var answer = EndedAnswer(asked: question.due)
+      var answer = EndedAnswer(all: question.all, asked: question.due)
       if !question.due.isEmpty { answer.held = sockets(of: question.due) }
-      answer.mentioned = live.mentioned(among: question.all)
+      answer.mentioned = mentioned(question.all, at: began)
       do { answer.mentioned.formUnion(try sweeper.mentioned(among: question.all)) } catch {
         // What cannot be read may name all of them.
         answer.mentioned = question.all
@@ -95,6 +102,27 @@ final class EndedTicker: Service {
       let ended = Clock.monotonicNanoseconds()
       rest = ended + 20 * (ended - began)
     }
+  }
+
+  /// Which of the workloads remembered flows name; flows whose close was lost are forgotten now and then.
+  private func mentioned(_ workloads: Set<CgroupID>, at now: UInt64) -> Set<CgroupID> {
+    let named = live.mentioned(among: workloads)
+    let isDue = tidied.withLock { last in
+      guard !named.isEmpty, now > last + Self.tidying else { return false }
+      last = now
+      return true
+    }
+    guard isDue else { return named }
+    do {
+      var cookies: Set<UInt64> = []
+      for namespace in try NetworkNamespace.ofAllProcesses() {
+        for socket in try SocketDiagnostics.open(in: namespace).list() { cookies.insert(socket.cookie) }
+      }
+      live.forget(missingFrom: cookies, before: now)
+    } catch {
+      return named
+    }
+    return live.mentioned(among: workloads)
   }
 
   /// Which of the cgroups have sockets, in whatever namespace a process lives; all of them where that cannot be seen.
@@ -121,6 +149,7 @@ struct EndedQuestion: Sendable {
 
 /// What a look found.
 struct EndedAnswer: Sendable {
+  var all: Set<CgroupID>
   var asked: Set<CgroupID>
   var held: Set<CgroupID> = []
   /// Flows or conversations name them.
@@ -133,15 +162,18 @@ extension Agent {
     let ended = await enforcer.endedWorkloads
     let due = review.due(ended, at: now, limit: SocketFilter.limit)
     await noteEnded(ended.count)
-    guard !due.isEmpty || !review.released.isEmpty else { return nil }
-    return EndedQuestion(all: due.union(review.released), due: due)
+    let released = review.released.keys.filter { ended[$0] != nil }
+    guard !due.isEmpty || !released.isEmpty else { return nil }
+    return EndedQuestion(all: due.union(released), due: due)
   }
 
   /// Removes the rows of those that nothing refers to.
   func letGo(_ answer: EndedAnswer) async {
-    let absent = review.note(answer.asked, withSockets: answer.held.union(answer.mentioned), at: Clock.monotonicNanoseconds())
+    let absent = review.note(
+      answer.asked, withSockets: answer.held.union(answer.mentioned), at: Clock.monotonicNanoseconds())
     await enforcer.noteHeld(answer.held)
-    let free = review.released.union(absent).subtracting(answer.mentioned)
+    // Only those that were asked about: who else is mentioned is not known.
+    let free = answer.all.filter { review.released[$0] != nil || absent.contains($0) }.subtracting(answer.mentioned)
     guard !free.isEmpty else { return }
     do {
       try await enforcer.letGo(free)

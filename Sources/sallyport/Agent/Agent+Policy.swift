@@ -9,7 +9,7 @@ extension Agent {
   /// Reads the policy path again; what is wrong with it is logged and shown by `status`.
   func reloadPolicy() async {
     guard let path = configuration.policy else {
-      if sourcesInForce == nil { await keep { _ = try await self.apply([], evenIfSame: true) } }
+      await reapplyPolicy()
       return
     }
     await keep {
@@ -21,6 +21,19 @@ extension Agent {
       _ = try await self.apply(sources, evenIfSame: false)
       self.report.policyPath = path
     }
+  }
+
+  /// Applies again what was applied by hand; an empty policy when there was none.
+  private func reapplyPolicy() async {
+    guard sourcesInForce == nil else { return }
+    let before = await enforcer.policySources
+    let isKnown = await enforcer.recognisesPolicy
+    if await enforcer.isAttached, !isKnown {
+      policyWarnings = ["the documents of the policy in force are lost: it stays as it is; apply a policy"]
+      logger.warning("policy: \(policyWarnings[0])")
+      return
+    }
+    await keep { _ = try await self.apply(before, evenIfSame: true) }
   }
 
   private func keep(_ attempt: () async throws -> Void) async {
@@ -46,8 +59,9 @@ extension Agent {
     policyReader.localAddresses = Set(localAddresses().compactMap { try? IPAddress(parsing: $0) })
     let parsed = try policyReader.parse(files: sources.map { ($0.name, $0.bytes) })
     let isFirst = await !enforcer.isAttached
-    if isFirst {
+    if await !enforcer.knowsPolicy {
       // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.
+      mustPublishAll = true
       try await enforce(tracker.use(classifier(parsed.policy)))
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)

@@ -11,6 +11,7 @@ extension Agent {
     policeNamespaces()
     do {
       let update = try tracker.empty(changes.inbox)
+      await releaseKept()
       try await publish(update)
       await place(started: update.started)
     } catch {
@@ -38,15 +39,18 @@ extension Agent {
     do {
       if mustPublishAll {
         // Also those that ended while no agent ran.
-        let before = await enforcer.workloads
-        let ended = before.map(\.cgroup).filter { tracker.isEnded($0) }
-        publication = try await enforcer.update(workloads: tracker.workloads, ended: Set(ended))
+        let ended = await enforcer.cgroupsInForce.filter { tracker.isEnded($0) }
+        publication = try await enforcer.update(
+          workloads: tracker.workloads.filter { !kept.contains($0.cgroup) }, ended: ended, keeping: keptCgroups)
       } else {
+        // What is learnt after the start is known better than what was kept.
+        kept.subtract(update.changes.map(\.cgroup))
         let outcome = update.outcome
         publication = try await enforcer.update(
           setting: outcome.current, removing: outcome.gone, ended: outcome.ended)
       }
       mustPublishAll = false
+      if update.changes.contains(where: \.isEnd) { try rules?.leaveEnded() }
     } catch {
       // What is known and what is in force differ from here on: next time all of it is compared.
       mustPublishAll = true
@@ -59,10 +63,7 @@ extension Agent {
 
   /// What an update asks for besides labels.
   func attend(to update: TrackerUpdate) {
-    for id in update.abandoned where tags.removeIfAbandoned(id) {
-      logger.debug("removed cgroup \(id): its command ended")
-    }
-    forgetBeginnings(in: update.gone)
+    forget(update)
     review.note(released: update.released)
     guard !update.toAsk.isEmpty || !update.gone.isEmpty else { return }
     let desk = desk
@@ -70,6 +71,14 @@ extension Agent {
       await desk.forget(Set(update.gone))
       await desk.ask(about: update.toAsk)
     }
+  }
+
+  /// Removes what is left of commands that ended.
+  func forget(_ update: TrackerUpdate) {
+    for id in update.abandoned where tags.removeIfAbandoned(id) {
+      logger.debug("removed cgroup \(id): its command ended")
+    }
+    forgetBeginnings(in: update.gone)
   }
 
   private func noteWarnings() {

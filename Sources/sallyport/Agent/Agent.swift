@@ -50,6 +50,8 @@ actor Agent: Service {
   var tracker: WorkloadTracker
   /// Whether what is in force may differ from what the tracker knows.
   var mustPublishAll = true
+  /// Cgroups that keep what they are in force, because a source that claims them has not answered since the start.
+  var kept: Set<CgroupID> = []
   /// Processes that were placed while their exec was held, until they are the new program.
   var beginning: [ProcessID: CgroupID] = [:]
   /// Reads documents: of a directory that changed, the files that did.
@@ -103,12 +105,12 @@ actor Agent: Service {
     if !before.isEmpty, let parsed = try? policyReader.parse(files: before.map { ($0.name, $0.bytes) }) {
       tracker.remember(await enforcer.workloads)
       _ = tracker.use(classifier(parsed.policy))
-      sourcesInForce = before
+      if await enforcer.knowsPolicy { sourcesInForce = before }
       await publishNames()
     }
     // What was told before this look is seen by it.
     _ = changes.inbox.take()
-    attend(to: try tracker.rescan())
+    if await isTakeover { try await lookAtAll() } else { attend(to: try tracker.rescan()) }
     do { try await revocation.learn(enforcer, tracker) } catch { logger.warning("connections: \(error)") }
     await reloadPolicy()
     await followWorkloads()
@@ -123,6 +125,14 @@ actor Agent: Service {
       try await enforcer.detach()
       for line in report.policyError { Terminal.complain(line) }
       throw Failure("no policy loaded; not starting")
+    }
+  }
+
+  /// Whether something is enforced already that this agent takes over or replaces.
+  private var isTakeover: Bool {
+    get async {
+      if await enforcer.isAttached { return true }
+      return await enforcer.isReplacing
     }
   }
 

@@ -50,15 +50,20 @@ struct AgentProcess {
       if let mirror { changes.announce(mirror.follow(events)) }
       changes.announce(events)
     }
+    try refuseRivals(root, state)
     let (feed, chosen) = try load(root, options, state, tellsV1: mirror != nil, tell, logger)
     defer { feed.stop() }
     let datapath = chosen.datapath
+    for note in state.tidy() { logger.warning("\(note)") }
     let enforcer = Enforcer(datapath: datapath, state: state, cgroup: cgroup, logger: logger)
     let flows = configuration.flows.map { FilePath($0) } ?? FilePath(state.flows)
     let pipeline = try FlowPipeline(
       settings: FlowLog.Settings(path: flows, rotateAfter: configuration.flowsSize),
       processes: LiveProcesses(starts: starts), logger: logger)
     let sources = try configuration.sources.sources()
+    for name in SourceSettings.Name.allCases {
+      if let missing = configuration.sources.missing(for: name.rawValue) { logger.warning("\(missing)") }
+    }
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     var report = AgentReport(
       pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
@@ -99,10 +104,22 @@ struct AgentProcess {
     let sweep = ConversationSweep(sweeper: sweeper, pipeline: pipeline, logger: logger)
     let survey = configuration.triesCoverage ? try survey(datapath, root, logger) : nil
     logger.notice("enforcing on \(cgroup)")
-    try await serve(agent, feed, tell, changes, calls, [sweep, ended], survey, logger)
+    try await serve(agent, datapath, feed, tell, changes, calls, [sweep, ended], survey, logger)
     await enforcer.flushSnapshot()
     let isAttached = await enforcer.isAttached
+    if isAttached { note(datapath.mendPins(), logger) }
     logger.notice(isAttached ? "stopped; the policy stays enforced" : "stopped; nothing is enforced")
+  }
+
+  /// Refuses to enforce where others do: two sets of tables would judge every packet.
+  private func refuseRivals(_ root: CgroupDirectory, _ state: StateDirectory) throws {
+    guard let rival = try RivalEnforcement.find(on: root, besides: state).first else { return }
+    throw Failure("\(root.path): enforced already by \(rival.description)", remedy: rival.remedy)
+  }
+
+  /// Says what an agent that ends leaves unpinned.
+  private func note(_ condition: PinCondition, _ logger: Logger) {
+    for failure in condition.failures { logger.critical("enforcement ends with this process: \(failure)") }
   }
 
   /// Loads the programs that tell what happens and those that enforce at once, because the kernel takes its time to verify
@@ -136,7 +153,8 @@ struct AgentProcess {
   }
 
   private func serve(
-    _ agent: Agent, _ feed: EventFeed, _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ changes: Changes,
+    _ agent: Agent, _ datapath: any KernelDatapath, _ feed: EventFeed,
+    _ tell: @escaping @Sendable ([WorkloadEvent]) -> Void, _ changes: Changes,
     _ calls: AsyncStream<ControlCall>,
     _ others: [any Service], _ survey: CoverageSurvey?, _ logger: Logger
   ) async throws {
@@ -154,6 +172,7 @@ struct AgentProcess {
           return await agent.tracker.classifier.needsProcesses
         })
     }
+    services.append(PinTicker(agent: agent, datapath: datapath))
     if let rules = agent.rules { services.append(RulesTicker(rules: rules, changes: changes)) }
     if SocketOwnership.mayChange { services.append(OwnershipTicker(agent: agent)) }
     if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }

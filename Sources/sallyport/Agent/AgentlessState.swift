@@ -2,16 +2,23 @@
 internal import Coverage
 internal import Enforcement
 internal import Glibc
+internal import Kernel
 internal import SystemPackage
 internal import Workloads
 
 enum AgentlessState {
+  /// What else enforces on a cgroup, or above or below it.
+  static func others(on cgroup: String, besides directory: FilePath) -> [RivalEnforcement] {
+    guard let place = try? CgroupHierarchy.find().directory(mountedAt: FilePath(cgroup)) else { return [] }
+    return (try? RivalEnforcement.find(on: place, besides: StateDirectory(directory.description))) ?? []
+  }
+
   /// Ends enforcement without an agent: takes the agent's lock and removes everything that is pinned.
   static func detach(_ directory: FilePath) throws {
     let state = StateDirectory(directory.description)
     try CoverageProbe.removeRemains(of: CoverageProbe.stateDirectory(in: state))
     let snapshot = try? Snapshot.read(from: state.snapshot)
-    guard try KernelState.remove(state: state) || snapshot?.attached == true else {
+    guard try KernelState.remove(state: state) || isThere(state.snapshot) else {
       throw Failure(
         "nothing is enforced with the state directory \(directory)",
         remedy: "name the agent's state directory with --state", status: .notEnforcing)

@@ -9,14 +9,18 @@ struct DetachCommand: ParsableCommand {
   @OptionGroup var state: StateOptions
 
   func run() throws {
-    let cgroup = try? state.snapshot().cgroup
+    let cgroup = state.readable().snapshot?.cgroup
     do {
       _ = try state.client.ask(ControlRequest(.detach))
     } catch let failure as Failure where failure.status == .notEnforcing {
       // No agent: what it left in the kernel is still there, and is ours to end.
       try AgentlessState.detach(state.directory)
     }
-    Terminal.print("detached: nothing is enforced")
+    let others = cgroup.map { AgentlessState.others(on: $0, besides: state.directory) } ?? []
+    Terminal.print(
+      others.isEmpty
+        ? "detached: nothing is enforced"
+        : "detached \(state.directory); still enforced: \(others.map(\.description).joined(separator: "; "))")
     if let cgroup, let note = SurvivingTags.note(SurvivingTags.paths(below: cgroup)) { Terminal.warn(note) }
   }
 }

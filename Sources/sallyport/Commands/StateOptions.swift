@@ -42,15 +42,30 @@ struct StateOptions: ParsableArguments {
     }
   }
 
+  /// What was last put in force, as far as it can be read: a file of no use is a warning, not a failure.
+  func readable() -> (snapshot: Snapshot?, warning: String?) {
+    do { return (try Snapshot.read(from: StateDirectory(state).snapshot), nil) } catch { return (nil, "\(error)") }
+  }
+
+  /// Refuses at once, with the exit code for it, who may not look into the state directory.
+  func requireReadable() throws {
+    do throws(KernelError) { _ = try directoryNames(state) } catch {
+      guard error.errno == .permissionDenied || error.errno == .notPermitted else { return }
+      throw Failure("\(error)", remedy: "run this as root", status: .notPermitted)
+    }
+  }
+
   /// What the agent last wrote about itself; nil if there never was one.
   func report() -> AgentReport? {
-    guard let bytes = try? readKernelBytes(directory.appending("agent.json")) else { return nil }
+    guard let bytes = try? readRegularFile(directory.appending("agent.json").string, limit: 64 << 20) else {
+      return nil
+    }
     return try? Document.read(AgentReport.self, from: bytes)
   }
 
   /// Says on standard error when the agent is gone: what is shown is then what it left in force.
   func warnIfAgentIsGone() {
-    guard (try? client.ask(ControlRequest(.status))) == nil else { return }
+    guard (try? client.ask(ControlRequest(.status), within: 5)) == nil else { return }
     Terminal.warn("no agent is running; enforcement continues as it was left")
   }
 }

@@ -7,7 +7,10 @@ internal import Kernel
 struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status", abstract: "Show enforcement and agent status.",
-    discussion: "Ends with 0 when policy is enforced, even if the agent is gone, and with 3 when it is not.")
+    discussion: """
+      Asks the kernel. Ends with 0 when policy is enforced, even if the agent is gone, with 3 when it is not, with 1 when \
+      it is but ends with the agent, because pins are missing, and with 4 when that may not be looked at.
+      """)
 
   @OptionGroup var state: StateOptions
   @OptionGroup var options: OutputOptions
@@ -37,6 +40,10 @@ struct StatusCommand: ParsableCommand {
     var cells: Int
     var cellLimit: Int
     var pins: String
+    /// Why enforcement would end with the agent.
+    var pinFaults: [String]
+    var pinRepairs: Int?
+    var reattached: Int?
     var programs: [String: String]
     var recordsLost: UInt64?
     var shares: SharesReport
@@ -55,43 +62,62 @@ struct StatusCommand: ParsableCommand {
 
   func run() throws {
     if coverage { return try CoverageOutput.print(state, options) }
-    let snapshot = try state.snapshot()
-    let living = (try? state.client.ask(ControlRequest(.status)))?.agent
+    try state.requireReadable()
+    let (written, unusable) = state.readable()
+    let asked = Result { try state.client.ask(ControlRequest(.status), within: 5) }
+    let living = try? asked.get().agent
     let report = living ?? state.report()
-    // The kernel is believed; without the privilege to look, the snapshot's word is taken.
-    var kernel: PinnedInspection?
-    var isReadable = true
-    do { kernel = try PinnedInspection.read(state: StateDirectory(state.state)) } catch { isReadable = false }
+    let standing = try KernelStanding.look(StateDirectory(state.state), cgroup: living?.cgroup ?? written?.cgroup)
+    guard written != nil || unusable != nil || standing.kernel != nil || living != nil else {
+      // Says what to do.
+      _ = try state.snapshot()
+      return
+    }
+    let snapshot = written ?? Snapshot()
+    let kernel = standing.kernel
     let ended = snapshot.ended?.count ?? 0
-    let programs =
-      (kernel?.attached ?? []).map { ($0, "attached") } + (kernel?.missing ?? []).map { ($0, "not attached") }
+    let programs = standing.attached.map { ($0, "attached") } + standing.missing.map { ($0, "not attached") }
     let status = Status(
-      enforcing: isReadable ? kernel?.isEnforcing ?? false : snapshot.attached,
-      agent: living == nil ? "gone" : "running", agentPid: living?.pid,
+      enforcing: standing.isEnforcing,
+      agent: living == nil ? standing.holder == nil ? "gone" : "silent" : "running",
+      agentPid: living?.pid ?? standing.holder,
       datapath: living?.datapath ?? kernel?.kind.rawValue, view: kernel?.view?.rawValue,
       unpoliced: living.map { $0.unpoliced + ($0.socketsUnowned.map { [$0] } ?? []) }, repairs: living?.repairs,
-      generation: kernel?.generation ?? snapshot.generation, cgroup: snapshot.cgroup,
+      generation: kernel?.generation ?? snapshot.generation,
+      cgroup: written?.cgroup ?? report?.cgroup ?? "",
       mirror: report?.mirror,
       workloads: max(0, (kernel?.workloads.count).map { $0 - ended } ?? snapshot.workloads.count),
       ended: ended, endedLetGoEarly: living?.endedLetGoEarly,
       identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
-      cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: snapshot.pins,
+      cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: written?.pins ?? standing.pins,
+      pinFaults: standing.faults + (living?.pinFaults ?? []), pinRepairs: living?.pinRepairs,
+      reattached: living?.reattached,
       programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
       recordsLost: kernel?.counters.statistics.recordsLost,
-      shares: SharesReport(kernel?.counters, snapshot, report), policy: report?.policyPath,
+      shares: SharesReport(kernel?.counters, snapshot, report),
+      policy: report?.policyPath ?? Self.policy(written, kernel),
       policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
       staleSockets: living?.staleSockets, sources: living?.sources ?? [],
-      warnings: report?.warnings ?? snapshot.warnings)
+      warnings: (report?.warnings ?? snapshot.warnings) + (unusable.map { [$0] } ?? []))
     try options.print(status) { Self.text(status) }
     if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
+    if !status.pinFaults.isEmpty { throw ExitCode(ExitStatus.refused.rawValue) }
+  }
+
+  /// What there is when no path is followed.
+  private static func policy(_ written: Snapshot?, _ kernel: PinnedInspection?) -> String {
+    if written?.sources.isEmpty == false { return "applied by hand" }
+    // What no snapshot names may be in force all the same.
+    if (kernel?.cells ?? 0) > 0 { return "unknown: its documents are lost; what was in force stays in force" }
+    return "none: no policy is loaded, so everything labelled is refused"
   }
 
   private static func programs(_ status: Status) -> String {
     let missing = status.programs.filter { $0.value == "not attached" }.keys.sorted()
-    guard !status.programs.isEmpty else { return "unknown: run as root" }
+    guard !status.programs.isEmpty else { return "none" }
     let attached = status.programs.count - missing.count
     return "\(attached) of \(status.programs.count) attached"
       + (missing.isEmpty ? "" : "; missing: " + missing.joined(separator: ", "))
@@ -99,18 +125,31 @@ struct StatusCommand: ParsableCommand {
 
   private static func text(_ status: Status) -> String {
     let gone = status.enforcing ? "gone; enforcement stays as it was left" : "gone"
+    let agent =
+      switch status.agent {
+      case "running": "running, pid \(status.agentPid ?? 0)"
+      case "silent": "pid \(status.agentPid ?? 0) does not answer; it may be stopped or busy"
+      default: gone
+      }
     var lines = [
       ("enforcing", status.enforcing ? "yes" : "no"),
-      ("agent", status.agentPid.map { "running, pid \($0)" } ?? gone),
-      ("datapath", (status.datapath ?? "unknown: run as root") + (status.view == "told" ? ", told view" : "")),
+      ("agent", agent),
+      ("datapath", (status.datapath ?? "none") + (status.view == "told" ? ", told view" : "")),
       ("cgroup", status.cgroup), ("generation", String(status.generation)),
-      ("policy", status.policy ?? "applied by hand"),
+      ("policy", status.policy ?? ""),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),
       ("identities", String(status.identities)), ("cells", "\(status.cells) of \(status.cellLimit)"),
       ("connections cut", String(status.revoked)), ("failures", String(status.failures)),
-      ("records lost", status.recordsLost.map { String($0) } ?? "unknown: run as root"), ("pins", status.pins),
+      ("records lost", status.recordsLost.map { String($0) } ?? "unknown"), ("pins", status.pins),
       ("programs", programs(status)),
     ]
+    lines += status.pinFaults.map { ("PINS LOST", $0) }
+    if let repairs = status.pinRepairs, repairs > 0 {
+      lines.append(("pins restored", "\(repairs) times after others had removed them"))
+    }
+    if let count = status.reattached, count > 0 {
+      lines.append(("reattached", "\(count) programs that others had detached: what passed meanwhile was not judged"))
+    }
     lines += status.shares.lines
     if let mirror = status.mirror { lines.append(("cgroups", mirror)) }
     lines += (status.unpoliced ?? []).map { ("not enforced", $0) }

@@ -73,6 +73,12 @@ struct AgentReport: Codable, Sendable, Equatable {
   var datapath = ""
   /// Where the processes of a host that mounts version 1 alone are mirrored; nil on all others.
   var mirror: String?
+  /// Pins that are missing and cannot be made again: enforcement holds as long as the agent.
+  var pinFaults: [String] = []
+  /// How often pins that others had removed were made again.
+  var pinRepairs = 0
+  /// How often programs that others had detached were attached again.
+  var reattached = 0
   /// Network namespaces where rules are missing, and why.
   var unpoliced: [String] = []
   /// Why new sockets are nobody's, so that nothing is enforced on them; nil where they are whose they should be.

@@ -15,6 +15,8 @@ struct WhyEnd {
   var asPeer: Endpoint
   /// Whose it is on this host; nil for labels, pods of manifests and addresses of other hosts.
   var owner: HostOwner?
+  /// Whether it was asked about by labels: two of them are two workloads, also where only one has them now.
+  var isByLabels = false
   /// Of a pod of manifests: which.
   var pod: String?
   /// Whether it has an enforcer of its own: an address has none, nor has what runs outside of the enforced cgroup.
@@ -79,7 +81,8 @@ struct WhyReader {
       return .end(
         WhyEnd(
           title: text, asSubject: endpoint, asPeer: endpoint, owner: own.count == 1 ? .workload(own[0].cgroup) : nil,
-          isPoliced: true, observe: !own.isEmpty && own.allSatisfy(\.observe), spaces: Set(spaces).sorted()))
+          isByLabels: true, isPoliced: true, observe: !own.isEmpty && own.allSatisfy(\.observe),
+          spaces: Set(spaces).sorted()))
     }
     let found = try WorkloadNames(workloads: workloads).find(text)
     return .end(end(of: .workload(found.cgroup)))

@@ -92,7 +92,7 @@ struct WhyJudge {
 
   /// A destination by name: both ends are known, wherever they are.
   private func named(_ source: WhyEnd, _ destination: WhyEnd, _ proto: IPProtocol, _ port: UInt16) -> WhyCase {
-    let isSame = source.isSame(as: destination)
+    let isSame = source.isSame(as: destination) && !(source.isByLabels && destination.isByLabels)
     return WhyCase(
       source: source.title, destination: destination.title,
       outgoing: source.isPoliced ? side(.outgoing, source, destination.asPeer, isSame, proto, port) : nil,

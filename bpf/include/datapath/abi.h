@@ -125,7 +125,7 @@ enum sp_stat {
 #define SP_FEATURE_SKB_TASK 4u	   /* bpf_get_current_{pid_tgid,comm,cgroup_id} in cgroup_skb programs, 6.12 */
 
 struct sp_config {
-	__u32 abi_version; /* SP_ABI_VERSION; the loader refuses another */
+	__u32 abi_version; /* SP_ABI_VERSION; the loader replaces another */
 	__u32 features;	   /* SP_FEATURE_… */
 	__u64 udp_idle;	   /* ns after which a UDP or other conversation is over */
 	__u64 icmp_idle;   /* ns, likewise for ICMP */
