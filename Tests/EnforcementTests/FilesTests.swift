@@ -2,6 +2,7 @@
 
 import FoundationEssentials
 import Glibc
+import Kernel
 import TestSupport
 import Testing
 

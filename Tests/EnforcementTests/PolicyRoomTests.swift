@@ -1,5 +1,6 @@
 // Can whatever is accepted be replaced, and is what cannot be refused at once?
 
+import Kernel
 import Policy
 import Testing
 
