@@ -25,7 +25,7 @@ enum CommandHints {
         path += " \(word)"
         continue
       }
-      let names = known.map(\._commandName)
+      let names = known.map { $0._commandName }
       let meant =
         Spelling.nearest(to: word, in: names).map { "\(path) \($0)" } ?? others[word].map { "sallyport \($0)" }
       throw Failure(
