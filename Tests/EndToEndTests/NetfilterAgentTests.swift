@@ -53,7 +53,7 @@ struct NetfilterAgentTests {
       #expect(try bench.connects(in: friend))
       _ = try server.accept()
       let status = try bench.ask("status").output
-      #expect(status.contains("netfilter: asked for"), "\(status)")
+      #expect(status.contains("netfilter: as configured"), "\(status)")
       try bench.ask("detach")
       #expect(try !Self.rules(bench, bench.network).contains("SP-"))
       #expect(try bench.connects(in: web))
@@ -130,7 +130,7 @@ struct NetfilterAgentTests {
         agent = try bench.startAgent(
           Self.policy, ["--sources", "", "--spare-own-namespace", "--datapath", datapath])
         let status = try bench.ask("status").output
-        #expect(status.contains("\(datapath): asked for"), "\(status)")
+        #expect(status.contains("\(datapath): as configured"), "\(status)")
         #expect(try Self.rules(bench, bench.network).contains("SP-") == (datapath == "netfilter"))
       }
       let tried = attempts.progress.count

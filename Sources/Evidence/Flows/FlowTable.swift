@@ -70,6 +70,12 @@ public struct FlowTable: Sendable {
       fitted[index] -= given
       excess -= given
     }
+    // On a terminal too narrow for that, a name is cut after all rather than the line broken.
+    for index in shown.indices where excess > 0 && shown[index].isWhole {
+      let given = min(excess, max(fitted[index] - shown[index].least, 0))
+      fitted[index] -= given
+      excess -= given
+    }
     return Table.line(cells, columns, fitted)
   }
 
