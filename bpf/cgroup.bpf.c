@@ -44,6 +44,8 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 	SP_JOIN(&packet);
 	if (readable != SP_READABLE)
 		return sp_unreadable(skb, &packet, &flow);
+	if (direction == SP_OUTGOING)
+		sp_own_view(skb, &packet);
 	if (packet.protocol == SP_TCP && tcp->is_stream)
 		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
 	if (direction == SP_INCOMING && tcp->is_raw && sp_is_expected(skb, &packet, &flow))

@@ -89,6 +89,7 @@ int sp_nf_output(struct __sk_buff *skb)
 	if (sp_read(skb, &packet) != SP_READABLE)
 		return !sp_unreadable(skb, &packet, &flow);
 	packet.is_raw = SP_READ(sock, socket, sk_type) == SP_SOCK_RAW;
+	sp_own_view(skb, &packet);
 	SP_JOIN(&packet);
 	if (!sp_is_own(socket, &packet))
 		return SP_PASS;

@@ -258,7 +258,8 @@ struct HandoffTests {
     }
     async let one: Void = stage.web.run(in: stage.pair.left) { try flood(24000) }
     async let two: Void = other.run(in: stage.pair.left) { try flood(24001) }
-    (try await one, try await two)
+    try await one
+    try await two
     let after = try policed.counters()
     for (id, counts) in after.workloads {
       for direction in [Direction.outgoing, .incoming] {

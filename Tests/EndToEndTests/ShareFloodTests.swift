@@ -70,7 +70,8 @@ struct ShareFloodTests {
       let socket = try rude.run { try TestSocket.udp() }
       var start = 0
       while progress.next() {
-        try rude.run { flood.run(start, socket) }
+        let first = start
+        try rude.run { flood.run(first, socket) }
         start += 100
       }
       return start

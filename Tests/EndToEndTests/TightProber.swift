@@ -16,14 +16,14 @@ struct Probing: Sendable {
 /// A process in a workload's cgroup that opens connections and conversations to a server until it is told to end.
 final class TightProber: Sendable {
   private let load: Background<Probing>
-  private let seen: Mutex<Probing>
+  private let seen: Seen
 
   /// Starts at once; `isAllowed` is what every verdict must be.
   init(in cgroup: CgroupDirectory, _ namespace: NetworkNamespace, isAllowed: Bool) throws {
     let process = try ErrandProcess.start(in: cgroup)
     try process.enter(namespace)
     let seen = Seen()
-    self.seen = seen.probing
+    self.seen = seen
     load = try Background { progress in
       repeat {
         for kind in [Int32(SOCK_STREAM.rawValue), Int32(SOCK_DGRAM.rawValue)] {
@@ -44,7 +44,7 @@ final class TightProber: Sendable {
   private final class Seen: Sendable { let probing = Mutex(Probing()) }
 
   /// What it saw so far.
-  var soFar: Probing { seen.withLock { $0 } }
+  var soFar: Probing { seen.probing.withLock { $0 } }
 
   /// Ends it.
   func finish() throws -> Probing { try load.finish() }

@@ -37,15 +37,15 @@ struct StaticFileTests {
       ("workloads:\n - cgroup: /a", "w.yaml:2: workloads[0].labels: is missing"),
       ("workloads:\n - cgroup: /a\n   labels: {}", "w.yaml:3: workloads[0].labels: holds no label"),
       ("workloads:\n - cgroup: /a\n   labels: {k8s.x: b}", "set by the agent alone"),
-      ("workloads:\n - cgroup: a\n   labels: {a: b}", "is no path of a cgroup"),
-      ("workloads:\n - cgroup: /a/../b\n   labels: {a: b}", "is no path of a cgroup"),
-      ("workloads:\n - cgroup: /\n   labels: {a: b}", "is no path of a cgroup"),
-      ("workloads:\n - cgroup: /a/\n   labels: {a: b}", "is no path of a cgroup"),
+      ("workloads:\n - cgroup: a\n   labels: {a: b}", "is not the path of a cgroup"),
+      ("workloads:\n - cgroup: /a/../b\n   labels: {a: b}", "is not the path of a cgroup"),
+      ("workloads:\n - cgroup: /\n   labels: {a: b}", "is not the path of a cgroup"),
+      ("workloads:\n - cgroup: /a/\n   labels: {a: b}", "is not the path of a cgroup"),
       ("workloads:\n - {cgroup: /a, labels: {a: b}, mod: observe}", "did you mean `mode`?"),
       ("workloads:\n - {cgroup: /a, labels: {a: b}}\n - {cgroup: /a, labels: {a: c}}", "w.yaml:3: cgroup: "),
       ("workloads: {}", "w.yaml:1: workloads: must be a list"),
       ("worklods: []", "did you mean `workloads`?"), ("workloads: []\n---\nworkloads: []", "more than one document"),
-      ("workloads: [", "no YAML"), ("workloads:\n - &x {cgroup: /a, labels: {a: b}}\n - *x", "anchors"),
+      ("workloads: [", "not valid YAML"), ("workloads:\n - &x {cgroup: /a, labels: {a: b}}\n - *x", "is already labelled at"),
     ])
   func faults(text: String, says: String) throws {
     let error = #expect(throws: PolicyErrors.self) { try parse(text) }

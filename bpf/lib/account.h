@@ -207,8 +207,7 @@ SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet
 	if (!packet || !flow)
 		return 0;
 	refused = flow->action == SP_REJECT;
-	if (refused &&
-	    sp_is_repeated(flow, direction == SP_OUTGOING ? packet->destination : packet->source)) {
+	if (refused && sp_is_repeated(flow, direction == SP_OUTGOING ? packet->destination : packet->source)) {
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}

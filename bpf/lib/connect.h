@@ -116,7 +116,8 @@ static __always_inline const struct sock *sp_kernel_socket(struct bpf_sock *sk, 
 /* What a hook is asked: a destination, in 16-byte form. */
 struct sp_asked {
 	__u8 remote[16];
-	__u64 is_tcp;
+	__u32 is_tcp;
+	__u32 locality; /* enum sp_locality */
 };
 
 static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_asked *asked)
@@ -129,14 +130,15 @@ static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_a
 	words[3] = ctx->user_ip6[3];
 }
 
-/* Whether what is asked for is an address of the asking socket's namespace, an enum sp_locality. */
-static __always_inline int sp_asked_locality(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+/* Finds out whether what is asked for is an address of the asking socket's namespace. */
+static __always_inline void sp_ask_locality(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
 	__u64 socket = (__u64)SP_READ(bpf_sock_addr_kern, ctx, sk);
 	struct sp_locals locals = { .net = (__u64)SP_READ(sock, socket, __sk_common.skc_net.net) };
 
 	sp_copy_address(locals.address, asked->remote);
-	return sp_locality(&locals);
+	asked->locality = sp_locality(&locals);
+	SP_JOIN(asked);
 }
 
 /* Fills flow->peer: the party at an address as a caller in this namespace reaches it. A socket of this namespace counts only
@@ -149,29 +151,27 @@ SP_FUNCTION int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked
 	const struct sock *kernel_socket;
 	__u8 any[16] __attribute__((aligned(8))) = {};
 	struct bpf_sock *sk = 0;
-	int locality;
 	__u32 size;
 
 	if (!asked || !flow)
 		return 0;
-	locality = sp_asked_locality(ctx, asked);
-	if (locality != SP_LOCAL_NO) {
+	if (asked->locality != SP_LOCAL_NO) {
 		size = sp_tuple(&tuple, asked->remote, (__be16)ctx->user_port, any, 0);
 		if (asked->is_tcp)
 			sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		else
 			sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-		if (!sk && locality == SP_LOCAL_YES) {
+		if (!sk && asked->locality == SP_LOCAL_YES) {
 			sp_party_unknown(&flow->peer);
 			return !asked->is_tcp; /* nobody listens there: the kernel says so (see sp_tcp_out) */
 		}
 	}
 	if (sk) {
 		kernel_socket = sp_kernel_socket(sk, asked->is_tcp);
-		if (kernel_socket && locality == SP_LOCAL_YES)
+		if (kernel_socket && asked->locality == SP_LOCAL_YES)
 			sp_party_of_kernel_socket(&flow->peer, sk, kernel_socket);
 		bpf_sk_release(sk);
-		return kernel_socket && locality == SP_LOCAL_YES;
+		return kernel_socket && asked->locality == SP_LOCAL_YES;
 	}
 	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), asked->remote);
 	return 1;
@@ -285,6 +285,7 @@ static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_a
 	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == SP_TCP);
 	struct sp_flow flow = {};
 
+	sp_ask_locality(ctx, asked);
 	sp_flow_asked(ctx, asked, &flow);
 	sp_party_of_task(&flow.subject);
 	flow.action = SP_ALLOW; /* should the packet hook alone be able to tell */
@@ -312,8 +313,11 @@ static __always_inline int sp_ask_udp(struct bpf_sock_addr *ctx, struct sp_asked
 		return 1;
 	sp_flow_asked(ctx, asked, &flow);
 	sp_party_of_task(&flow.subject);
-	if (foreign && !sp_ask(ctx, asked, &flow))
-		return 0;
+	if (foreign) {
+		sp_ask_locality(ctx, asked);
+		if (!sp_ask(ctx, asked, &flow))
+			return 0;
+	}
 	if (connects) {
 		flow.action = SP_ALLOW;
 		flow.decided_by = SP_BY_NOTHING;

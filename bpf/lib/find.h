@@ -9,7 +9,9 @@
 /* Sockets looked at in one hash bucket. Where the verifier walks through each of them, few; else as many as a server has
  * that opens one for each CPU of a large host.
  */
-#ifdef SP_STATIC
+#if defined(SP_STATIC) && !defined(SP_NETFILTER)
+#define SP_FIND_LIMIT 4 /* only what the helpers do not find is looked for (hook_cgroup.h) */
+#elif defined(SP_STATIC)
 #define SP_FIND_LIMIT 12
 #else
 #define SP_FIND_LIMIT 4096

@@ -46,6 +46,15 @@
 /* Likewise: it waits for its receiver to confirm the handshake. */
 #define SP_PARTY_CLAIMS (1u << 28)
 
+/* Likewise, of a peer: its own egress hook told who it is, for this very packet. */
+#define SP_PARTY_TOLD (1u << 27)
+
+/* Likewise: and NAT has changed the packet on its way. */
+#define SP_PARTY_TRANSLATED (1u << 26)
+
+/* Likewise, of a receiver: there may be one, but which cannot be told. */
+#define SP_PARTY_UNTOLD (1u << 25)
+
 /* One end of a flow. */
 struct sp_party {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */
@@ -62,8 +71,10 @@ struct sp_flow {
 	__u64 cookie; /* of the subject's socket; netfilter: what names it, see sp_name_socket */
 	__u64 socket; /* netfilter: where the packet's own socket is in the kernel's memory */
 	__u32 generation;
-	__u32 direction;
-	__u32 port_index; /* of the destination, whoever asks */
+	__u8 direction;
+	__u8 pad;
+	__be16 other_port; /* of the destination as the other end knows it, if NAT has made it another one; else 0 */
+	__u32 port_index;  /* of the destination, whoever asks */
 	__u32 rule;
 	__u32 observed_rule;
 	__u8 action;	      /* what to do: SP_ALLOW or SP_REJECT */

@@ -4,6 +4,7 @@
  *   sp_find_sender        whose socket of this namespace sent a packet
  *   sp_find_receiver      whose socket of this namespace a packet goes to
  *   sp_sees_sender        whether sp_find_sender can tell
+ *   sp_is_bound           whether a packet's socket is bound to a device, where lookups need to know it
  *   sp_is_looped          whether a packet stays in this namespace
  *   sp_gets_a_copy        whether other sockets get the packet too, with a call of their own
  *   sp_initial_sequence   of a connecting socket's SYN

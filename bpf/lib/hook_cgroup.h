@@ -2,6 +2,7 @@
 /* What the hooks of a cgroup know of a packet: its socket is given, others are found by the kernel's own lookups. */
 #pragma once
 #include "../maps.h"
+#include "find.h"
 #include "identity.h"
 #include "kernel.h"
 #include "packet.h"
@@ -113,6 +114,18 @@ static __always_inline int sp_is_looped(struct __sk_buff *skb)
 	return skb->ifindex == SP_LOOPBACK_IFINDEX;
 }
 
+/* Egress: true if the packet's socket is bound to a device. Lookups find it on that device only, and a packet that stays
+ * here arrives by another.
+ */
+static __always_inline int sp_is_bound(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	return sk && sk->bound_dev_if;
+}
+
 /* True if the receiver of such a packet finds its sender's socket, when that is in this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {
@@ -154,14 +167,68 @@ SP_FUNCTION int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, 
 	return 0;
 }
 
-/* The socket of this namespace that the packet goes to. Returns 0. */
-static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+/* The device by which a packet that stays here arrives, as lookups of the kernel see it: the one that has the address
+ * (inet_iif, ip6_rcv_core). SKB_DST_PTRMASK, include/linux/skbuff.h.
+ */
+static __always_inline __u32 sp_arrives_by(struct __sk_buff *skb, const struct sp_packet *packet)
+{
+	__u64 route = SP_READ(sk_buff, skb, _skb_refdst) & ~1ull;
+	__u32 device;
+
+	if (packet->is_ipv4)
+		device = SP_READ(rtable, route, rt_iif);
+	else
+		device = SP_READ(rt6_info, route, rt6i_idev, dev, ifindex);
+	return device ? device : skb->ifindex;
+}
+
+/* A socket by its address in the kernel's memory. One that was retagged speaks for its creator here: whether it was, only its
+ * own hook can tell.
+ */
+static __always_inline void sp_party_of_walked(struct sp_party *party, __u64 socket)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of(socket);
+
+	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
+}
+
+/* The receiver's socket where helpers cannot find it: they look for sockets of the loopback device alone, and of those of no
+ * device. What would be a guess stays unknown. Returns 0.
+ */
+SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	struct sp_search search = {};
+
+	if (!packet || !party)
+		return 0;
+	search.net = (__u64)SP_READ(sk_buff, skb, dev, nd_net.net);
+	search.device = sp_arrives_by(skb, packet);
+	search.is_tcp = packet->protocol == SP_TCP;
+	search.is_ipv4 = packet->is_ipv4;
+	search.local = packet->destination;
+	search.remote = packet->source;
+	search.local_port = bpf_ntohs(packet->destination_port);
+	search.remote_port = packet->source_port;
+	sp_find(&search);
+	if (search.best.rival || search.cut)
+		party->flags |= SP_PARTY_UNTOLD;
+	else if (search.best.socket)
+		sp_party_of_walked(party, search.best.socket);
+	SP_JOIN(party);
+	return 0;
+}
+
+/* The receiver's socket by the kernel's own lookups, for a packet that arrives by the loopback device. Returns 0. */
+SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u8 any[16] __attribute__((aligned(8))) = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
+	if (!packet || !party)
+		return 0;
 	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
 	if (packet->protocol == SP_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
@@ -170,16 +237,24 @@ static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_pac
 			size = sp_tuple(&tuple, packet->destination, packet->destination_port, any, 0);
 			sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		}
-	} else if (packet->protocol == SP_UDP) {
-		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	} else {
-		return 0;
+		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	}
 	if (!sk)
 		return 0;
 	sp_party_of_socket(party, sk);
 	bpf_sk_release(sk);
 	return 0;
+}
+
+/* The socket of this namespace that the packet goes to. Returns 0. */
+static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
+		return 0;
+	if (sp_arrives_by(skb, packet) == SP_LOOPBACK_IFINDEX)
+		return sp_find_looked_up(skb, packet, party);
+	return sp_find_walked(skb, packet, party);
 }
 
 /* connect() told it, with the process. */

@@ -123,6 +123,12 @@ static __always_inline int sp_is_looped(struct __sk_buff *skb)
 	return sp_device(skb) == SP_LOOPBACK_IFINDEX;
 }
 
+/* The walk finds sockets that are bound to a device too. */
+static __always_inline int sp_is_bound(struct __sk_buff *)
+{
+	return 0;
+}
+
 /* A connecting TCP socket is in no table that can be walked: its egress hands over who it is, also to this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {

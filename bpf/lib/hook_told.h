@@ -98,6 +98,11 @@ static __always_inline int sp_is_looped(struct __sk_buff *skb)
 	return skb->ifindex == 1;
 }
 
+static __always_inline int sp_is_bound(struct __sk_buff *)
+{
+	return 0;
+}
+
 static __always_inline int sp_sees_sender(const struct sp_packet *)
 {
 	return 0;

@@ -162,6 +162,12 @@ struct inet6_ifaddr {
 struct dst_entry {
 	struct net_device *dev;
 };
+struct rtable {
+	int rt_iif; /* of a route to this namespace: the device that has the address */
+};
+struct rt6_info {
+	struct inet6_dev *rt6i_idev; /* likewise */
+};
 struct sk_buff {
 	struct sock *sk;
 	struct net_device *dev;

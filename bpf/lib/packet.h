@@ -43,9 +43,10 @@ struct sp_packet {
 	__be16 icmp_id;
 	__u8 is_ipv4;
 	__u8 hop_limit;
-	__u16 transport;  /* where the transport header begins */
-	__u8 is_fragment; /* the first one, which holds the transport header */
-	__u8 is_raw;	  /* set by the entry points: a raw socket's, which may write any port of its own */
+	__u16 transport;	/* where the transport header begins */
+	__u8 is_fragment;	/* the first one, which holds the transport header */
+	__u8 is_raw : 1;	/* set by the entry points: a raw socket's, which may write any port of its own */
+	__u8 is_translated : 1; /* egress: NAT changes it, and this is what its socket knows of it (nat.h) */
 } __attribute__((aligned(8)));
 
 /* ::ffff:0:0/96 in front of an IPv4 address. */

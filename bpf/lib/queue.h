@@ -243,3 +243,30 @@ SP_FUNCTION int sp_share_end(struct sp_queue_key *place)
 		sp_share_add(share, -1);
 	return 0;
 }
+
+static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
+{
+	place->workload = talk->owner;
+	place->sequence = talk->sequence;
+	place->direction = talk->direction;
+	place->lane = talk->lane;
+}
+
+/* Ends a conversation, and gives its place back. Returns 0. */
+SP_FUNCTION int sp_talk_end(struct sp_talk_key *key)
+{
+	struct sp_queue_key place = {};
+	struct sp_talk_key own;
+	struct sp_talk *talk;
+
+	if (!key)
+		return 0;
+	own = *key; /* before 6.4 a map's key must be on this function's stack */
+	talk = bpf_map_lookup_elem(&sp_talks, &own);
+	if (!talk)
+		return 0;
+	sp_talk_place(talk, &place);
+	bpf_map_delete_elem(&sp_talks, &own);
+	sp_share_end(&place);
+	return 0;
+}

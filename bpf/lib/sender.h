@@ -4,20 +4,50 @@
  */
 #pragma once
 #include "account.h"
+#include "asked.h"
 #include "credit.h"
 #include "hook.h"
 #include "identity.h"
+#include "nat.h"
 
 /* True if the packet's receiver cannot find the sender's socket by itself. */
 static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
 {
-	return !sp_is_looped(skb) || !sp_sees_sender(packet);
+	return !sp_is_looped(skb) || !sp_sees_sender(packet) || packet->is_translated || sp_is_bound(skb);
+}
+
+/* Of a SYN: its sequence number and its hash survive NAT in whatever namespace, addresses and ports do not. A raw socket's has
+ * no hash, and a number that its writer chose: it is known by its addresses too.
+ */
+static __always_inline void sp_syn_fill(struct __sk_buff *skb, struct sp_sender_key *key,
+					const struct sp_packet *packet)
+{
+	if (!skb->hash)
+		sp_sender_fill(key, packet);
+	else
+		__builtin_memset(key, 0, sizeof(*key));
+	key->protocol = SP_TCP;
+	key->sequence = packet->sequence;
+	key->tag = skb->hash;
+}
+
+/* Addresses and ports in one word, to be compared. */
+static __always_inline __u64 sp_digest(const struct sp_packet *packet)
+{
+	const __u64 *source = (const __u64 *)packet->source, *destination = (const __u64 *)packet->destination;
+	__u64 mixed = ((__u64)packet->source_port << 16 | packet->destination_port) + 1;
+
+	mixed = (mixed ^ source[0]) * 0x9E3779B97F4A7C15ull;
+	mixed = (mixed ^ mixed >> 32 ^ source[1]) * 0x9E3779B97F4A7C15ull;
+	mixed = (mixed ^ mixed >> 32 ^ destination[0]) * 0x9E3779B97F4A7C15ull;
+	mixed = (mixed ^ mixed >> 32 ^ destination[1]) * 0x9E3779B97F4A7C15ull;
+	return mixed ^ mixed >> 32;
 }
 
 /* Egress of a SYN: tells the receiver, wherever on this host it is, who sends it. Returns 1. */
 SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender sender = {};
+	struct sp_sender sender = {}, *known;
 	struct sp_sender_key key;
 
 	if (!packet || !flow)
@@ -30,9 +60,17 @@ SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *pack
 	sender.sent = 1;
 	if (flow->peer.assurance == SP_ASSURED_ADDRESS)
 		sender.claim = flow->peer.workload;
-	sp_sender_fill(&key, packet);
-	key.sequence = packet->sequence;
-	key.tag = skb->hash;
+	sender.asked_port = packet->destination_port;
+	sp_view(skb, packet, 1);
+	sender.wire = sp_digest(packet);
+	sp_syn_fill(skb, &key, packet);
+	sp_view(skb, packet, 0);
+	SP_JOIN(packet);
+	known = bpf_map_lookup_elem(&sp_senders, &key);
+	if (known && key.tag && known->socket != sender.socket) {
+		sender.flags = SP_SENDER_CLASH;
+		sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
+	}
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
 	return 1;
@@ -41,7 +79,14 @@ SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *pack
 /* Egress: tells who sends this packet. Returns 0 if it must be refused. */
 static __always_inline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	return packet->protocol == SP_TCP ? sp_sender_tell_syn(skb, packet, flow) : sp_credit_add(skb, packet, flow);
+	int may_go;
+
+	if (packet->protocol == SP_TCP)
+		return sp_sender_tell_syn(skb, packet, flow);
+	sp_view(skb, packet, 1);
+	may_go = sp_credit_add(skb, packet, flow);
+	sp_view(skb, packet, 0);
+	return may_go;
 }
 
 /* The row of the packet's sender, or null: it passed no egress hook of this host. Takes the packet's credit. */
@@ -51,22 +96,24 @@ static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, con
 	struct sp_sender_key key;
 	struct sp_sender *row;
 
-	sp_sender_fill(&key, packet);
-	if (packet->protocol == SP_TCP) {
-		key.sequence = packet->sequence;
-		key.tag = skb->hash;
-		if (!(packet->tcp_flags & SP_TCP_SYN)) { /* completes a handshake */
-			key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
-			key.tag = sp_listener_tag(skb, flow);
-		}
+	if (packet->protocol == SP_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
+		sp_syn_fill(skb, &key, packet);
 		row = bpf_map_lookup_elem(&sp_senders, &key);
+		if (!row || (row->flags & SP_SENDER_CLASH))
+			return 0;
 		/* a raw socket's SYN has no hash, and neither has a frame that repeats it: one packet */
-		if (row && !key.tag) {
+		if (!key.tag) {
 			if (sp_credit_left(row) < 1 || !sp_credit_is_young(row, sp_now()))
 				return 0;
 			__atomic_fetch_add(&row->taken, 1, __ATOMIC_RELAXED);
 		}
 		return row;
+	}
+	sp_sender_fill(&key, packet);
+	if (packet->protocol == SP_TCP) { /* completes a handshake */
+		key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
+		key.tag = sp_listener_tag(skb, flow);
+		return bpf_map_lookup_elem(&sp_senders, &key);
 	}
 	row = bpf_map_lookup_elem(&sp_senders, &key);
 	if (!row || !sp_credit_take(skb, packet, row, sp_now()))
@@ -74,7 +121,8 @@ static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, con
 	return row;
 }
 
-static __always_inline int sp_party_of_sender(struct sp_flow *flow, const struct sp_sender *sender)
+static __always_inline int sp_party_of_sender(const struct sp_packet *packet, struct sp_flow *flow,
+					      const struct sp_sender *sender)
 {
 	struct sp_party *party = &flow->peer;
 
@@ -82,7 +130,11 @@ static __always_inline int sp_party_of_sender(struct sp_flow *flow, const struct
 		return 0;
 	party->workload = sender->workload;
 	party->identity = sender->identity;
-	party->flags = sender->generation == flow->generation ? 0 : SP_PARTY_STALE;
+	party->flags = SP_PARTY_TOLD | (sender->generation == flow->generation ? 0 : SP_PARTY_STALE);
+	if (sender->wire && sender->wire != sp_digest(packet))
+		party->flags |= SP_PARTY_TRANSLATED;
+	if (sender->asked_port != packet->destination_port)
+		flow->other_port = sender->asked_port;
 	if (sender->claim) {
 		party->flags |= SP_PARTY_CLAIMS;
 		if (sender->claim != flow->subject.workload)
@@ -99,14 +151,14 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 {
 	if (!packet || !flow)
 		return 0;
-	if (sp_party_of_sender(flow, sp_sender_of(skb, packet, flow))) {
+	if (sp_party_of_sender(packet, flow, sp_sender_of(skb, packet, flow))) {
 		/* handed over within the namespace, where sockets cannot be looked up: as good as its socket */
 		int is_looped = sp_is_looped(skb);
 
 		if (is_looped)
 			flow->peer.assurance = SP_ASSURED_SOCKET;
 		/* it may be asked as a subject (sp_other_side) */
-		if (is_looped || (flow->peer.flags & SP_PARTY_MISDIRECTED)) {
+		if (is_looped || (flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED))) {
 			__u64 workload = flow->peer.workload; /* before 6.4 a key must be on this function's stack */
 			struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &workload);
 
@@ -139,8 +191,11 @@ SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *p
 	sp_party_unknown(&flow->peer);
 	if (sp_is_looped(skb) && sp_sees_sender(packet))
 		sp_find_sender(skb, packet, &flow->peer);
-	else
+	/* also one that is not found under its tuple: NAT, a socket that is bound to a device */
+	if (flow->peer.assurance == SP_ASSURED_NOT)
 		sp_find_told(skb, packet, flow);
+	if (packet->protocol == SP_UDP && flow->peer.assurance == SP_ASSURED_SOCKET)
+		sp_asked_find(packet, flow);
 	SP_JOIN(&flow->peer);
 	return 0;
 }
@@ -160,6 +215,7 @@ SP_FUNCTION int sp_sender_confirm(struct __sk_buff *skb, struct sp_packet *packe
 	sender.identity = flow->peer.identity;
 	sender.time = sp_now();
 	sender.generation = flow->generation;
+	sender.asked_port = flow->other_port ? flow->other_port : packet->destination_port;
 	sp_sender_fill(&key, packet);
 	key.sequence = packet->sequence;
 	key.tag = sp_listener_tag(skb, flow);
@@ -177,6 +233,27 @@ static __always_inline int sp_answers_elsewhere(const struct sp_packet *packet)
 	       !sp_is_loopback(packet->source);
 }
 
+/* Fills flow->peer with the party that a packet goes to, as it leaves. */
+static __always_inline void sp_find_addressee(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+{
+	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
+		return;
+	}
+	if (sp_answers_elsewhere(packet)) {
+		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
+		return;
+	}
+	sp_party_unknown(&flow->peer);
+	if (sp_is_echo(packet)) {
+		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
+		flow->peer = flow->subject;
+		flow->peer.assurance = SP_ASSURED_SOCKET;
+		return;
+	}
+	sp_find_receiver(skb, packet, &flow->peer);
+}
+
 /* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
  * is its address. Returns 0.
  */
@@ -184,23 +261,20 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 {
 	if (!packet || !flow)
 		return 0;
-	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
-		return 0;
+	sp_view(skb, packet, 1);
+	sp_find_addressee(skb, packet, flow);
+	/* one who is here is judged under the port that was asked for, and judges by the one that comes in; elsewhere both
+	 * must be allowed (sp_ask_translated)
+	 */
+	if (packet->is_translated) {
+		if (flow->peer.assurance == SP_ASSURED_ADDRESS)
+			flow->port_index = sp_port_index(packet->protocol, bpf_ntohs(packet->destination_port));
+		else
+			flow->other_port = packet->destination_port;
 	}
-	if (sp_answers_elsewhere(packet)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
-		return 0;
-	}
-	sp_party_unknown(&flow->peer);
-	if (sp_is_echo(packet)) {
-		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
-		flow->peer = flow->subject;
-		flow->peer.assurance = SP_ASSURED_SOCKET;
-		return 0;
-	}
-	sp_find_receiver(skb, packet, &flow->peer);
-	SP_JOIN(&flow->peer);
+	sp_view(skb, packet, 0);
+	SP_JOIN(packet);
+	SP_JOIN(flow);
 	return 0;
 }
 
@@ -215,7 +289,8 @@ SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, s
 
 	if (!packet || !flow)
 		return 0;
-	if (flow->peer.assurance != SP_ASSURED_SOCKET && !(flow->peer.flags & SP_PARTY_MISDIRECTED))
+	if (flow->peer.assurance != SP_ASSURED_SOCKET &&
+	    !(flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED)))
 		return 1;
 	if (sp_is_multicast(packet->destination))
 		return 1;
@@ -223,6 +298,8 @@ SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, s
 	other.generation = flow->generation;
 	other.cookie = flow->cookie;
 	other.port_index = flow->port_index;
+	if (flow->other_port)
+		other.port_index = (other.port_index & ~0xffffu) | bpf_ntohs(flow->other_port);
 	other.subject = flow->peer;
 	other.peer = flow->subject;
 	if (sp_judge(&other))

@@ -7,56 +7,7 @@
 #include "identity.h"
 #include "queue.h"
 #include "sender.h"
-
-/* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
-static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 direction)
-{
-	__u8 type = packet->icmp_type;
-
-	if ((packet->protocol == SP_ICMP && type == 0) || (packet->protocol == SP_ICMP6 && type == 129))
-		return !direction;
-	return direction;
-}
-
-static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
-					 __u64 cookie)
-{
-	int out = direction == SP_OUTGOING;
-
-	__builtin_memset(key, 0, sizeof(*key));
-	key->socket = cookie;
-	key->protocol = packet->protocol;
-	sp_copy_address(key->remote, out ? packet->destination : packet->source);
-	if (!sp_is_icmp(packet)) {
-		key->remote_port = out ? packet->destination_port : packet->source_port;
-		/* else what one port was allowed would open all others */
-		if (packet->is_raw)
-			key->id = out ? packet->source_port : packet->destination_port;
-		return;
-	}
-	key->initiator = sp_initiator(packet, direction);
-	key->is_echo = sp_is_echo(packet);
-	key->id = key->is_echo ? packet->icmp_id : bpf_htons((__u16)packet->icmp_type << 8 | packet->icmp_code);
-}
-
-static __always_inline __u64 sp_idle_limit(__u8 protocol)
-{
-	return protocol == SP_ICMP || protocol == SP_ICMP6 ? config.icmp_idle : config.udp_idle;
-}
-
-/* The destination of a conversation, seen from the end that began it. */
-static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, __u32 direction, __u32 initiator)
-{
-	__u16 port;
-
-	if (packet->protocol == SP_ICMP)
-		return sp_port_index(SP_ICMP, packet->icmp_type == 0 && direction != initiator ? 8 : packet->icmp_type);
-	if (packet->protocol == SP_ICMP6)
-		return sp_port_index(SP_ICMP6,
-				     packet->icmp_type == 129 && direction != initiator ? 128 : packet->icmp_type);
-	port = direction == initiator ? packet->destination_port : packet->source_port;
-	return sp_port_index(packet->protocol, bpf_ntohs(port));
-}
+#include "talk_key.h"
 
 /* The other end of a conversation as it was when it was last known, with the labels of now. */
 static __always_inline void sp_talk_peer(const struct sp_talk *talk, struct sp_party *peer)
@@ -142,33 +93,6 @@ static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct s
 	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
 }
 
-static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
-{
-	place->workload = talk->owner;
-	place->sequence = talk->sequence;
-	place->direction = talk->direction;
-	place->lane = talk->lane;
-}
-
-/* Ends a conversation, and gives its place back. Returns 0. */
-SP_FUNCTION int sp_talk_end(struct sp_talk_key *key)
-{
-	struct sp_queue_key place = {};
-	struct sp_talk_key own;
-	struct sp_talk *talk;
-
-	if (!key)
-		return 0;
-	own = *key; /* before 6.4 a map's key must be on this function's stack */
-	talk = bpf_map_lookup_elem(&sp_talks, &own);
-	if (!talk)
-		return 0;
-	sp_talk_place(talk, &place);
-	bpf_map_delete_elem(&sp_talks, &own);
-	sp_share_end(&place);
-	return 0;
-}
-
 /* Ingress of a packet that a live conversation does not carry, because somebody else sent it: flow->peer, as its hand-off or
  * its address tells. Judged by itself. Where the conversation was allowed to an address that is no workload's, whoever is
  * there may answer. Returns 1 to go on, 0 to drop.
@@ -209,6 +133,9 @@ static __always_inline __u8 sp_talk_handed(struct __sk_buff *skb, const struct s
 {
 	if (!sp_must_tell(skb, packet))
 		return 0;
+	/* the answer's sender is here, and may be one that does not know that anything was handed over */
+	if (sp_is_looped(skb))
+		return SP_TALK_TELLS;
 	if (flow->peer.assurance == SP_ASSURED_HANDOFF)
 		return SP_TALK_TELLS | SP_TALK_WANTS;
 	if (flow->direction == SP_INCOMING || packet->protocol != SP_UDP || sp_is_multicast(packet->destination))
@@ -351,6 +278,10 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	SP_JOIN(flow);
 	if (direction == SP_OUTGOING) {
 		sp_find_subject(skb, flow);
+		if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
+			return 0;
+		SP_JOIN(packet);
+		SP_JOIN(flow);
 		sp_find_destination(skb, packet, flow);
 	}
 	sp_judge(flow);
@@ -360,6 +291,8 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		return 0;
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && !sp_sender_tell(skb, packet, flow))
 		return sp_credit_refuse(skb, packet, flow);
+	if (packet->is_translated && direction == SP_OUTGOING)
+		sp_asked_note(skb, packet, flow->subject.workload);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */
 	if (sp_initiator(packet, direction) == direction) {
 		/* one that was silent for too long; asked of all, because a branch here is dear to old verifiers */

@@ -48,6 +48,8 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	struct sp_talk *talk;
 	__u64 now;
 
+	if (direction == SP_OUTGOING && sp_is_translated(skb))
+		return 0;
 	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
 		if (data + 28 > end || !sp_is_plain_ipv4(data, SP_UDP))
 			return 0;

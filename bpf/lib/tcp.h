@@ -124,14 +124,18 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 		return 1;
-	if (SP_SEES_CONNECT && sp_was_asked(skb, packet, flow))
+	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) && sp_was_asked(skb, packet, flow))
 		return 1;
 	sp_find_subject(skb, flow);
+	if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
+		return 0;
+	SP_JOIN(packet);
+	SP_JOIN(flow);
 	sp_find_destination(skb, packet, flow);
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT &&
+	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT && !(flow->peer.flags & SP_PARTY_UNTOLD) &&
 	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
 		if (sp_must_tell(skb, packet))
 			sp_sender_tell(skb, packet, flow);
@@ -174,8 +178,7 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 	}
 	if (is_syn && !sp_other_side(skb, packet, flow))
 		return 0;
-	if (is_syn && (flow->peer.assurance == SP_ASSURED_HANDOFF ||
-		       (!SP_SEES_CONNECT && flow->peer.assurance == SP_ASSURED_SOCKET)))
+	if (is_syn && (flow->peer.flags & SP_PARTY_TOLD))
 		sp_sender_confirm(skb, packet, flow);
 	if (is_syn && (flow->peer.flags & SP_PARTY_CLAIMS))
 		sp_claim_confirm(skb, packet, flow);

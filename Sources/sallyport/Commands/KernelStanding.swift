@@ -26,7 +26,7 @@ struct KernelStanding {
     standing.holder = state.holder?.rawValue
     standing.pins = "/sys/fs/bpf/sallyport/\(state.instance)"
     do throws(KernelError) { try Capabilities.require([.bpf, .netAdmin]) } catch {
-      throw Failure("\(error)", remedy: "run this as root", status: .notPermitted)
+      throw Failure.denied(error)
     }
     var problem: String?
     do throws(DatapathError) {

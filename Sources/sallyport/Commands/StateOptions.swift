@@ -50,8 +50,8 @@ struct StateOptions: ParsableArguments {
   /// Refuses at once, with the exit code for it, who may not look into the state directory.
   func requireReadable() throws {
     do throws(KernelError) { _ = try directoryNames(state) } catch {
-      guard error.errno == .permissionDenied || error.errno == .notPermitted else { return }
-      throw Failure("\(error)", remedy: "run this as root", status: .notPermitted)
+      guard error.denied != nil else { return }
+      throw Failure.denied(error)
     }
   }
 

@@ -95,7 +95,9 @@ enum sp_record_kind {
 /* Flags of struct sp_retag. */
 #define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
 
-/* Retired flag of struct sp_sender: SP_SENDER_AMBIGUOUS 1u. */
+/* Flags of struct sp_sender. Retired: SP_SENDER_AMBIGUOUS 1u. */
+#define SP_SENDER_CLASH \
+	2u /* two sockets sent a SYN with one sequence number and one hash: the receiver must not choose */
 
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
 #define SP_COUNT_EVICTED 28u	  /* conversations that ended early: the workload's share was used up */
@@ -263,9 +265,12 @@ struct sp_sender {
 	__u32 sent;	  /* credits: segments that left; wraps */
 	__u32 taken;	  /* likewise, that arrived or were written off */
 	__u32 before;	  /* `sent` when it was last rolled */
-	__u32 flags;	  /* of a socket that connects to its own namespace (crossing.h): SP_PARTY_UNLABELLED */
+	__u32 flags; /* SP_SENDER_…; of a socket that connects to its own namespace (crossing.h): SP_PARTY_UNLABELLED */
+	__u64 wire; /* TCP: digest of addresses and ports as they left; another one at the receiver means NAT; 0 = not told */
+	__be16 asked_port; /* the destination's that the sender's socket asked for; NAT may have made it another; 0 = not told */
+	__u16 pad[3];
 };
-_Static_assert(sizeof(struct sp_sender) == 64, "sp_sender");
+_Static_assert(sizeof(struct sp_sender) == 80, "sp_sender");
 
 /* ---- sp_confirmed: LRU hash, cookie of a connecting TCP socket → the SYN that its receiver judged --------------------- */
 
@@ -320,64 +325,6 @@ struct sp_talk {
 };
 _Static_assert(sizeof(struct sp_talk) == 128, "sp_talk");
 
-/* ---- Shares of sp_talks ---------------------------------------------------------------------------------------------
- * A user is a workload and who begins (its own, or others with it). Its conversations stand in sp_queue in the order in
- * which they began, in lanes (by socket, or by the other end's address), and it holds as many as sp_share.held minus
- * sp_swept.removed. It may hold as many as are free: whoever holds more loses the oldest of its longest lane.
- */
-#define SP_TALKS 262144u /* conversations of the host */
-#define SP_LANES 8u
-
-struct sp_share_key {
-	__u64 workload;	 /* cgroup id, 0 = host */
-	__u32 direction; /* who began: enum sp_direction */
-	__u32 pad;
-};
-_Static_assert(sizeof(struct sp_share_key) == 16, "sp_share_key");
-
-/* sp_shares: hash. Written by programs alone: `held` and `ring_now` by atomic adds, the others without, so a race may leave
- * them a little behind; nothing depends on more.
- */
-struct sp_share {
-	__u64 held;	      /* rows of sp_queue: made minus removed by programs */
-	__u64 ring_start;     /* position in sp_records where the present period began */
-	__u64 ring_now;	      /* records written in it; counted only while the ring fills */
-	__u64 ring_before;    /* and in the period before */
-	__u32 head[SP_LANES]; /* the oldest sequence number that may be there */
-	__u32 tail[SP_LANES]; /* the next to be given */
-};
-_Static_assert(sizeof(struct sp_share) == 96, "sp_share");
-
-/* sp_swept: hash by sp_share_key. Written by the agent alone. */
-struct sp_swept {
-	__u64 removed;	       /* rows of sp_queue that the agent removed */
-	__u32 floor[SP_LANES]; /* nothing older is in a lane */
-};
-_Static_assert(sizeof(struct sp_swept) == 40, "sp_swept");
-
-/* sp_queue: hash, sp_queue_key → sp_talk_key of the conversation. */
-struct sp_queue_key {
-	__u64 workload;
-	__u32 sequence;
-	__u8 direction;
-	__u8 lane;
-	__u8 pad[2];
-};
-_Static_assert(sizeof(struct sp_queue_key) == 16, "sp_queue_key");
-
-/* sp_pool: array of SP_POOL_COUNT. */
-#define SP_POOL_PROGRAMS 0u /* written by programs: `held` */
-#define SP_POOL_AGENT 1u    /* written by the agent: `removed` */
-#define SP_POOL_TOP 2u	    /* written by both, a hint: who holds most */
-#define SP_POOL_COUNT 3u
-
-struct sp_pool {
-	__u64 held;
-	__u64 removed;
-	struct sp_share_key top;
-};
-_Static_assert(sizeof(struct sp_pool) == 32, "sp_pool");
-
 /* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
 
 struct sp_counts {
@@ -430,53 +377,8 @@ struct sp_record {
 };
 _Static_assert(sizeof(struct sp_record) == 168, "sp_record");
 
-/* ---- sp_events: ring buffer of workload.bpf.c, an object of its own that is never pinned ------------------------------- */
+/* ---- Parts with a header of their own ------------------------------------------------------------------------------- */
 
-enum sp_event_kind {
-	SP_EVENT_MADE = 1,	 /* a cgroup was made; its directory may not be visible yet */
-	SP_EVENT_REMOVED = 2,	 /* a cgroup was removed */
-	SP_EVENT_EMPTIED = 3,	 /* the last process of a cgroup's subtree is gone */
-	SP_EVENT_ENTERED = 4,	 /* a task was moved into a cgroup, or was made in another one than its parent's */
-	SP_EVENT_EXECUTED = 5,	 /* a process runs another program */
-	SP_EVENT_EXITED = 6,	 /* the last thread of a process ends */
-	SP_EVENT_LOST = 7,	 /* what happened before this record was lost, at least in part */
-	SP_EVENT_ENTERED_V1 = 8, /* a task was moved into a cgroup of version 1, with a number of that hierarchy */
-	SP_EVENT_REMOVED_V1 = 9, /* a cgroup of version 1 was removed; `path` is its path in the hierarchy */
-	SP_EVENT_RELEASED = 10,	 /* nothing refers to a removed cgroup any more: its last socket is gone */
-};
-
-/* Room for a path and its NUL. */
-#define SP_EVENT_PATH 192u
-
-struct sp_event {
-	__u64 time;	   /* ns, CLOCK_MONOTONIC */
-	__u64 cgroup;	   /* id */
-	__u64 parent;	   /* MADE: id of the cgroup above */
-	__u32 pid;	   /* ENTERED, EXECUTED, EXITED, ENTERED_V1: thread group, in the initial pid namespace */
-	__u32 uid;	   /* of the calling task */
-	__u16 path_length; /* EXECUTED, REMOVED_V1: bytes of `path`; 0 = it did not fit or is not absolute */
-	__u8 kind;	   /* enum sp_event_kind */
-	__u8 pad[5];
-	char comm[16];		  /* EXECUTED: the task's name */
-	char path[SP_EVENT_PATH]; /* EXECUTED: what was given to execve(), for a script its interpreter */
-};
-_Static_assert(sizeof(struct sp_event) == 248, "sp_event");
-
-/* What workload.bpf.c watches, read-only after load: cgroups at and below this one. */
-struct sp_event_config {
-	__u64 cgroup;	/* id */
-	__u32 level;	/* depth of that cgroup below the hierarchy's root, which has 0 */
-	__u32 tells_v1; /* 1 = also moves and removals in hierarchies of version 1, wherever */
-};
-_Static_assert(sizeof(struct sp_event_config) == 16, "sp_event_config");
-
-/* sp_event_stats: per-CPU array of one. */
-struct sp_event_stats {
-	__u64 written; /* records put into the ring, SP_EVENT_LOST not counted */
-	__u64 lost;    /* the ring was full */
-};
-_Static_assert(sizeof(struct sp_event_stats) == 16, "sp_event_stats");
-
-/* ---- The netfilter datapath's own --------------------------------------------------------------------------------- */
-
+#include "events.h"
 #include "netfilter.h"
+#include "shares.h"
