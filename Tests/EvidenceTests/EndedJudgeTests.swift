@@ -48,14 +48,15 @@ import Testing
 
   private func socket(
     _ cookie: UInt64, _ local: (String, UInt16), _ remote: (String, UInt16)?, cgroup: UInt64, state: UInt8 = 1,
-    namespace: Int = 0
+    protocol: UInt8 = 6, namespace: Int = 0
   ) throws -> RevocationJudge.Socket {
     let near = try IPAddress(parsing: local.0)
     let far = try IPAddress(parsing: remote?.0 ?? "0.0.0.0")
     return .init(
       namespace: namespace,
       entry: SocketEntry(
-        family: 2, protocol: 6, state: state, local: SocketAddress(high: near.high, low: near.low, port: local.1),
+        family: 2, protocol: `protocol`, state: state,
+        local: SocketAddress(high: near.high, low: near.low, port: local.1),
         remote: SocketAddress(high: far.high, low: far.low, port: remote?.1 ?? 0), interface: 0, inode: 1, user: 0,
         cookie: cookie, cgroup: cgroup == 0 ? nil : CgroupID(rawValue: cgroup), storage: []))
   }
@@ -128,6 +129,25 @@ import Testing
       let near = try socket(4, (local, 80), (remote, 5001), cgroup: Self.api, state: 8)
       #expect(losers([near, listener], try rules()) == [])
     }
+  }
+
+  @Test("the other end of a connected UDP socket is whoever receives there; nobody, once that is gone")
+  func datagrams() throws {
+    let client = try socket(1, ("127.0.0.1", 5000), ("127.0.0.1", 80), cgroup: Self.web, protocol: 17)
+    let server = try socket(2, ("0.0.0.0", 80), nil, cgroup: Self.api, state: 7, protocol: 17)
+    let stranger = try socket(3, ("127.0.0.1", 80), nil, cgroup: 1, state: 7, protocol: 17)
+    func rules(_ ports: String) throws -> RevocationRules {
+      let text = Self.document.replacing("tcp/80", with: ports)
+      let parsed = try PolicyParser.parse(files: [(name: "test.yaml", bytes: [UInt8](text.utf8))])
+      var rules = try self.rules()
+      let identities = [Sample.web: try Sample.labels(("app", "web")), Sample.api: try Sample.labels(("app", "api"))]
+      rules.tables = try Compiler.compile(policy: parsed.policy, identities: identities).tables
+      return rules
+    }
+    #expect(losers([client, server], try rules("udp/80")) == [])
+    #expect(losers([client, server], try rules("udp/81")) == [1])
+    #expect(losers([client, stranger], try rules("udp/80")) == [1])
+    #expect(losers([client], try rules("udp/80")) == [])
   }
 
   @Test("what is found of both ends is remembered for the time when one is gone")

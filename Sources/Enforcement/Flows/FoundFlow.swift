@@ -21,6 +21,27 @@ extension LiveFlows.Flow {
 }
 
 extension SocketEntry {
+  /// TCP past LISTEN, and UDP that called connect().
+  ///
+  /// TIME_WAIT has nothing left to cut.
+  var isConnection: Bool {
+    guard remote.port != 0 else { return false }
+    return self.protocol == IPProtocol.tcp.rawValue ? ![6, 7, 10, 12].contains(state) : state == 1
+  }
+
+  /// Sockets that are closed but for waiting, and handshakes: of no cgroup, but they show that the other end is, or was,
+  /// on this host.
+  var isShadow: Bool { self.protocol == IPProtocol.tcp.rawValue && [6, 12].contains(state) && remote.port != 0 }
+
+  /// A listener, or UDP that takes from anybody.
+  var isReceiving: Bool { self.protocol == IPProtocol.tcp.rawValue ? state == 10 : remote.port == 0 }
+
+  /// Whether what is sent to an address may be its.
+  func isBound(at address: SocketAddress) -> Bool {
+    let isAny = local.high == 0 && (local.low == 0 || local.low == 0xffff << 32 && address.isIPv4)
+    return isAny || (local.high, local.low) == (address.high, address.low)
+  }
+
   /// Whether both ends are in one namespace, by the addresses alone.
   var isWithinNamespace: Bool {
     let isLoopback = remote.isIPv4 ? remote.low >> 24 & 0xff == 127 : remote.high == 0 && remote.low == 1

@@ -143,7 +143,8 @@ struct RevocationJudge {
   private let sockets: [Socket]
   private let areRetagged: Bool
   private let prefixLengths: [Int]
-  private var listeners: Set<PortOfNamespace> = []
+  /// Listeners, and UDP sockets that are not connected.
+  private var receivers: [PortOfNamespace: [Int]] = [:]
   /// The owners of both ends of what is listed: the other end of a flow on this host is found by its swapped addresses.
   ///
   /// This is the last socket with these ends; `earlier` has the one before it, -1 = none.
@@ -171,10 +172,11 @@ struct RevocationJudge {
     byEnds.reserveCapacity(sockets.count)
     for (index, socket) in sockets.enumerated() {
       let entry = socket.entry
-      if Self.isListening(entry) {
-        listeners.insert(
-          PortOfNamespace(namespace: socket.namespace, protocol: entry.protocol, port: entry.local.port))
-      } else if Self.isConnected(entry) || Self.isShadow(entry) {
+      if entry.isReceiving {
+        let port = PortOfNamespace(
+          namespace: socket.namespace, protocol: entry.protocol, port: entry.local.port)
+        receivers[port, default: []].append(index)
+      } else if entry.isConnection || entry.isShadow {
         let ends = Ends(protocol: entry.protocol, local: entry.local, remote: entry.remote)
         if let other = byEnds.updateValue(index, forKey: ends) { earlier[index] = other }
       }
@@ -184,7 +186,7 @@ struct RevocationJudge {
   /// The losers among the sockets; `live` has what is remembered of each, by index.
   mutating func losers(_ live: [LiveFlows.Flow?]) -> [RevokedFlow] {
     var losers: [RevokedFlow] = []
-    for (index, socket) in sockets.enumerated() where Self.isConnected(socket.entry) {
+    for (index, socket) in sockets.enumerated() where socket.entry.isConnection {
       let flow = live[index].flatMap { Self.matches($0, socket.entry) ? $0 : nil }
       guard let subject = subject(of: socket.entry, flow) else { continue }
       judged += 1
@@ -228,24 +230,6 @@ struct RevocationJudge {
     return nil
   }
 
-  /// TCP past LISTEN, and UDP that called connect().
-  ///
-  /// TIME_WAIT has nothing left to cut.
-  private static func isConnected(_ entry: SocketEntry) -> Bool {
-    guard entry.remote.port != 0 else { return false }
-    return entry.protocol == IPProtocol.tcp.rawValue ? ![6, 7, 10, 12].contains(entry.state) : entry.state == 1
-  }
-
-  /// Sockets that are closed but for waiting, and handshakes: of no cgroup, but they show that the other end is, or was,
-  /// on this host.
-  private static func isShadow(_ entry: SocketEntry) -> Bool {
-    entry.protocol == IPProtocol.tcp.rawValue && [6, 12].contains(entry.state) && entry.remote.port != 0
-  }
-
-  private static func isListening(_ entry: SocketEntry) -> Bool {
-    entry.protocol == IPProtocol.tcp.rawValue ? entry.state == 10 : entry.remote.port == 0
-  }
-
   /// Whether what is remembered is about this connection: one UDP socket has many conversations.
   private static func matches(_ flow: LiveFlows.Flow, _ entry: SocketEntry) -> Bool {
     guard flow.protocol.rawValue == entry.protocol else { return false }
@@ -256,7 +240,7 @@ struct RevocationJudge {
     if let flow { return flow.direction }
     let port = PortOfNamespace(
       namespace: socket.namespace, protocol: socket.entry.protocol, port: socket.entry.local.port)
-    return listeners.contains(port) ? .incoming : .outgoing
+    return receivers[port] == nil ? .outgoing : .incoming
   }
 
   /// Who may be at the other end: its socket in the same namespace; else what is remembered, with the labels of now, and
@@ -317,11 +301,22 @@ struct RevocationJudge {
       if sockets[next].namespace == sockets[index].namespace { here.append(next) }
       next = earlier[next]
     }
+    if all == 0, let receiver = receiver(of: index) { here = [receiver] }
     if here.count == 1 { found = here[0] } else if !here.isEmpty || all != 1 { return nil }
     let other = sockets[found].entry
     var owner = subject(of: other)
     if owner == nil, let cgroup = other.cgroup, !rules.isEnded(cgroup) { owner = .host }
     return OtherEnd(subject: owner, isHere: !here.isEmpty, isRetagged: !other.storage.isEmpty)
+  }
+
+  /// The UDP socket of the same namespace that gets what is sent there; nil if there is none, or if sockets of several
+  /// cgroups may.
+  private func receiver(of index: Int) -> Int? {
+    let (namespace, entry) = (sockets[index].namespace, sockets[index].entry)
+    guard entry.protocol == IPProtocol.udp.rawValue else { return nil }
+    let port = PortOfNamespace(namespace: namespace, protocol: entry.protocol, port: entry.remote.port)
+    let fitting = (receivers[port] ?? []).filter { sockets[$0].entry.isBound(at: entry.remote) }
+    return Set(fitting.map { sockets[$0].entry.cgroup }).count == 1 ? fitting[0] : nil
   }
 
   /// Whom a socket speaks for.
