@@ -153,9 +153,9 @@ public actor Enforcer {
   private func end() throws {
     try reporting("detach") {
       try datapath.detach()
+      if isAttached { logger.notice("enforcement ended on \(cgroup)") }
       isAttached = false
       isDetached = true
-      logger.notice("enforcement ended on \(cgroup)")
     }
   }
 

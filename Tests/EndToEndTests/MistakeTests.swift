@@ -145,7 +145,11 @@ struct MistakeTests {
     if line.count > 21, line.dropFirst(4).first == "-", line.dropFirst(19).first == "Z" {
       line = String(line.dropFirst(21))
     }
-    guard line.contains("policy loaded") || line.contains("enforcement ended") else { return line }
+    guard line.contains("policy loaded") || line.contains("enforcement ended") else {
+      // How long a connection took.
+      let words = line.split(separator: " ")
+      return words.last == "us" && words.count > 2 ? words.dropLast(2).joined(separator: " ") + " N us" : line
+    }
     return String(line.map { $0.isNumber ? "N" : $0 }).replacing("NN", with: "N").replacing("NN", with: "N")
   }
 

@@ -29,7 +29,7 @@ enum CommandHints {
       let meant =
         Spelling.nearest(to: word, in: names).map { "\(path) \($0)" } ?? others[word].map { "sallyport \($0)" }
       throw Failure(
-        "\(path): unknown command \(word.debugDescription)",
+        (path == "sallyport" ? "" : "\(path.dropFirst(10)): ") + "unknown command \(word.debugDescription)",
         remedy: meant.map { "did you mean `\($0)`?" } ?? "see `\(path) --help`", status: .usage)
     }
   }

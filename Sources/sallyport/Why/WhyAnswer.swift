@@ -50,6 +50,8 @@ struct WhyCase: Encodable {
   var outgoing: WhySide?
   var incoming: WhySide?
   var note: String?
+  /// Whether nothing listens there: what policy does not refuse the kernel does.
+  var isClosed = false
 
   var verdict: String {
     [outgoing, incoming].allSatisfy { $0?.verdict ?? "allow" == "allow" } ? "allow" : "reject"
@@ -69,6 +71,7 @@ struct WhyCase: Encodable {
 
   var text: String {
     var lines = note.map { ["  \($0)"] } ?? []
+    if isClosed, outgoing == nil, incoming == nil { return lines.joined(separator: "\n") }
     if let outgoing {
       lines.append("  outgoing, by \(source): \(outgoing.text)")
     } else {
@@ -111,8 +114,11 @@ struct WhyAnswer: Encodable {
   }
 
   var text: String {
-    let word = ["allow": "allowed", "reject": "refused"][verdict] ?? "depends on who it is"
+    let isClosed = verdict == "allow" && cases.allSatisfy(\.isClosed)
+    let word = isClosed ? "not refused by policy, but nothing listens there" : self.word
     let lines = ["\(from) -> \(to) \(port): \(word)"] + cases.map(\.text)
     return lines.joined(separator: "\n").split(separator: "\n").map { String($0).shownSafely + "\n" }.joined()
   }
+
+  private var word: String { ["allow": "allowed", "reject": "refused"][verdict] ?? "depends on who it is" }
 }

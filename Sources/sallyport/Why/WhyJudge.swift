@@ -149,7 +149,7 @@ struct WhyJudge {
       case .owners(let owners) = reader.map?.receiver(in: space, at: address, proto, port) ?? .nothing
     else {
       let note = "nothing listens on \(proto)/\(port) at \(address): the kernel refuses the connection itself"
-      var refused = WhyCase(source: source.title, destination: "\(address)", note: note)
+      var refused = WhyCase(source: source.title, destination: "\(address)", note: note, isClosed: true)
       // Of TCP the kernel's own answer says more than a refusal; an unlabelled child is refused wherever it goes.
       if source.isPoliced, source.asSubject.kind == .unlabelled || proto != .tcp {
         refused.outgoing = side(.outgoing, source, .unknown, false, proto, port)
