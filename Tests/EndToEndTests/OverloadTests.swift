@@ -44,7 +44,7 @@ struct OverloadTests {
   private struct Bytes56: BitwiseCopyable { var words: InlineArray<7, UInt64> = .init(repeating: 0) }
   private struct Bytes32: BitwiseCopyable { var words: InlineArray<4, UInt64> = .init(repeating: 0) }
   private struct Bytes128: BitwiseCopyable { var words: InlineArray<16, UInt64> = .init(repeating: 0) }
-  private struct Bytes64: BitwiseCopyable { var words: InlineArray<8, UInt64> = .init(repeating: 0) }
+  private struct Bytes80: BitwiseCopyable { var words: InlineArray<10, UInt64> = .init(repeating: 0) }
 
   @Test("[40] when no conversation can be kept every packet is judged as new, and it is counted")
   func conversationsFull() async throws {
@@ -80,17 +80,17 @@ struct OverloadTests {
       Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.outgoing("app=intruder", to: "any", "any"))
     let listener = try db.run(in: pair.right) { try TestSocket.listening("10.77.0.2", 9000) }
     let mark = try policed.mark()
-    let senders = try BPFMap<Bytes56, Bytes64>.pinned("\(policed.datapath.pins)/maps/sp_senders")
+    let senders = try BPFMap<Bytes56, Bytes80>.pinned("\(policed.datapath.pins)/maps/sp_senders")
     let path = "\(policed.datapath.pins)/maps/sp_senders"
     let churn = try Background { progress in
-      let senders = try BPFMap<Bytes56, Bytes64>.pinned(path)
+      let senders = try BPFMap<Bytes56, Bytes80>.pinned(path)
       var written = 0
       while progress.next() || written <= senders.info.maxEntries {
         try senders.setAll(
           (0..<4096).map { number in
             var key = Bytes56()
             key.words[0] = UInt64(written + number)
-            return (key, Bytes64())
+            return (key, Bytes80())
           })
         written += 4096
       }
