@@ -114,13 +114,14 @@ extension Enforcer {
     guard !replaced.isEmpty else { return [] }
     let gone = ended.filter { roster.members[$0] == nil && shadow.workloads[$0] == nil }
     let lingering = gone.compactMap { replaced[$0] }.filter { $0.level > 0 }
-    return lingering + kept.compactMap { place in
-      guard roster.members[place.cgroup] == nil, shadow.workloads[place.cgroup] == nil else { return nil }
-      var instance = replaced[place.cgroup]
-      instance?.path = place.path
-      instance?.level = place.level
-      return instance
-    }
+    return lingering
+      + kept.compactMap { place in
+        guard roster.members[place.cgroup] == nil, shadow.workloads[place.cgroup] == nil else { return nil }
+        var instance = replaced[place.cgroup]
+        instance?.path = place.path
+        instance?.level = place.level
+        return instance
+      }
   }
 
   /// Whether other programs enforce until these do.

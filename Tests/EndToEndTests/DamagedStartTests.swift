@@ -133,7 +133,11 @@ struct DamagedStartTests {
   private func inflict(_ damage: Damage, _ bench: AgentBench) throws {
     let snapshot = "\(bench.state)/snapshot.json"
     let text = (try? String(decoding: readRegularFile(snapshot, limit: 1 << 30), as: UTF8.self)) ?? "{}"
-    func write(_ text: String) throws { try replaceFile(FilePath(snapshot), with: Array(text.utf8)) }
+    func write(_ text: String) throws {
+      // An agent that was killed early did not make it again.
+      try makeDirectory(bench.state, mayExist: true)
+      try replaceFile(FilePath(snapshot), with: Array(text.utf8))
+    }
     let maps = "\(pins(bench))/maps"
     switch damage {
     case .nothing: break

@@ -60,7 +60,8 @@ struct KeptWorkloadTests {
       var agent = try bench.startAgent(policy, options)
       try bench.workloads("the engine names two") { $0.count { $0.labels["container.label/app"] != nil } == 2 }
       let probers = [
-        try TightProber(in: api, bench.network, isAllowed: true), try TightProber(in: evil, bench.network, isAllowed: false),
+        try TightProber(in: api, bench.network, isAllowed: true),
+        try TightProber(in: evil, bench.network, isAllowed: false),
       ]
       for _ in 0..<2 {
         if silence == .hangs { engine.behave { _ in .hang } } else { engine.stop() }

@@ -87,13 +87,14 @@ final class ProberServer: Sendable {
     let process = try ErrandProcess.start(in: cgroup)
     try process.enter(namespace)
     self.process = process
-    func bound(_ kind: Int32, _ port: UInt16) throws -> TestSocket {
-      let socket = TestSocket(adopting: try process.socket(family: AF_INET, type: kind, protocol: 0).raw)
+    func bound(_ kind: Int32, _ port: UInt16) throws -> (handle: ErrandProcess.Handle, socket: TestSocket) {
+      let made = try process.socket(family: AF_INET, type: kind, protocol: 0)
+      let socket = TestSocket(adopting: made.raw)
       try socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
       try socket.bind("127.0.0.1", port)
-      return socket
+      return (made.handle, socket)
     }
-    let listener = try bound(Int32(SOCK_STREAM.rawValue), Self.stream)
+    let listener = try bound(Int32(SOCK_STREAM.rawValue), Self.stream).socket
     try listener.startListening(backlog: 512)
     let receiver = try bound(Int32(SOCK_DGRAM.rawValue), Self.datagram)
     loads = [
@@ -105,8 +106,9 @@ final class ProberServer: Sendable {
       },
       try Background { progress in
         while progress.next() {
-          guard let (text, sender) = try? receiver.receiveFrom(within: 100) else { continue }
-          _ = try? receiver.reply(text, to: sender)
+          guard let (text, sender) = try? receiver.socket.receiveFrom(within: 100) else { continue }
+          // By the server itself: who sends counts too.
+          try? process.send(receiver.handle, Array(text.utf8), to: sender)
         }
       },
     ]

@@ -105,9 +105,17 @@ public final class LiveFlows: Sendable {
     /// Gives memory back when most of it is unused.
     private mutating func shrink() {
       guard cookies.capacity > 8192, cookies.count < cookies.capacity / 4 else { return }
-      cookies = Array(cookies[...])
-      flows = Array(flows[...])
+      cookies = Self.compacted(cookies)
+      flows = Self.compacted(flows)
       places = Dictionary(uniqueKeysWithValues: cookies.indices.map { (cookies[$0], UInt32($0)) })
+    }
+
+    /// A copy with room for as many again: an array made of a slice of all of another shares its storage, and its capacity.
+    private static func compacted<Element>(_ held: [Element]) -> [Element] {
+      var copy: [Element] = []
+      copy.reserveCapacity(2 * held.count)
+      copy.append(contentsOf: held)
+      return copy
     }
 
     func destinations(ofPeers workloads: Set<UInt64>) -> Set<SocketAddress> {
