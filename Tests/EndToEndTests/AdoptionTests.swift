@@ -311,7 +311,8 @@ import Testing
       let files = sources.enumerated().map { (name: "\($0.offset).yaml", bytes: Array($0.element.utf8)) }
       let wanted = try PolicyParser.parse(files: files).policy
       let error = await #expect(throws: DatapathError.self) { try await enforcer.apply(policy: wanted, sources: []) }
-      #expect(error?.description.contains("sp_policy") == true && error?.description.contains("may have 4 of 8") == true)
+      let text = error?.description ?? ""
+      #expect(text.contains("sp_policy") && text.contains("may have 4 of 8"), "\(text)")
       #expect(try datapath.current().generation == before)
     }
   }

@@ -45,7 +45,8 @@ struct StaticFileTests {
       ("workloads:\n - {cgroup: /a, labels: {a: b}}\n - {cgroup: /a, labels: {a: c}}", "w.yaml:3: cgroup: "),
       ("workloads: {}", "w.yaml:1: workloads: must be a list"),
       ("worklods: []", "did you mean `workloads`?"), ("workloads: []\n---\nworkloads: []", "more than one document"),
-      ("workloads: [", "not valid YAML"), ("workloads:\n - &x {cgroup: /a, labels: {a: b}}\n - *x", "is already labelled at"),
+      ("workloads: [", "not valid YAML"),
+      ("workloads:\n - &x {cgroup: /a, labels: {a: b}}\n - *x", "is already labelled at"),
     ])
   func faults(text: String, says: String) throws {
     let error = #expect(throws: PolicyErrors.self) { try parse(text) }

@@ -93,7 +93,8 @@ public struct PolicyDirectory: Sendable, Hashable {
   private static func failure(_ path: String, _ error: KernelError) -> DatapathError {
     var remedy = error.remedy
     if error.errno == .noSuchFileOrDirectory {
-      return DatapathError("policy", error.subject, reason: "does not exist", underlying: error, remedy: "check the path")
+      return DatapathError(
+        "policy", error.subject, reason: "does not exist", underlying: error, remedy: "check the path")
     } else if error.errno == .tooManySymbolicLinkLevels {
       remedy = "remove the symbolic links that lead to each other"
     }
