@@ -30,7 +30,11 @@ struct ChildStream: ~Copyable {
   /// The next bytes, waiting for them; empty at the end.
   borrowing func read() -> String {
     var bytes = [UInt8](repeating: 0, count: 65536)
-    let count = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(descriptor.raw, $0.baseAddress, $0.count) }
+    var count = 0
+    // A signal that interrupts is no end.
+    repeat {
+      count = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(descriptor.raw, $0.baseAddress, $0.count) }
+    } while count < 0 && errno == EINTR
     return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
   }
 

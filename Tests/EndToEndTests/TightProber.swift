@@ -65,8 +65,8 @@ final class TightProber: Sendable {
       guard try socket.receive(within: 5000) == "x" else { throw Errno.connectionReset }
     } else {
       try process.send(made.handle, [120], to: name)
-      // A refusal at the receiver's end is silence.
-      guard try socket.receive(within: 500) == "x" else { throw Errno.connectionReset }
+      // A refusal at the receiver's end is silence; an answer may be late where everything else wants the processor too.
+      guard try socket.receive(within: 3000) == "x" else { throw Errno.connectionReset }
     }
   }
 }
