@@ -23,12 +23,13 @@ public final class FaultyEngine: Sendable {
   /// Where it listens.
   public let path: String
   private let state: Mutex<State>
-  private let listener: Int32
 
   private struct State {
     var behaviour: @Sendable (String) -> EngineBehaviour
     var requests: [String] = []
     var connections: [Int32] = []
+    /// The listening socket until its thread closes it; its number may be any other socket's after that.
+    var listener: Int32?
     var isOver = false
   }
 
@@ -38,8 +39,9 @@ public final class FaultyEngine: Sendable {
     state = Mutex(State(behaviour: behaviour))
     let socket = try LocalSocket.listen(at: FilePath(path))
     // A descriptor of its own: the listening socket is noncopyable and would end with this initializer.
-    listener = dup(socket.raw)
-    _ = try DedicatedThread.start("faulty-engine") { [self] in serve() }
+    let listener = dup(socket.raw)
+    state.withLock { $0.listener = listener }
+    _ = try DedicatedThread.start("faulty-engine") { [self] in serve(connectionsOf: listener) }
   }
 
   /// The first lines of the requests so far.
@@ -62,11 +64,13 @@ public final class FaultyEngine: Sendable {
     state.withLock { $0.isOver = true }
     hangUp()
     // Wakes the thread in accept(2), which then closes the listener.
-    shutdown(listener, Int32(SHUT_RDWR))
+    state.withLock { state in
+      if let listener = state.listener { shutdown(listener, Int32(SHUT_RDWR)) }
+    }
     _ = unsafe unlink(path)
   }
 
-  private func serve() {
+  private func serve(connectionsOf listener: Int32) {
     while true {
       let connection = acceptClosingOnExec(listener)
       guard connection >= 0, !state.withLock({ $0.isOver }) else {
@@ -76,6 +80,7 @@ public final class FaultyEngine: Sendable {
       state.withLock { $0.connections.append(connection) }
       _ = try? DedicatedThread.start("faulty-answer") { [self] in serve(connection) }
     }
+    state.withLock { $0.listener = nil }
     close(listener)
   }
 
