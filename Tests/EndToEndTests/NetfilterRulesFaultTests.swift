@@ -127,6 +127,26 @@ struct NetfilterRulesFaultTests {
       let old = told("Warning: Extension bpf revision 1 not supported, missing kernel module?\nline 4 failed\n", .nft)
       #expect(old.description.contains("the kernel has no match bpf"))
       #expect(old.remedy?.contains("xt_bpf") == true)
+      // User-mode Linux without xt_bpf: the chains fail too, but no rule of nft is in the way.
+      let both = told(
+        """
+        Warning: Extension bpf revision 0 not supported, missing kernel module?
+        iptables-nft-restore v1.8.9 (nf_tables):
+        line 2: TABLE_ADD failed (Operation not supported): table filter
+        line 2: CHAIN_ADD failed (No such file or directory): chain OUTPUT
+
+        """, .nft)
+      #expect(both.description.contains("the kernel has no match bpf"))
+      #expect(both.remedy?.contains("xt_bpf") == true)
+      let bare = told(
+        """
+        iptables-nft-restore v1.8.9 (nf_tables):
+        line 2: TABLE_ADD failed (Operation not supported): table filter
+        line 2: CHAIN_ADD failed (No such file or directory): chain OUTPUT
+
+        """, .nft)
+      #expect(bare.description.contains("there is no table filter"))
+      #expect(bare.remedy?.contains("nf_tables") == true)
       let table = told("can't initialize iptables table `filter': Table does not exist\n", .legacy)
       #expect(table.remedy?.contains("iptable_filter") == true)
     }

@@ -72,25 +72,21 @@ struct IptablesFault {
         "restart the agent, which pins it"
       )
     }
+    if words.contains("Permission denied") || words.contains("you must be root") {
+      return (nil, Self.privileges)
+    }
+    // A kernel without the extension or the table fails the chains as well: what it names itself comes first.
+    if let name = refusedExtension { return missing(name) }
+    if words.contains("TABLE_ADD failed") { return missingTable }
     if words.contains("CHAIN_ADD failed") || said.isIncompatible {
       return (
         "its table filter holds chains or rules made by nft, which iptables cannot work with",
         "choose the variant legacy, or move them into a table of their own"
       )
     }
-    if words.contains("Permission denied") || words.contains("you must be root") {
-      return (nil, Self.privileges)
-    }
-    if let missing = missingExtension {
-      return (
-        "\(ruleText(naming: missing.name))the kernel has no \(missing.kind) \(missing.name)",
-        "load the module \(missing.module) (package linux-modules or kernel-modules of this kernel)"
-      )
-    }
+    if let name = unlistedExtension { return missing(name) }
     if words.contains("initialize table") || words.contains("can't initialize") || words.contains("Table does not") {
-      let prefix = family == .ipv4 ? "ip" : "ip6"
-      let module = backend == .legacy ? "\(prefix)table_filter" : "nf_tables and nft_compat"
-      return ("there is no table filter", "load the module \(module) (package linux-modules of this kernel)")
+      return missingTable
     }
     if let path = missingCgroup {
       return ("the kernel refuses a rule: the cgroup \(path) is gone", "list the workloads again")
@@ -103,18 +99,36 @@ struct IptablesFault {
 
   // MARK: Extensions
 
-  /// An extension that the kernel says it lacks: by name in a warning, or by its absence from the lists in /proc.
-  private var missingExtension: (kind: String, name: String, module: String)? {
-    if let name = word(after: "Extension ", until: " "), said.errors.contains("missing kernel module?") {
-      return (name.first?.isUppercase == true ? "target" : "match", name, module(of: name))
+  private typealias Extension = (kind: String, name: String)
+
+  private func missing(_ found: Extension) -> (cause: String?, remedy: String?) {
+    (
+      "\(ruleText(naming: found.name))the kernel has no \(found.kind) \(found.name)",
+      "load the module \(module(of: found.name)) (package linux-modules or kernel-modules of this kernel)"
+    )
+  }
+
+  private var missingTable: (cause: String?, remedy: String?) {
+    let prefix = family == .ipv4 ? "ip" : "ip6"
+    let module = backend == .legacy ? "\(prefix)table_filter" : "nf_tables and nft_compat"
+    return ("there is no table filter", "load the module \(module) (package linux-modules of this kernel)")
+  }
+
+  /// The extension that iptables names in a warning because the kernel refused it.
+  private var refusedExtension: Extension? {
+    guard said.errors.contains("missing kernel module?"), let name = word(after: "Extension ", until: " ") else {
+      return nil
     }
+    return (name.first?.isUppercase == true ? "target" : "match", name)
+  }
+
+  /// The first extension of the rules that is not in the kernel's lists in /proc.
+  private var unlistedExtension: Extension? {
     let prefix = family == .ipv4 ? "ip" : "ip6"
     for (kind, flag, file) in [("match", "-m", "matches"), ("target", "-j", "targets")] {
       guard let list = try? readKernelFile(FilePath("/proc/net/\(prefix)_tables_\(file)")) else { continue }
       let known = Set(list.split(separator: "\n"))
-      for name in extensions(after: flag) where !known.contains(Substring(name)) {
-        return (kind, name, module(of: name))
-      }
+      for name in extensions(after: flag) where !known.contains(Substring(name)) { return (kind, name) }
     }
     return nil
   }
