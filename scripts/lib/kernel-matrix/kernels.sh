@@ -76,7 +76,7 @@ kernel_modules() { # PLACE RELEASE
 # A first root of busybox and the few modules that reach the real one.
 kernel_initrd() { # PLACE RELEASE
   local root=$1/initrd.root module
-  mkdir -p "$root"/{bin,dev,proc,sys,modules,disk,memory,root}
+  mkdir -p "$root"/{bin,dev,proc,sys,modules,disk,memory,newroot}
   cp "$(command -v busybox)" "$root/bin/busybox"
   install -m 755 "$(dirname "${BASH_SOURCE[0]}")/guest-init" "$root/init"
   for module in $boot_modules; do
