@@ -31,7 +31,7 @@ struct ChildStream: ~Copyable {
   borrowing func read() -> String {
     var bytes = [UInt8](repeating: 0, count: 65536)
     var count = 0
-    // A signal that interrupts is no end.
+    // A signal may interrupt read(2); that is not the end of the stream.
     repeat {
       count = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(descriptor.raw, $0.baseAddress, $0.count) }
     } while count < 0 && errno == EINTR
