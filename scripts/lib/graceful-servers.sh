@@ -71,7 +71,7 @@ start_redis() {
 
 listeners() { nsenter --net="/run/netns/$name" ss -Htnlp "sport = :$1"; }
 server_pid() { cgroup_of "$1" | while read -r dir; do head -1 "$dir/cgroup.procs"; done; }
-cgroup_of() { find "$cgroup" -maxdepth 1 -name "exec-$1-*"; }
+cgroup_of() { compgen -G "$cgroup/exec-$1-*"; }
 
 await() { # await SECONDS COMMAND...
   local end=$((SECONDS + $1))
