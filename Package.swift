@@ -20,8 +20,6 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let package = Package(
   name: "sallyport",
   products: [
-    // The tagger for other programs: which workloads run here, with which labels, and every change of that.
-    .library(name: "Workloads", targets: ["Workloads"]),
     .executable(name: "sallyport", targets: ["sallyport"]),
     .executable(name: "sallyport-bench", targets: ["sallyport-bench"]),
   ],

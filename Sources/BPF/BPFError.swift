@@ -1,22 +1,22 @@
 // What every failed BPF operation becomes, with the verifier's log where there is one.
-public import Kernel
-public import SystemPackage
+package import Kernel
+package import SystemPackage
 
 /// A BPF operation that failed.
-public struct BPFError: ExplainedError, Equatable, Sendable {
+package struct BPFError: ExplainedError, Equatable, Sendable {
   /// What was attempted, such as `load object`.
-  public let operation: String
+  package let operation: String
   /// On what: a program, a map, a pin.
-  public let subject: String
+  package let subject: String
   /// Why the kernel refused; 524 is its internal ENOTSUPP.
-  public let errno: Errno
+  package let errno: Errno
   /// What the verifier said, if it spoke.
-  public let verifierLog: String?
+  package let verifierLog: String?
   /// What the reader can do about it, if we know.
-  public let remedy: String?
+  package let remedy: String?
 
   /// States a failure; EPERM gets the remedy that names the capabilities.
-  public init(
+  package init(
     _ operation: String, _ subject: String, _ errno: Errno, verifierLog: String? = nil, remedy: String? = nil
   ) {
     self.operation = operation
@@ -27,25 +27,25 @@ public struct BPFError: ExplainedError, Equatable, Sendable {
   }
 
   /// Rewords an error of the layer below.
-  public init(_ error: KernelError) {
+  package init(_ error: KernelError) {
     self.init(error.operation, error.subject, error.errno, remedy: error.remedy)
   }
 
   /// Operation, subject and reason: of the verifier's log the line that tells, the rest is `fullLog`.
-  public var problem: String {
+  package var problem: String {
     "\(operation) \(subject): \(verifierLog == nil ? KernelError.describe(errno) : reason)"
   }
 
   /// What was attempted, if a privilege is missing; EACCES with a log is the verifier's refusal.
-  public var denied: String? {
+  package var denied: String? {
     errno == .notPermitted || errno == .permissionDenied && verifierLog == nil ? "\(operation) \(subject)" : nil
   }
 
   /// All that the verifier said.
-  public var fullLog: String? { verifierLog }
+  package var fullLog: String? { verifierLog }
 
   /// Whether the kernel said that it lacks the feature: ENOTSUPP, EOPNOTSUPP or ENOSYS.
-  public var isUnsupported: Bool {
+  package var isUnsupported: Bool {
     errno.rawValue == 524 || errno == .notSupported || errno == .noFunction
   }
 

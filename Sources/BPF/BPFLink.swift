@@ -1,36 +1,36 @@
 // An attachment of a program, as a link: it ends with its last holder, and it is replaced in one step.
 internal import CLibbpf
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// What the kernel says about a link.
-public struct LinkInfo: Equatable, Sendable {
+package struct LinkInfo: Equatable, Sendable {
   /// The kernel's number for the link.
-  public let id: UInt32
+  package let id: UInt32
   /// The program that runs now.
-  public let programID: UInt32
+  package let programID: UInt32
   /// The cgroup, for cgroup links; nil once the link is detached or the cgroup is gone.
-  public let cgroupID: UInt64?
+  package let cgroupID: UInt64?
   /// The hook, for cgroup links.
-  public let attachType: AttachType?
+  package let attachType: AttachType?
   /// Whether it is a cgroup link that was detached, or whose cgroup is gone.
-  public let isDetached: Bool
+  package let isDetached: Bool
 }
 
 /// An attachment that ends when this value goes, unless it was pinned.
-public struct BPFLink: ~Copyable, Sendable {
+package struct BPFLink: ~Copyable, Sendable {
   /// The link's descriptor.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
 
   /// Takes a link's descriptor.
-  public init(descriptor: consuming OwnedDescriptor) {
+  package init(descriptor: consuming OwnedDescriptor) {
     self.descriptor = descriptor
   }
 
   /// Attaches a program to a cgroup v2 directory, beside others (never instead of them).
   ///
   /// The corresponding function is `bpf_link_create`; kernel 5.7.
-  public static func attach(
+  package static func attach(
     _ program: borrowing BPFProgram, cgroup: borrowing OwnedDescriptor, type: AttachType
   ) throws(BPFError) -> BPFLink {
     let kind = bpf_attach_type(rawValue: type.rawValue)
@@ -42,7 +42,7 @@ public struct BPFLink: ~Copyable, Sendable {
   /// Attaches a program to a raw tracepoint, such as `cgroup_mkdir`.
   ///
   /// The corresponding function is `bpf_raw_tracepoint_open`.
-  public static func attach(
+  package static func attach(
     _ program: borrowing BPFProgram, rawTracepoint: String
   ) throws(BPFError) -> BPFLink {
     let raw = unsafe bpf_raw_tracepoint_open(rawTracepoint, program.descriptor.raw)
@@ -53,7 +53,7 @@ public struct BPFLink: ~Copyable, Sendable {
   /// Pins the link: from now on the attachment outlives this process.
   ///
   /// On failure the attachment ends here.
-  public consuming func pin(at path: String) throws(BPFError) -> PinnedLink {
+  package consuming func pin(at path: String) throws(BPFError) -> PinnedLink {
     try descriptor.pin(at: path)
     return PinnedLink(descriptor: descriptor, path: path)
   }
@@ -61,27 +61,27 @@ public struct BPFLink: ~Copyable, Sendable {
   /// Replaces the program in one step: no packet passes between old and new.
   ///
   /// The corresponding function is `bpf_link_update`.
-  public borrowing func replace(program: borrowing BPFProgram) throws(BPFError) {
+  package borrowing func replace(program: borrowing BPFProgram) throws(BPFError) {
     try descriptor.replaceLinkProgram(program)
   }
 
   /// Ends the attachment now, whoever else holds the link.
-  public borrowing func detach() throws(BPFError) {
+  package borrowing func detach() throws(BPFError) {
     try checkBPF(bpf_link_detach(descriptor.raw), "detach", "link")
   }
 
   /// What the kernel says about the link.
-  public borrowing func info() throws(BPFError) -> LinkInfo {
+  package borrowing func info() throws(BPFError) -> LinkInfo {
     try descriptor.linkInfo()
   }
 }
 
 /// An attachment that a pin keeps; it stays when this value goes.
-public struct PinnedLink: ~Copyable, Sendable {
+package struct PinnedLink: ~Copyable, Sendable {
   /// The link's descriptor.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
   /// Where it is pinned.
-  public let path: String
+  package let path: String
 
   init(descriptor: consuming OwnedDescriptor, path: String) {
     self.descriptor = descriptor
@@ -89,7 +89,7 @@ public struct PinnedLink: ~Copyable, Sendable {
   }
 
   /// The link pinned at `path`; EINVAL if something else is pinned there.
-  public static func open(_ path: String) throws(BPFError) -> PinnedLink {
+  package static func open(_ path: String) throws(BPFError) -> PinnedLink {
     let descriptor = try OwnedDescriptor.pinned(path, "link")
     _ = try descriptor.linkInfo()
     return PinnedLink(descriptor: descriptor, path: path)
@@ -98,25 +98,25 @@ public struct PinnedLink: ~Copyable, Sendable {
   /// Replaces the program in one step: no packet passes between old and new.
   ///
   /// The corresponding function is `bpf_link_update`.
-  public borrowing func replace(program: borrowing BPFProgram) throws(BPFError) {
+  package borrowing func replace(program: borrowing BPFProgram) throws(BPFError) {
     try descriptor.replaceLinkProgram(program)
   }
 
   /// Ends the attachment now; the pin stays until `unpin()`.
   ///
   /// The corresponding function is `bpf_link_detach`; kernel 5.9.
-  public borrowing func detach() throws(BPFError) {
+  package borrowing func detach() throws(BPFError) {
     try checkBPF(bpf_link_detach(descriptor.raw), "detach", path)
   }
 
   /// Removes the pin and gives the attachment to the result, whose end is the attachment's end.
-  public consuming func unpin() throws(BPFError) -> BPFLink {
+  package consuming func unpin() throws(BPFError) -> BPFLink {
     try removePin(at: path)
     return BPFLink(descriptor: descriptor)
   }
 
   /// What the kernel says about the link.
-  public borrowing func info() throws(BPFError) -> LinkInfo {
+  package borrowing func info() throws(BPFError) -> LinkInfo {
     try descriptor.linkInfo()
   }
 }

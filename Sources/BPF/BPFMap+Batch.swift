@@ -10,7 +10,7 @@ extension BPFMap {
   /// Writes all entries.
   ///
   /// On failure some may have been written: the subject says how many.
-  public borrowing func setAll(_ entries: [(Key, Value)]) throws(BPFError) {
+  package borrowing func setAll(_ entries: [(Key, Value)]) throws(BPFError) {
     try setAll(keys: entries.map { $0.0 }, values: entries.map { $0.1 })
   }
 
@@ -18,7 +18,7 @@ extension BPFMap {
   ///
   /// On failure some may have been written: the subject says how many.
   /// The corresponding function is `bpf_map_update_batch`; kernel 5.6.
-  public borrowing func setAll(
+  package borrowing func setAll(
     keys: [Key], values: [Value], flags: UpdateFlags = .any
   ) throws(BPFError) {
     guard keys.count == values.count else {
@@ -48,7 +48,7 @@ extension BPFMap {
   /// Removes all `keys`; those that are not there are ignored.
   ///
   /// The corresponding function is `bpf_map_delete_batch`; kernel 5.6.
-  public borrowing func removeAll(_ keys: [Key]) throws(BPFError) {
+  package borrowing func removeAll(_ keys: [Key]) throws(BPFError) {
     var options = bpf_map_batch_opts(sz: MemoryLayout<bpf_map_batch_opts>.size, elem_flags: 0, flags: 0)
     var start = 0
     while start < keys.count {
@@ -75,7 +75,7 @@ extension BPFMap {
   /// All entries at about this time: entries that change meanwhile may be seen or not.
   ///
   /// The corresponding function is `bpf_map_lookup_batch`; kernel 5.6.
-  public borrowing func entries() throws(BPFError) -> [(key: Key, value: Value)] {
+  package borrowing func entries() throws(BPFError) -> [(key: Key, value: Value)] {
     var found: [(key: Key, value: Value)] = []
     let rc = unsafe lookupBatches(descriptor.raw, info, valueStride: MemoryLayout<Value>.size) { keys, values, count in
       for index in 0..<count {
@@ -97,7 +97,7 @@ extension BPFMap {
   /// All entries in batches of which nothing is kept, for maps that are large.
   ///
   /// Like `entries()`; `body` may remove what it is given, and its error ends the walk.
-  public borrowing func forEachBatch(
+  package borrowing func forEachBatch(
     _ body: ([(key: Key, value: Value)]) throws(BPFError) -> Void
   ) throws(BPFError) {
     var failure: BPFError?
@@ -121,7 +121,7 @@ extension BPFMap {
   /// The entries of an array at these indices, in order; nothing is kept of them.
   ///
   /// The corresponding function is `bpf_map_lookup_batch`; kernel 5.6.
-  public borrowing func forEach(
+  package borrowing func forEach(
     in indices: Range<UInt32>, _ body: (UInt32, Value) -> Void
   ) throws(BPFError) where Key == UInt32 {
     guard !indices.isEmpty else { return }
@@ -142,7 +142,7 @@ extension BPFMap {
   /// All keys at about this time, one system call each; bounded by twice the map's size.
   ///
   /// A key that is removed while we stand on it makes the kernel start again: the bound ends that.
-  public borrowing func keys() throws(BPFError) -> [Key] {
+  package borrowing func keys() throws(BPFError) -> [Key] {
     try walkKeys(descriptor.raw, info)
   }
 

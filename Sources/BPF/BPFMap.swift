@@ -1,20 +1,20 @@
 // A typed view of a map: keys and values are Swift's own, their sizes checked once against the kernel's.
 internal import CLibbpf
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// A map whose keys and values have fixed sizes, held by descriptor.
 ///
 /// Every call is a system call, safe from any thread; the kernel orders concurrent writers.
 /// `Key` must have no padding: the kernel hashes all its bytes.
-public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable {
+package struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable {
   /// The map's descriptor.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
   /// The map's shape.
-  public let info: MapInfo
+  package let info: MapInfo
 
   /// Takes a map's descriptor; throws EINVAL naming what differs from `Key`, `Value` and `type`.
-  public init(descriptor: consuming OwnedDescriptor, type: MapType? = nil) throws(BPFError) {
+  package init(descriptor: consuming OwnedDescriptor, type: MapType? = nil) throws(BPFError) {
     let info = try MapInfo(of: descriptor)
     try info.require(key: MemoryLayout<Key>.size, value: MemoryLayout<Value>.size, type: type, perCPU: false)
     self.info = info
@@ -22,14 +22,14 @@ public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, S
   }
 
   /// The map pinned at `path`.
-  public static func pinned(_ path: String, type: MapType? = nil) throws(BPFError) -> BPFMap {
+  package static func pinned(_ path: String, type: MapType? = nil) throws(BPFError) -> BPFMap {
     try BPFMap(descriptor: OwnedDescriptor.pinned(path, "map"), type: type)
   }
 
   /// Makes a map of `Key` and `Value`; `name` is cut to 15 characters, `flags` are `BPF_F_…` numbers.
   ///
   /// For maps of maps `inner` is a map like those that will be put in. The corresponding function is `bpf_map_create`.
-  public static func create(
+  package static func create(
     _ type: MapType, name: String, maxEntries: Int, flags: UInt32 = 0, inner: Int32? = nil
   ) throws(BPFError) -> BPFMap {
     let raw = try createMap(
@@ -39,7 +39,7 @@ public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, S
   }
 
   /// The value for `key`, or nil if there is none.
-  public borrowing func value(for key: Key) throws(BPFError) -> Value? {
+  package borrowing func value(for key: Key) throws(BPFError) -> Value? {
     var key = key
     return try unsafe withUnsafeTemporaryAllocation(of: Value.self, capacity: 1) { buffer throws(BPFError) in
       let rc = unsafe bpf_map_lookup_elem(descriptor.raw, &key, buffer.baseAddress)
@@ -50,12 +50,12 @@ public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, S
   }
 
   /// The value for `key`, or nil if there is none.
-  public subscript(key: Key) -> Value? {
+  package subscript(key: Key) -> Value? {
     get throws(BPFError) { try value(for: key) }
   }
 
   /// Writes one entry; E2BIG when a hash is full.
-  public borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
+  package borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
     var key = key
     var value = value
     try checkBPF(unsafe bpf_map_update_elem(descriptor.raw, &key, &value, flags.rawValue), "update", info.name)
@@ -63,7 +63,7 @@ public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, S
 
   /// Removes one entry; false if there was none.
   @discardableResult
-  public borrowing func remove(_ key: Key) throws(BPFError) -> Bool {
+  package borrowing func remove(_ key: Key) throws(BPFError) -> Bool {
     var key = key
     let rc = unsafe bpf_map_delete_elem(descriptor.raw, &key)
     guard rc != -Errno.noSuchFileOrDirectory.rawValue else { return false }
@@ -72,15 +72,15 @@ public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, S
   }
 
   /// Pins the map.
-  public borrowing func pin(at path: String) throws(BPFError) {
+  package borrowing func pin(at path: String) throws(BPFError) {
     try descriptor.pin(at: path)
   }
 
   /// Bytes of kernel memory the map is charged for, if the kernel says.
-  public var memoryLocked: Int? { MapInfo.memoryLocked(descriptor) }
+  package var memoryLocked: Int? { MapInfo.memoryLocked(descriptor) }
 
   /// How many entries there are now; walks the whole map.
-  public borrowing func count() throws(BPFError) -> Int {
+  package borrowing func count() throws(BPFError) -> Int {
     try keys().count
   }
 }

@@ -1,7 +1,7 @@
 // A BPF object file on its way into the kernel: open, configure, load; each state has its own type.
 internal import CLibbpf
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// The one owner of libbpf's object; safe because the pointer never leaves the two states below.
@@ -62,12 +62,12 @@ internal import SystemPackage
 }
 
 /// Where BPF objects begin.
-public enum BPFObject {
+package enum BPFObject {
   /// Parses an ELF object; nothing is in the kernel yet, and `bytes` may go afterwards.
   ///
   /// `name` prefixes the kernel's names of data sections: at most 8 characters are worth it.
   /// The corresponding function is `bpf_object__open_mem`.
-  public static func open(bytes: RawSpan, name: String) throws(BPFError) -> OpenObject {
+  package static func open(bytes: RawSpan, name: String) throws(BPFError) -> OpenObject {
     // Lazily committed: only a failing load writes into it.
     let log = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     unsafe log.storeBytes(of: 0, as: UInt8.self)
@@ -94,26 +94,26 @@ public enum BPFObject {
   }
 
   /// The same, for bytes in an array.
-  public static func open(bytes: [UInt8], name: String) throws(BPFError) -> OpenObject {
+  package static func open(bytes: [UInt8], name: String) throws(BPFError) -> OpenObject {
     unsafe try open(bytes: bytes.span.bytes, name: name)
   }
 }
 
 /// An object that is parsed and can still be changed; not yet in the kernel.
-public struct OpenObject: ~Copyable {
+package struct OpenObject: ~Copyable {
   let handle: ObjectHandle
 
   /// The maps, in the order of the file.
-  public var mapNames: [String] { handle.mapNames }
+  package var mapNames: [String] { handle.mapNames }
 
   /// The programs, in the order of the file.
-  public var programNames: [String] { handle.programNames }
+  package var programNames: [String] { handle.programNames }
 
   /// Writes `value` over the initial contents of the data section whose name ends with `section`.
   ///
   /// For `.rodata.config`: the verifier then sees constants and removes dead branches.
   /// Throws EINVAL if the section has another size than `T`.
-  public borrowing func setReadOnlyData<T: BitwiseCopyable>(_ section: String, _ value: T) throws(BPFError) {
+  package borrowing func setReadOnlyData<T: BitwiseCopyable>(_ section: String, _ value: T) throws(BPFError) {
     guard let name = handle.mapNames.first(where: { $0.hasSuffix(section) }) else {
       throw BPFError("find section", "\(section) in \(handle.name)", .noSuchFileOrDirectory)
     }
@@ -133,34 +133,34 @@ public struct OpenObject: ~Copyable {
   }
 
   /// Sets the number of entries of a map.
-  public borrowing func setMaxEntries(map name: String, _ count: UInt32) throws(BPFError) {
+  package borrowing func setMaxEntries(map name: String, _ count: UInt32) throws(BPFError) {
     try checkBPF(unsafe bpf_map__set_max_entries(handle.map(name), count), "set max entries", name)
   }
 
   /// Uses the map pinned at `path` instead of creating one; the kernel's sizes must be the object's.
-  public borrowing func reusePinnedMap(_ name: String, path: String) throws(BPFError) {
+  package borrowing func reusePinnedMap(_ name: String, path: String) throws(BPFError) {
     let pinned = try OwnedDescriptor.pinned(path, "map")
     try reuseMap(name, pinned)
   }
 
   /// Uses a map that exists instead of creating one; the descriptor is duplicated.
-  public borrowing func reuseMap(_ name: String, _ descriptor: borrowing OwnedDescriptor) throws(BPFError) {
+  package borrowing func reuseMap(_ name: String, _ descriptor: borrowing OwnedDescriptor) throws(BPFError) {
     try checkBPF(unsafe bpf_map__reuse_fd(handle.map(name), descriptor.raw), "reuse map", name)
   }
 
   /// Says whether a program is loaded at all; a kernel without its hook can then do without it.
-  public borrowing func setAutoload(_ program: String, _ autoload: Bool) throws(BPFError) {
+  package borrowing func setAutoload(_ program: String, _ autoload: Bool) throws(BPFError) {
     try checkBPF(unsafe bpf_program__set_autoload(handle.program(program), autoload), "set autoload", program)
   }
 
   /// Sets a program's type where its section's name does not say it.
-  public borrowing func setProgramType(_ program: String, _ type: ProgramType) throws(BPFError) {
+  package borrowing func setProgramType(_ program: String, _ type: ProgramType) throws(BPFError) {
     let type = bpf_prog_type(rawValue: type.rawValue)
     try checkBPF(unsafe bpf_program__set_type(handle.program(program), type), "set type", program)
   }
 
   /// Sets where a program is to be attached, which the kernel checks when it loads it.
-  public borrowing func setProgramAttach(_ program: String, _ type: AttachType) throws(BPFError) {
+  package borrowing func setProgramAttach(_ program: String, _ type: AttachType) throws(BPFError) {
     let type = bpf_attach_type(rawValue: type.rawValue)
     try checkBPF(
       unsafe bpf_program__set_expected_attach_type(handle.program(program), type), "set attach type", program)
@@ -170,7 +170,7 @@ public struct OpenObject: ~Copyable {
   ///
   /// The error carries the verifier's log; `verboseLog` asks for every instruction's state in it.
   /// The corresponding function is `bpf_object__load`.
-  public consuming func load(verboseLog: Bool = false) throws(BPFError) -> LoadedObject {
+  package consuming func load(verboseLog: Bool = false) throws(BPFError) -> LoadedObject {
     if verboseLog {
       for name in handle.programNames { _ = try unsafe bpf_program__set_log_level(handle.program(name), 2) }
     }
@@ -185,50 +185,50 @@ public struct OpenObject: ~Copyable {
 }
 
 /// An object whose maps and programs are in the kernel, as long as this value or a pin holds them.
-public struct LoadedObject: ~Copyable {
+package struct LoadedObject: ~Copyable {
   let handle: ObjectHandle
 
   /// The maps, in the order of the file.
-  public var mapNames: [String] { handle.mapNames }
+  package var mapNames: [String] { handle.mapNames }
 
   /// The programs, in the order of the file; those without autoload are named too.
-  public var programNames: [String] { handle.programNames }
+  package var programNames: [String] { handle.programNames }
 
   /// A program, with a descriptor of its own; ENOENT if it was not loaded.
-  public borrowing func program(named name: String) throws(BPFError) -> BPFProgram {
+  package borrowing func program(named name: String) throws(BPFError) -> BPFProgram {
     let raw = try unsafe bpf_program__fd(handle.program(name))
     return try BPFProgram(descriptor: OwnedDescriptor.duplicate(of: raw, "program \(name)"))
   }
 
   /// A map's descriptor, the caller's own.
-  public borrowing func mapDescriptor(named name: String) throws(BPFError) -> OwnedDescriptor {
+  package borrowing func mapDescriptor(named name: String) throws(BPFError) -> OwnedDescriptor {
     let raw = try unsafe bpf_map__fd(handle.map(name))
     return try OwnedDescriptor.duplicate(of: raw, "map \(name)")
   }
 
   /// A typed view of a map, with a descriptor of its own.
-  public borrowing func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+  package borrowing func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
     named name: String, key: Key.Type = Key.self, value: Value.Type = Value.self
   ) throws(BPFError) -> BPFMap<Key, Value> {
     try BPFMap(descriptor: mapDescriptor(named: name))
   }
 
   /// A typed view of a map with one value per CPU.
-  public borrowing func perCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+  package borrowing func perCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>(
     named name: String, key: Key.Type = Key.self, value: Value.Type = Value.self
   ) throws(BPFError) -> PerCPUMap<Key, Value> {
     try PerCPUMap(descriptor: mapDescriptor(named: name))
   }
 
   /// Pins every map under `directory` by its own name; libbpf's data sections (with a dot) are left out.
-  public borrowing func pinMaps(at directory: String) throws(BPFError) {
+  package borrowing func pinMaps(at directory: String) throws(BPFError) {
     for name in handle.mapNames where !name.contains(".") {
       try mapDescriptor(named: name).pin(at: "\(directory)/\(name)")
     }
   }
 
   /// Pins one program.
-  public borrowing func pinProgram(named name: String, at path: String) throws(BPFError) {
+  package borrowing func pinProgram(named name: String, at path: String) throws(BPFError) {
     try program(named: name).pin(at: path)
   }
 }

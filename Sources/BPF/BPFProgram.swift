@@ -1,29 +1,29 @@
 // A program in the kernel: who it is, running it on a packet, pinning it.
 internal import CLibbpf
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// A loaded program, held by descriptor.
-public struct BPFProgram: ~Copyable, Sendable {
+package struct BPFProgram: ~Copyable, Sendable {
   /// The program's descriptor.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
   /// The kernel's number for it, unique while it lives.
-  public let id: UInt32
+  package let id: UInt32
   /// At most 15 characters.
-  public let name: String
+  package let name: String
   /// A hash of the instructions as 16 hexadecimal digits: the same code has the same tag.
-  public let tag: String
+  package let tag: String
   /// The kernel's kind.
-  public let type: ProgramType
+  package let type: ProgramType
   /// How many instructions the verifier walked; 0 before kernel 5.16.
-  public let verifiedInstructions: UInt32
+  package let verifiedInstructions: UInt32
   /// How many instructions it has in the kernel, calls inlined and dead branches removed.
-  public let instructions: UInt32
+  package let instructions: UInt32
   /// Whether it runs as machine code and not in the interpreter.
-  public let isCompiled: Bool
+  package let isCompiled: Bool
 
   /// Takes a program's descriptor and asks the kernel about it; EINVAL if it is no program.
-  public init(descriptor: consuming OwnedDescriptor) throws(BPFError) {
+  package init(descriptor: consuming OwnedDescriptor) throws(BPFError) {
     try descriptor.requireKind("prog")
     var info = bpf_prog_info()
     var size = UInt32(MemoryLayout<bpf_prog_info>.size)
@@ -41,14 +41,14 @@ public struct BPFProgram: ~Copyable, Sendable {
   }
 
   /// The program pinned at `path`.
-  public static func pinned(_ path: String) throws(BPFError) -> BPFProgram {
+  package static func pinned(_ path: String) throws(BPFError) -> BPFProgram {
     try BPFProgram(descriptor: OwnedDescriptor.pinned(path, "program"))
   }
 
   /// Loads raw instructions, for probes and tests.
   ///
   /// The corresponding function is `bpf_prog_load`.
-  public static func load(
+  package static func load(
     _ type: ProgramType, attach: AttachType? = nil, name: String, instructions: [Instruction],
     license: String = "Dual BSD/GPL"
   ) throws(BPFError) -> BPFProgram {
@@ -75,7 +75,7 @@ public struct BPFProgram: ~Copyable, Sendable {
   }
 
   /// Pins the program.
-  public borrowing func pin(at path: String) throws(BPFError) {
+  package borrowing func pin(at path: String) throws(BPFError) {
     try descriptor.pin(at: path)
   }
 
@@ -84,7 +84,7 @@ public struct BPFProgram: ~Copyable, Sendable {
   /// `context` is a `struct __sk_buff` as bytes, of which the kernel takes some fields and refuses others.
   /// `nanoseconds` is the mean over `repeating` runs. Some types cannot be run: 524, ENOTSUPP.
   /// The corresponding function is `bpf_prog_test_run_opts`.
-  public borrowing func testRun(
+  package borrowing func testRun(
     packet: [UInt8], context: [UInt8]? = nil, repeating: Int = 1
   ) throws(BPFError) -> (returnValue: UInt32, nanoseconds: UInt32) {
     var options = unsafe bpf_test_run_opts()

@@ -1,12 +1,12 @@
 // Which programs a cgroup has at a hook, whoever attached them.
 internal import CLibbpf
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// The programs of one cgroup at one hook.
-public struct CgroupAttachments: Equatable, Sendable {
+package struct CgroupAttachments: Equatable, Sendable {
   /// How they were attached, which decides whether others can be.
-  public enum Mode: String, Sendable {
+  package enum Mode: String, Sendable {
     /// Any number side by side; those of descendants run too.
     case multi
     /// One, whose place a descendant's takes below that.
@@ -16,16 +16,16 @@ public struct CgroupAttachments: Equatable, Sendable {
   }
 
   /// The hook.
-  public let hook: AttachType
+  package let hook: AttachType
   /// How they were attached.
-  public let mode: Mode
+  package let mode: Mode
   /// The kernel's numbers of the programs.
-  public let programs: [UInt32]
+  package let programs: [UInt32]
 
   /// What is attached to a directory itself; nil if that is nothing.
   ///
   /// Needs CAP_BPF or CAP_NET_ADMIN. The corresponding function is `bpf_prog_query`.
-  public static func query(
+  package static func query(
     _ cgroup: borrowing OwnedDescriptor, _ hook: AttachType
   ) throws(BPFError) -> CgroupAttachments? {
     var flags: UInt32 = 0
@@ -46,7 +46,7 @@ extension BPFProgram {
   /// The program with a number; ENOENT once it is gone.
   ///
   /// Needs CAP_SYS_ADMIN (`bpf_prog_get_fd_by_id`).
-  public static func numbered(_ id: UInt32) throws(BPFError) -> BPFProgram {
+  package static func numbered(_ id: UInt32) throws(BPFError) -> BPFProgram {
     let raw = try checkBPF(bpf_prog_get_fd_by_id(id), "open program", "number \(id)")
     return try BPFProgram(descriptor: OwnedDescriptor(adopting: raw))
   }

@@ -1,28 +1,28 @@
 // What the kernel says about a map, and the check of its sizes against Swift's types.
 internal import CLibbpf
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// The shape of a map, fixed when it was made.
-public struct MapInfo: Equatable, Sendable {
+package struct MapInfo: Equatable, Sendable {
   /// The kernel's number for it, unique while it lives.
-  public let id: UInt32
+  package let id: UInt32
   /// At most 15 characters.
-  public let name: String
+  package let name: String
   /// The kernel's kind.
-  public let type: MapType
+  package let type: MapType
   /// Bytes in a key.
-  public let keySize: Int
+  package let keySize: Int
   /// Bytes in a value (of one CPU).
-  public let valueSize: Int
+  package let valueSize: Int
   /// The bound on the number of entries; bytes for a ring buffer.
-  public let maxEntries: Int
+  package let maxEntries: Int
   /// `BPF_F_…` flags of its creation.
-  public let flags: UInt32
+  package let flags: UInt32
 
   /// Asks the kernel about a map; EINVAL if the descriptor is none.
-  public init(of descriptor: borrowing OwnedDescriptor) throws(BPFError) {
+  package init(of descriptor: borrowing OwnedDescriptor) throws(BPFError) {
     try descriptor.requireKind("map")
     var info = bpf_map_info()
     var size = UInt32(MemoryLayout<bpf_map_info>.size)
@@ -37,7 +37,7 @@ public struct MapInfo: Equatable, Sendable {
   }
 
   /// Bytes of kernel memory that the map is charged for, read from fdinfo; nil if it does not say.
-  public static func memoryLocked(_ descriptor: borrowing OwnedDescriptor) -> Int? {
+  package static func memoryLocked(_ descriptor: borrowing OwnedDescriptor) -> Int? {
     guard let text = try? readKernelFile(FilePath("/proc/self/fdinfo/\(descriptor.raw)")) else { return nil }
     for line in text.split(separator: "\n") where line.hasPrefix("memlock:") {
       return Int(line.dropFirst("memlock:".count).drop { $0 == " " || $0 == "\t" })

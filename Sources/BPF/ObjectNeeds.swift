@@ -5,22 +5,22 @@ internal import Kernel
 internal import SystemPackage
 
 /// A call of a kernel function by a kind of program.
-public struct HelperCall: Hashable, Sendable {
+package struct HelperCall: Hashable, Sendable {
   /// The helper's number: `BPF_FUNC_*`.
-  public let helper: UInt32
+  package let helper: UInt32
   /// The kind of program that calls it.
-  public let program: ProgramType
+  package let program: ProgramType
   /// Where that program is to be attached: some helpers depend on it.
-  public let attach: AttachType
+  package let attach: AttachType
 
   /// Such as `bpf_map_lookup_elem`, or its number.
-  public var name: String {
+  package var name: String {
     guard let known = unsafe sp_bpf_helper_name(helper) else { return "helper \(helper)" }
     return unsafe String(cString: known)
   }
 
   /// Whether this kernel lets such a program call it.
-  public func probe() -> FeatureSupport {
+  package func probe() -> FeatureSupport {
     let attachment: AttachType? = attach.rawValue == 0 && program != .cgroupSKB ? nil : attach
     // The hook is in the name, by which answers are remembered: what one may call another may not.
     return Feature.helper(helper, for: program, attach: attachment, name: "\(name) at \(attach.name)", since: "?")
@@ -29,16 +29,16 @@ public struct HelperCall: Hashable, Sendable {
 }
 
 /// What an object asks of a kernel.
-public struct ObjectNeeds: Sendable {
+package struct ObjectNeeds: Sendable {
   /// The kinds of its maps, each once, in the order of the file.
-  public let maps: [MapType]
+  package let maps: [MapType]
   /// The calls of its programs; functions that several programs share are not looked into.
-  public let calls: Set<HelperCall>
+  package let calls: Set<HelperCall>
 }
 
 extension OpenObject {
   /// What its maps and programs need; nothing is asked of the kernel.
-  public func needs() throws(BPFError) -> ObjectNeeds {
+  package func needs() throws(BPFError) -> ObjectNeeds {
     var maps: [MapType] = []
     for name in mapNames {
       let type = MapType(rawValue: try unsafe bpf_map__type(handle.map(name)).rawValue)
@@ -63,7 +63,7 @@ extension OpenObject {
 
 extension ProgramType {
   /// The name that bpftool and libbpf use, or the number.
-  public var name: String {
+  package var name: String {
     guard let text = unsafe libbpf_bpf_prog_type_str(bpf_prog_type(rawValue: rawValue)) else {
       return "type \(rawValue)"
     }
@@ -73,14 +73,14 @@ extension ProgramType {
 
 extension MapType {
   /// The name that bpftool and libbpf use, or the number.
-  public var name: String {
+  package var name: String {
     guard let text = unsafe libbpf_bpf_map_type_str(bpf_map_type(rawValue: rawValue)) else { return "type \(rawValue)" }
     return unsafe String(cString: text)
   }
 
   /// Whether this kernel makes such maps, tried with the smallest one; the corresponding function is
   /// `libbpf_probe_bpf_map_type`, which knows what each kind asks for.
-  public func probe() -> FeatureSupport {
+  package func probe() -> FeatureSupport {
     let rc = libbpf_probe_bpf_map_type(bpf_map_type(rawValue: rawValue), nil)
     if rc > 0 { return .supported }
     return rc == 0

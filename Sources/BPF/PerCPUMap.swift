@@ -1,20 +1,20 @@
 // Maps that keep one value per CPU: counters that no two CPUs ever write together.
 internal import CLibbpf
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// A map that gives one value for each possible CPU.
-public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable {
+package struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable {
   /// The map's descriptor.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
   /// The map's shape; the value's size is that of one CPU.
-  public let info: MapInfo
+  package let info: MapInfo
   /// How many CPUs can ever be: the number of values of each entry.
-  public let cpuCount: Int
+  package let cpuCount: Int
 
   /// Takes a map's descriptor; throws EINVAL naming what differs from `Key`, `Value` and `type`.
-  public init(descriptor: consuming OwnedDescriptor, type: MapType? = nil) throws(BPFError) {
+  package init(descriptor: consuming OwnedDescriptor, type: MapType? = nil) throws(BPFError) {
     let info = try MapInfo(of: descriptor)
     try info.require(key: MemoryLayout<Key>.size, value: MemoryLayout<Value>.size, type: type, perCPU: true)
     cpuCount = Int(try checkBPF(libbpf_num_possible_cpus(), "count", "possible CPUs"))
@@ -23,12 +23,12 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   }
 
   /// The map pinned at `path`.
-  public static func pinned(_ path: String, type: MapType? = nil) throws(BPFError) -> PerCPUMap {
+  package static func pinned(_ path: String, type: MapType? = nil) throws(BPFError) -> PerCPUMap {
     try PerCPUMap(descriptor: OwnedDescriptor.pinned(path, "map"), type: type)
   }
 
   /// Makes a map of `Key` and `Value`.
-  public static func create(
+  package static func create(
     _ type: MapType, name: String, maxEntries: Int, flags: UInt32 = 0
   ) throws(BPFError) -> PerCPUMap {
     let raw = try createMap(
@@ -41,7 +41,7 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   private var stride: Int { (MemoryLayout<Value>.size + 7) & ~7 }
 
   /// The values for `key`, by CPU number, or nil if there is no entry.
-  public borrowing func values(for key: Key) throws(BPFError) -> [Value]? {
+  package borrowing func values(for key: Key) throws(BPFError) -> [Value]? {
     var key = key
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: stride * cpuCount, alignment: 8)
     defer { unsafe bytes.deallocate() }
@@ -52,7 +52,7 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   }
 
   /// The values for `key`, by CPU number, or nil if there is no entry.
-  public subscript(key: Key) -> [Value]? {
+  package subscript(key: Key) -> [Value]? {
     get throws(BPFError) { try values(for: key) }
   }
 
@@ -60,7 +60,7 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   ///
   /// A hash that is not preallocated takes entries from a small stock that the kernel refills a moment after it is
   /// empty (kernel/bpf/memalloc.c): hundreds of new entries at once outrun it, and wait here, at most a second.
-  public borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
+  package borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
     var key = key
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: stride * cpuCount, alignment: 8)
     defer { unsafe bytes.deallocate() }
@@ -78,7 +78,7 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
 
   /// Removes one entry; false if there was none.
   @discardableResult
-  public borrowing func remove(_ key: Key) throws(BPFError) -> Bool {
+  package borrowing func remove(_ key: Key) throws(BPFError) -> Bool {
     var key = key
     let rc = unsafe bpf_map_delete_elem(descriptor.raw, &key)
     guard rc != -Errno.noSuchFileOrDirectory.rawValue else { return false }
@@ -87,7 +87,7 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   }
 
   /// All entries at about this time, each with its values by CPU number.
-  public borrowing func entries() throws(BPFError) -> [(key: Key, values: [Value])] {
+  package borrowing func entries() throws(BPFError) -> [(key: Key, values: [Value])] {
     var found: [(key: Key, values: [Value])] = []
     let width = stride * cpuCount
     let rc = unsafe lookupBatches(descriptor.raw, info, valueStride: width) { keys, values, count in
@@ -108,12 +108,12 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
   }
 
   /// Pins the map.
-  public borrowing func pin(at path: String) throws(BPFError) {
+  package borrowing func pin(at path: String) throws(BPFError) {
     try descriptor.pin(at: path)
   }
 
   /// Bytes of kernel memory the map is charged for, if the kernel says.
-  public var memoryLocked: Int? { MapInfo.memoryLocked(descriptor) }
+  package var memoryLocked: Int? { MapInfo.memoryLocked(descriptor) }
 
   private borrowing func load(_ bytes: UnsafeRawPointer, _ offset: Int) -> [Value] {
     (0..<cpuCount).map { cpu in

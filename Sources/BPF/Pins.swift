@@ -1,14 +1,14 @@
 // Descriptors of BPF objects in the BPF filesystem: pin, open, remove.
 internal import CLibbpf
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 extension OwnedDescriptor {
   /// Opens what is pinned at `path`; the kind is not checked here.
   ///
   /// The corresponding function is `bpf_obj_get`.
-  public static func pinned(_ path: String, _ kind: String) throws(BPFError) -> OwnedDescriptor {
+  package static func pinned(_ path: String, _ kind: String) throws(BPFError) -> OwnedDescriptor {
     let raw = unsafe bpf_obj_get(path)
     return OwnedDescriptor(adopting: try checkBPF(raw, "open pinned \(kind)", path))
   }
@@ -16,7 +16,7 @@ extension OwnedDescriptor {
   /// Pins a map, program or link; the directory must be on a BPF filesystem.
   ///
   /// The corresponding function is `bpf_obj_pin`.
-  public borrowing func pin(at path: String) throws(BPFError) {
+  package borrowing func pin(at path: String) throws(BPFError) {
     let rc = unsafe bpf_obj_pin(raw, path)
     guard rc < 0 else { return }
     let remedy = -rc == EPERM || -rc == EINVAL ? "the directory must be on a bpf filesystem" : nil
@@ -47,7 +47,7 @@ extension OwnedDescriptor {
 /// Removes a pin; what is pinned lives on as long as something else holds it.
 ///
 /// A missing pin is success.
-public func removePin(at path: String) throws(BPFError) {
+package func removePin(at path: String) throws(BPFError) {
   let rc = unsafe unlink(path)
   guard rc < 0, errno != ENOENT else { return }
   throw BPFError("remove pin", path, Errno(rawValue: errno))

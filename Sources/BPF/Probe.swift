@@ -5,7 +5,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// What a probe found.
-public enum FeatureSupport: Equatable, Sendable {
+package enum FeatureSupport: Equatable, Sendable {
   /// It was tried and it works.
   case supported
   /// The kernel lacks it, or refuses it here; the reason is one line.
@@ -14,10 +14,10 @@ public enum FeatureSupport: Equatable, Sendable {
   case inconclusive(reason: String)
 
   /// Whether the feature was seen to work.
-  public var isSupported: Bool { self == .supported }
+  package var isSupported: Bool { self == .supported }
 
   /// Why not, or nil.
-  public var reason: String? {
+  package var reason: String? {
     switch self {
     case .supported: nil
     case .unsupported(let reason), .inconclusive(let reason): reason
@@ -26,24 +26,24 @@ public enum FeatureSupport: Equatable, Sendable {
 }
 
 /// Something a kernel may lack.
-public struct Feature: Sendable {
+package struct Feature: Sendable {
   /// What it is, in the kernel's words.
-  public let name: String
+  package let name: String
   /// The first kernel that has it, for the message; the test decides.
-  public let since: String
+  package let since: String
   private let test: @Sendable () throws(BPFError) -> Void
 
   private static let answers = Mutex<[String: FeatureSupport]>([:])
 
   /// A feature that is there if `test` does not throw; the name is the cache's key.
-  public init(_ name: String, since: String, test: @escaping @Sendable () throws(BPFError) -> Void) {
+  package init(_ name: String, since: String, test: @escaping @Sendable () throws(BPFError) -> Void) {
     self.name = name
     self.since = since
     self.test = test
   }
 
   /// Tries it, once per process.
-  public func probe() -> FeatureSupport {
+  package func probe() -> FeatureSupport {
     if let known = Self.answers.withLock({ $0[name] }) { return known }
     let answer = attempt()
     // An inconclusive answer may be another one as soon as a capability or memory is there.
@@ -68,14 +68,14 @@ public struct Feature: Sendable {
 
 extension Feature {
   /// A type of program, tried with `return 1`.
-  public static func program(_ type: ProgramType, attach: AttachType? = nil, name: String, since: String) -> Feature {
+  package static func program(_ type: ProgramType, attach: AttachType? = nil, name: String, since: String) -> Feature {
     Feature("program \(name)", since: since) { () throws(BPFError) in
       _ = try BPFProgram.load(type, attach: attach, name: "probe", instructions: [.move(0, 1), .exit])
     }
   }
 
   /// A type of map, tried with one entry.
-  public static func map(_ type: MapType, name: String, since: String, entries: Int = 1) -> Feature {
+  package static func map(_ type: MapType, name: String, since: String, entries: Int = 1) -> Feature {
     Feature("map \(name)", since: since) { () throws(BPFError) in
       switch type {
       case .ringBuffer:
@@ -92,7 +92,7 @@ extension Feature {
   /// Whether programs of a type may call helper number `helper`.
   ///
   /// The call is made with no arguments set up: what matters is whether the verifier knows the function.
-  public static func helper(
+  package static func helper(
     _ helper: UInt32, for type: ProgramType, attach: AttachType? = nil, name: String, since: String
   ) -> Feature {
     Feature("helper \(name) for program type \(type.rawValue)", since: since) { () throws(BPFError) in
@@ -109,7 +109,7 @@ extension Feature {
   }
 
   /// Batches of map operations.
-  public static let mapBatches = Feature("map batches", since: "5.6") { () throws(BPFError) in
+  package static let mapBatches = Feature("map batches", since: "5.6") { () throws(BPFError) in
     let map = try BPFMap<UInt32, UInt32>.create(.hash, name: "probe", maxEntries: 1)
     var options = bpf_map_batch_opts(sz: MemoryLayout<bpf_map_batch_opts>.size, elem_flags: 0, flags: 0)
     var key: UInt32 = 1
@@ -120,7 +120,7 @@ extension Feature {
   }
 
   /// Everything that the cgroup datapath needs.
-  public static let cgroupDatapath: [Feature] = [
+  package static let cgroupDatapath: [Feature] = [
     .program(.cgroupSKB, attach: .cgroupEgress, name: "cgroup_skb", since: "4.10"),
     .program(.cgroupSocketAddress, attach: .cgroupConnect4, name: "cgroup/connect4", since: "4.17"),
     .program(.cgroupSocketAddress, attach: .cgroupConnect6, name: "cgroup/connect6", since: "4.17"),

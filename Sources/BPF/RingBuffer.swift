@@ -2,7 +2,7 @@
 internal import CLibbpf
 internal import CLinux
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Synchronization
 internal import SystemPackage
 
@@ -10,18 +10,18 @@ internal import SystemPackage
 ///
 /// The thread drains the ring when the kernel wakes it and at least once per timeout, because producers may commit
 /// with BPF_RB_NO_WAKEUP.
-public final class RingBuffer: Sendable {
+package final class RingBuffer: Sendable {
   /// Counters that the reading thread writes and everybody may read.
-  public struct Counts: Equatable, Sendable {
+  package struct Counts: Equatable, Sendable {
     /// Records handed to the handler.
-    public var records: UInt64
+    package var records: UInt64
     /// Records whose size was not that of the record type; they were skipped.
-    public var malformed: UInt64
+    package var malformed: UInt64
     /// Bytes that producers have written and we have not read yet.
-    public var pending: UInt64
+    package var pending: UInt64
 
     /// States counts.
-    public init(records: UInt64, malformed: UInt64, pending: UInt64) {
+    package init(records: UInt64, malformed: UInt64, pending: UInt64) {
       self.records = records
       self.malformed = malformed
       self.pending = pending
@@ -40,7 +40,7 @@ public final class RingBuffer: Sendable {
   ///
   /// `handler` runs on the reader's thread with at most `batch` records, which are copies; while it runs nothing is
   /// read. `timeout` is in milliseconds.
-  public static func start<Record: BitwiseCopyable>(
+  package static func start<Record: BitwiseCopyable>(
     map: consuming OwnedDescriptor, of record: Record.Type, timeout: Int32 = 100, batch: Int = 1024,
     handler: @escaping @Sendable ([Record]) -> Void
   ) throws(BPFError) -> RingBuffer {
@@ -67,7 +67,7 @@ public final class RingBuffer: Sendable {
   deinit { stop() }
 
   /// What was read so far.
-  public var counts: Counts {
+  package var counts: Counts {
     Counts(
       records: shared.records.load(ordering: .relaxed), malformed: shared.malformed.load(ordering: .relaxed),
       pending: shared.pending.load(ordering: .relaxed))
@@ -76,7 +76,7 @@ public final class RingBuffer: Sendable {
   /// Drains the ring a last time and waits for the thread to end; the second call does nothing.
   ///
   /// Called from the handler it only asks the thread to end.
-  public func stop() {
+  package func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     var one: UInt64 = 1
     _ = unsafe write(shared.stopEvent.raw, &one, 8)
@@ -183,6 +183,6 @@ private final class Reader<Record: BitwiseCopyable> {
 }
 
 /// Makes a ring of `bytes`, a power of two and a multiple of the page size.
-public func createRingBuffer(name: String, bytes: Int) throws(BPFError) -> OwnedDescriptor {
+package func createRingBuffer(name: String, bytes: Int) throws(BPFError) -> OwnedDescriptor {
   try createMap(.ringBuffer, name: name, sizes: (0, 0), maxEntries: bytes, flags: 0, inner: nil)
 }

@@ -4,28 +4,28 @@ internal import Kernel
 internal import SystemPackage
 
 /// What became of one program when this kernel was asked to take it.
-public struct Verification: Sendable {
+package struct Verification: Sendable {
   /// The program's name in the object.
-  public let program: String
+  package let program: String
   /// What the kernel holds, or why it refused.
-  public let outcome: Result<Accepted, BPFError>
+  package let outcome: Result<Accepted, BPFError>
 
   /// A program that loads.
-  public struct Accepted: Equatable, Sendable {
+  package struct Accepted: Equatable, Sendable {
     /// A hash of the instructions, as 16 hexadecimal digits.
-    public let tag: String
+    package let tag: String
     /// How many instructions it has in the kernel, calls inlined and dead branches removed.
-    public let instructions: Int
+    package let instructions: Int
     /// How many instructions the verifier walked over, all paths together; its limit is 1,000,000.
-    public let verifiedInstructions: Int
+    package let verifiedInstructions: Int
     /// Whether it runs as machine code and not in the interpreter.
-    public let isCompiled: Bool
+    package let isCompiled: Bool
   }
 }
 
 extension BPFError {
   /// The verifier's (or libbpf's) own reason in one line, or the errno in words.
-  public var reason: String {
+  package var reason: String {
     let lines = (verifierLog ?? "").split(separator: "\n").map(String.init)
     // The log ends with statistics, and libbpf's lines about it say only that there is a log.
     let telling = lines.last { line in
@@ -41,7 +41,7 @@ extension OpenObject {
   /// Loads the object and says what each program cost the verifier; nothing stays in the kernel.
   ///
   /// The count is of the verifier's own log: before kernel 5.16 the program's information has none.
-  public consuming func verify() throws(BPFError) -> [Verification] {
+  package consuming func verify() throws(BPFError) -> [Verification] {
     let names = programNames
     let size = 1 << 16
     // libbpf keeps the addresses until the object is closed, which `loaded` sees to before this function ends.
@@ -99,7 +99,7 @@ extension BPFObject {
   /// Asks this kernel about each program of an object; `open` parses and configures it, and is called again and again.
   ///
   /// All at once as an agent loads them; if that fails each one alone, so that one refusal does not hide another.
-  public static func verify(_ open: () throws(BPFError) -> OpenObject) throws(BPFError) -> [Verification] {
+  package static func verify(_ open: () throws(BPFError) -> OpenObject) throws(BPFError) -> [Verification] {
     let names = try open().programNames
     do throws(BPFError) {
       return try open().verify()

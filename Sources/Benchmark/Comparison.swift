@@ -1,9 +1,9 @@
 // Two runs side by side: what they agree on, what differs, and which program is to blame.
 
 /// One quantity in both runs.
-public struct ComparedRow: Sendable, Equatable {
+package struct ComparedRow: Sendable, Equatable {
   /// What two runs say of one quantity.
-  public enum Outcome: String, Sendable {
+  package enum Outcome: String, Sendable {
     /// The spreads overlap, or the difference is too small to matter.
     case same
     /// The second run is dearer.
@@ -15,15 +15,15 @@ public struct ComparedRow: Sendable, Equatable {
   }
 
   /// What was measured.
-  public let subject: String
+  package let subject: String
   /// In which unit.
-  public let unit: String
+  package let unit: String
   /// In the first run.
-  public let before: Estimate
+  package let before: Estimate
   /// In the second run.
-  public let after: Estimate
+  package let after: Estimate
   /// What that means.
-  public let outcome: Outcome
+  package let outcome: Outcome
 
   init(
     _ subject: String, unit: String, _ before: Estimate, _ after: Estimate, least: Double, atLeast amount: Double = 0
@@ -41,27 +41,27 @@ public struct ComparedRow: Sendable, Equatable {
   }
 
   /// How many times as much the second run is.
-  public var change: Double { before.value == 0 ? .nan : after.value / before.value }
+  package var change: Double { before.value == 0 ? .nan : after.value / before.value }
 }
 
 /// What differs between two runs.
-public struct Comparison: Sendable {
+package struct Comparison: Sendable {
   /// Work: ratios to the baseline of the same run, so that a slower machine does not show.
-  public let work: [ComparedRow]
+  package let work: [ComparedRow]
   /// Programs: the kernel's own nanoseconds per run, divided by those of an empty program at the same hook where one was
   /// measured in the same rounds: a slower machine does not show.
-  public let programs: [ComparedRow]
+  package let programs: [ComparedRow]
   /// What only one of the runs has.
-  public let unmatched: [String]
+  package let unmatched: [String]
   /// What is not the same about the machine, so that little can be concluded.
-  public let machine: [String]
+  package let machine: [String]
 
   /// Compares the second run with the first.
   ///
   /// A difference counts if the 99 % spreads of the two have no point in common and the change is at least 2 % of a
   /// ratio, or 10 % of a program (and 5 ns, where there is no empty one at the same hook to divide it by): less is not
   /// seen by anybody, and no machine keeps it.
-  public init(_ before: Results, _ after: Results) {
+  package init(_ before: Results, _ after: Results) {
     var unmatched: [String] = []
     var work: [ComparedRow] = []
     for measurement in before.measurements {
@@ -110,21 +110,21 @@ public struct Comparison: Sendable {
   private var rows: [ComparedRow] { work + programs }
 
   /// Quantities that are dearer in the second run.
-  public var regressions: [ComparedRow] { rows.filter { $0.outcome == .worse } }
+  package var regressions: [ComparedRow] { rows.filter { $0.outcome == .worse } }
   /// Quantities that are cheaper in the second run.
-  public var improvements: [ComparedRow] { rows.filter { $0.outcome == .better } }
+  package var improvements: [ComparedRow] { rows.filter { $0.outcome == .better } }
   /// Whether nothing differs by more than the spreads that the runs state; false if there is nothing to compare.
-  public var agrees: Bool { !rows.isEmpty && regressions.isEmpty && improvements.isEmpty }
+  package var agrees: Bool { !rows.isEmpty && regressions.isEmpty && improvements.isEmpty }
 
   /// The programs that became dearer, the worst first, each once.
-  public var suspects: [String] {
+  package var suspects: [String] {
     let worse = programs.filter { $0.outcome == .worse }
       .sorted { $0.after.value - $0.before.value > $1.after.value - $1.before.value }
     return distinct(worse.compactMap { $0.subject.split(separator: " ").first.map(String.init) })
   }
 
   /// For people: what differs, or everything.
-  public func tables(everything: Bool = false) -> [ReportTable] {
+  package func tables(everything: Bool = false) -> [ReportTable] {
     func table(_ name: String, _ rows: [ComparedRow]) -> ReportTable {
       ReportTable(
         name, columns: ["what", "unit", "first", "spread", "second", "spread", "change", "is"],
@@ -141,7 +141,7 @@ public struct Comparison: Sendable {
   }
 
   /// The result in one sentence.
-  public var verdict: String {
+  package var verdict: String {
     if rows.isEmpty { return "the runs have nothing in common that could be compared" }
     let unclear = rows.count { $0.outcome == .unclear }
     let doubt = unclear > 0 ? "; \(unclear) have too few batches to say" : ""
@@ -173,5 +173,5 @@ extension Results {
 
 extension Interval {
   /// `low … high` with so many digits.
-  public func shown(_ digits: Int) -> String { "\(low.fixed(digits)) … \(high.fixed(digits))" }
+  package func shown(_ digits: Int) -> String { "\(low.fixed(digits)) … \(high.fixed(digits))" }
 }

@@ -2,15 +2,15 @@
 
 extension Results {
   /// A file of the document: its path below the folder, and what is in it.
-  public struct File: Sendable, Equatable {
+  package struct File: Sendable, Equatable {
     /// Relative, with slashes.
-    public let path: String
+    package let path: String
     /// UTF-8.
-    public let contents: String
+    package let contents: String
   }
 
   /// `BENCHMARKS.md` and the pictures that it shows.
-  public func document() -> [File] {
+  package func document() -> [File] {
     var pictures: [File] = []
     func picture(_ name: String, _ plot: Plot) -> String {
       let path = "benchmarks/\(name).svg"

@@ -4,24 +4,23 @@
 ///
 /// A sitting has processes, sockets and namespaces of its own, because what those happen to get (addresses, cache lines,
 /// hash buckets) shifts all of its rounds alike: rounds alone would promise more than a second run keeps.
-public typealias Batches = [[Double]]
+package typealias Batches = [[Double]]
 
 /// A quantity with its spread.
-public struct Estimate: Sendable, Equatable {
+package struct Estimate: Sendable, Equatable {
   /// The median of all batches.
-  public let value: Double
+  package let value: Double
   /// Where the median lies: the interval of all batches, widened to hold the median of every sitting.
-  public let spread: Interval
+  package let spread: Interval
   /// How many batches there were.
-  public let count: Int
+  package let count: Int
   /// Whether they were enough for the level that was asked for; if not, `spread` is all that was measured.
-  public let isBounded: Bool
+  package let isBounded: Bool
 
   /// Half the width of the spread as a share of the value.
-  public var uncertainty: Double { value == 0 ? .infinity : (spread.high - spread.low) / 2 / value.magnitude }
+  package var uncertainty: Double { value == 0 ? .infinity : (spread.high - spread.low) / 2 / value.magnitude }
 
-  /// Takes all its parts.
-  public init(value: Double, spread: Interval, count: Int, isBounded: Bool) {
+  package init(value: Double, spread: Interval, count: Int, isBounded: Bool) {
     self.value = value
     self.spread = spread
     self.count = count
@@ -29,7 +28,7 @@ public struct Estimate: Sendable, Equatable {
   }
 
   /// The median of batches; nil if there are none.
-  public init?(of batches: Batches, level: Double = Estimate.usualLevel) {
+  package init?(of batches: Batches, level: Double = Estimate.usualLevel) {
     let all = Samples(batches.flatMap { $0 })
     guard let median = all.median, let least = all.minimum, let most = all.maximum else { return nil }
     value = median
@@ -44,27 +43,27 @@ public struct Estimate: Sendable, Equatable {
   }
 
   /// The level of a spread that is shown.
-  public static let usualLevel = 0.95
+  package static let usualLevel = 0.95
   /// The level by which two runs are compared: many quantities are, and few should differ by chance.
-  public static let comparisonLevel = 0.99
+  package static let comparisonLevel = 0.99
 }
 
 /// One quantity beside another that was measured in the same rounds.
-public enum Paired {
+package enum Paired {
   /// What `combine` makes of each round's two batches: neighbours in time, so what disturbs one disturbs the other.
-  public static func batches(
+  package static func batches(
     _ own: Batches, _ base: Batches, _ combine: (Double, Double) -> Double
   ) -> Batches {
     zip(own, base).map { own, base in zip(own, base).map { combine($0, $1) } }
   }
 
   /// How many times the other quantity this one is.
-  public static func ratio(_ own: Batches, to base: Batches, level: Double = Estimate.usualLevel) -> Estimate? {
+  package static func ratio(_ own: Batches, to base: Batches, level: Double = Estimate.usualLevel) -> Estimate? {
     Estimate(of: batches(own, base) { $1 > 0 ? $0 / $1 : .nan }, level: level)
   }
 
   /// How much more this one is.
-  public static func difference(_ own: Batches, from base: Batches) -> Estimate? {
+  package static func difference(_ own: Batches, from base: Batches) -> Estimate? {
     Estimate(of: batches(own, base, -))
   }
 
@@ -72,7 +71,7 @@ public enum Paired {
   ///
   /// The median of the differences, because a ratio of differences of single rounds has no bounds. Nil if the floor adds
   /// nothing that can be told from nothing.
-  public static func added(_ own: Batches, over floor: Batches, base: Batches) -> Estimate? {
+  package static func added(_ own: Batches, over floor: Batches, base: Batches) -> Estimate? {
     let rows = zip(zip(own, floor), base).flatMap { pair, base in
       zip(zip(pair.0, pair.1), base).map { (own: $0.0 - $1, floor: $0.1 - $1) }
     }

@@ -3,49 +3,46 @@
 internal import Glibc
 
 /// One line of a plot.
-public struct PlotLine: Sendable, Equatable {
+package struct PlotLine: Sendable, Equatable {
   /// What it is, in the legend.
-  public let name: String
+  package let name: String
   /// Its points, from left to right; `spread` is the error bar.
-  public let points: [Point]
+  package let points: [Point]
 
   /// One point.
-  public struct Point: Sendable, Equatable {
+  package struct Point: Sendable, Equatable {
     /// Where on the horizontal axis.
-    public let x: Double
+    package let x: Double
     /// Where on the vertical axis.
-    public let y: Double
+    package let y: Double
     /// How far that may be off.
-    public let spread: Interval
+    package let spread: Interval
 
-    /// Takes all its parts.
-    public init(x: Double, y: Double, spread: Interval) {
+    package init(x: Double, y: Double, spread: Interval) {
       self.x = x
       self.y = y
       self.spread = spread
     }
   }
 
-  /// Takes both.
-  public init(_ name: String, _ points: [Point]) {
+  package init(_ name: String, _ points: [Point]) {
     self.name = name
     self.points = points.sorted { $0.x < $1.x }
   }
 }
 
 /// A plot of lines, both axes logarithmic.
-public struct Plot: Sendable, Equatable {
+package struct Plot: Sendable, Equatable {
   /// What it shows.
-  public let title: String
+  package let title: String
   /// The horizontal axis, with its unit.
-  public let horizontal: String
+  package let horizontal: String
   /// The vertical axis, with its unit.
-  public let vertical: String
+  package let vertical: String
   /// The lines; only what is above zero can be shown.
-  public let lines: [PlotLine]
+  package let lines: [PlotLine]
 
-  /// Takes all its parts.
-  public init(_ title: String, horizontal: String, vertical: String, lines: [PlotLine]) {
+  package init(_ title: String, horizontal: String, vertical: String, lines: [PlotLine]) {
     self.title = title
     self.horizontal = horizontal
     self.vertical = vertical
@@ -89,7 +86,7 @@ public struct Plot: Sendable, Equatable {
   }
 
   /// The picture.
-  public var svg: String {
+  package var svg: String {
     let points = lines.flatMap(\.points)
     let across = Axis(points.map(\.x))
     let up = Axis(points.flatMap { [$0.y, $0.spread.low, $0.spread.high] })

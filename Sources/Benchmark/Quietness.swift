@@ -1,18 +1,17 @@
 // Whether a machine was quiet enough for its figures to mean something.
 
 /// How the machine's processors spent the time of a run.
-public struct Disturbance: Sendable, Codable, Equatable {
+package struct Disturbance: Sendable, Codable, Equatable {
   /// Share of all processor time that the hypervisor gave to others: 0…1.
-  public var stolen: Double
+  package var stolen: Double
   /// Share of all processor time that other processes of this machine used: 0…1.
-  public var others: Double
+  package var others: Double
   /// Share of the time in which some task waited for a processor; nil if the kernel does not say (no PSI).
-  public var pressure: Double?
+  package var pressure: Double?
   /// The load average when the run began.
-  public var loadBefore: Double
+  package var loadBefore: Double
 
-  /// Takes all its parts.
-  public init(stolen: Double, others: Double, pressure: Double?, loadBefore: Double) {
+  package init(stolen: Double, others: Double, pressure: Double?, loadBefore: Double) {
     self.stolen = stolen
     self.others = others
     self.pressure = pressure
@@ -20,7 +19,7 @@ public struct Disturbance: Sendable, Codable, Equatable {
   }
 
   /// The shares between two readings of all counters; nil if no time passed.
-  public init?(from earlier: ProcessorTimes, to later: ProcessorTimes, loadBefore: Double) {
+  package init?(from earlier: ProcessorTimes, to later: ProcessorTimes, loadBefore: Double) {
     let total = later.total - earlier.total
     guard total > 0 else { return nil }
     let busy = (later.busy - earlier.busy) - (later.own - earlier.own)
@@ -34,7 +33,7 @@ public struct Disturbance: Sendable, Codable, Equatable {
   }
 
   /// What disturbed more than figures bear; empty if the machine was quiet.
-  public var complaints: [String] {
+  package var complaints: [String] {
     var found: [String] = []
     if stolen > 0.01 { found.append("the hypervisor took \(percent(stolen)) of the processors' time") }
     if others > 0.05 { found.append("other processes used \(percent(others)) of the processors' time") }
@@ -42,7 +41,7 @@ public struct Disturbance: Sendable, Codable, Equatable {
   }
 
   /// One sentence.
-  public var verdict: String {
+  package var verdict: String {
     complaints.isEmpty
       ? "quiet: stolen \(percent(stolen)), others \(percent(others))"
       : "noisy: \(complaints.joined(separator: ", ")); the spreads hold for this run only"
@@ -52,25 +51,25 @@ public struct Disturbance: Sendable, Codable, Equatable {
 }
 
 /// The kernel's counters of processor time, in seconds since it started.
-public struct ProcessorTimes: Sendable, Equatable {
+package struct ProcessorTimes: Sendable, Equatable {
   /// All processors together, idle or not.
-  public var total = 0.0
+  package var total = 0.0
   /// Not idle, not waiting for disks, not stolen.
-  public var busy = 0.0
+  package var busy = 0.0
   /// Given to others by the hypervisor.
-  public var stolen = 0.0
+  package var stolen = 0.0
   /// Used by the run itself.
-  public var own = 0.0
+  package var own = 0.0
   /// In which some task waited for a processor; nil if the kernel does not say.
-  public var waiting: Double?
+  package var waiting: Double?
   /// The time of day of the reading.
-  public var wall = 0.0
+  package var wall = 0.0
 
   /// All zero.
-  public init() {}
+  package init() {}
 
   /// Reads the first line of /proc/stat, in units of 1/`ticks` seconds, and /proc/pressure/cpu; nil if it is not that.
-  public init?(stat: String, pressure: String?, ticks: Double) {
+  package init?(stat: String, pressure: String?, ticks: Double) {
     let fields = stat.split(separator: "\n").first.map { $0.split(separator: " ") } ?? []
     guard fields.first == "cpu", fields.count >= 9 else { return nil }
     let values = fields.dropFirst().compactMap { Double($0) }.map { $0 / ticks }

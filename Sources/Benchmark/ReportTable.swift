@@ -1,7 +1,7 @@
 // Tables of figures, for people, programs and documents.
 
 /// One thing in a table.
-public enum Field: Sendable, Equatable {
+package enum Field: Sendable, Equatable {
   /// Words.
   case text(String)
   /// A number with so many digits after the point.
@@ -10,12 +10,12 @@ public enum Field: Sendable, Equatable {
   case none
 
   /// A number, or nothing.
-  public static func number(_ value: Double?, digits: Int) -> Field { value.map { .number($0, digits) } ?? .none }
+  package static func number(_ value: Double?, digits: Int) -> Field { value.map { .number($0, digits) } ?? .none }
   /// A whole number.
-  public static func count(_ value: Int) -> Field { .number(Double(value), 0) }
+  package static func count(_ value: Int) -> Field { .number(Double(value), 0) }
 
   /// As people read it.
-  public var shown: String {
+  package var shown: String {
     switch self {
     case .text(let text): text
     case .number(let value, let digits): value.fixed(digits)
@@ -24,7 +24,7 @@ public enum Field: Sendable, Equatable {
   }
 
   /// As JSON.
-  public var json: String {
+  package var json: String {
     switch self {
     case .text(let text): text.jsonQuoted
     case .number(let value, let digits): value.isFinite ? value.fixed(digits) : "null"
@@ -36,23 +36,23 @@ public enum Field: Sendable, Equatable {
 }
 
 /// A table with a name.
-public struct ReportTable: Sendable, Equatable {
+package struct ReportTable: Sendable, Equatable {
   /// What it is about.
-  public let name: String
+  package let name: String
   /// Names with their units.
-  public let columns: [String]
+  package let columns: [String]
   /// One field for each column.
-  public var rows: [[Field]]
+  package var rows: [[Field]]
 
   /// A table; rows may come later.
-  public init(_ name: String, columns: [String], rows: [[Field]] = []) {
+  package init(_ name: String, columns: [String], rows: [[Field]] = []) {
     self.name = name
     self.columns = columns
     self.rows = rows
   }
 
   /// In columns, for a terminal.
-  public var shown: String {
+  package var shown: String {
     let texts = [columns] + rows.map { $0.map(\.shown) }
     let widths = columns.indices.map { column in
       texts.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
@@ -68,7 +68,7 @@ public struct ReportTable: Sendable, Equatable {
   }
 
   /// As JSON: an object per row, keyed by column.
-  public var json: String {
+  package var json: String {
     let rows = rows.map { row in
       "{" + zip(columns, row).map { "\($0.jsonQuoted):\($1.json)" }.joined(separator: ",") + "}"
     }
@@ -78,7 +78,7 @@ public struct ReportTable: Sendable, Equatable {
 
 extension ReportTable {
   /// As Markdown.
-  public var markdown: String {
+  package var markdown: String {
     func line(_ cells: [String]) -> String {
       "| " + cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |\n"
     }
@@ -90,7 +90,7 @@ extension ReportTable {
   }
 
   /// As comma-separated values (RFC 4180), the table's name in the first column of every row.
-  public var csv: String {
+  package var csv: String {
     func quoted(_ text: String) -> String {
       text.contains { [",", "\"", "\n"].contains($0) } ? "\"" + text.replacing("\"", with: "\"\"") + "\"" : text
     }
@@ -101,7 +101,7 @@ extension ReportTable {
 
 extension String {
   /// As JSON writes it.
-  public var jsonQuoted: String {
+  package var jsonQuoted: String {
     var out = "\""
     for scalar in unicodeScalars {
       switch scalar {
@@ -119,7 +119,7 @@ extension String {
 
 extension Double {
   /// With exactly so many digits after the point.
-  public func fixed(_ digits: Int) -> String {
+  package func fixed(_ digits: Int) -> String {
     guard isFinite, magnitude < 1e15 else { return "\(self)" }
     let scale = (0..<digits).reduce(1.0) { scale, _ in scale * 10 }
     let scaled = Int64((magnitude * scale).rounded())
@@ -132,7 +132,7 @@ extension Double {
 
 extension String {
   /// Without blanks and line ends on either side.
-  public var trimmed: String {
+  package var trimmed: String {
     let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0 == "\n" }
     return String(reversed().drop(while: isBlank).reversed().drop(while: isBlank))
   }

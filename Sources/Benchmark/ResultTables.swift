@@ -2,7 +2,7 @@
 
 extension Results {
   /// Everything, in the order in which people want to read it.
-  public var tables: [ReportTable] {
+  package var tables: [ReportTable] {
     var all = [Targets(self).table]
     for section in sections { all += workloads(of: section).map { workTable($0, in: section) } }
     all += [programTable, quantityTable, leftOutTable].filter { !$0.rows.isEmpty }
@@ -10,7 +10,7 @@ extension Results {
   }
 
   /// One workload with all contestants of a part.
-  public func workTable(_ workload: String, in section: String) -> ReportTable {
+  package func workTable(_ workload: String, in section: String) -> ReportTable {
     let own = measurements.filter { $0.section == section && $0.workload == workload }
     let unit = own.first?.unit ?? "unit"
     var table = ReportTable(
@@ -44,7 +44,7 @@ extension Results {
   }
 
   /// The kernel's own figures of single programs.
-  public var programTable: ReportTable {
+  package var programTable: ReportTable {
     ReportTable(
       "Programs: ns a run by the kernel's clock (BPF_ENABLE_STATS, its own cost included; \"test run\": BPF_PROG_TEST_RUN)",
       columns: ["contestant", "workload", "program", "min", "median", "spread", "runs per unit", "remark"],
@@ -61,7 +61,7 @@ extension Results {
   }
 
   /// The control plane.
-  public var quantityTable: ReportTable {
+  package var quantityTable: ReportTable {
     ReportTable(
       "Control plane", columns: ["what", "unit", "min", "median", "max", "measurements"],
       rows: quantities.map { quantity in
@@ -74,14 +74,14 @@ extension Results {
   }
 
   /// Who was not measured, and why.
-  public var leftOutTable: ReportTable {
+  package var leftOutTable: ReportTable {
     ReportTable(
       "Left out", columns: ["contestant", "because"],
       rows: entrants.compactMap { entrant in entrant.leftOut.map { [.text(entrant.name), .text($0)] } })
   }
 
   /// What must be known before a figure is believed.
-  public var warnings: [String] {
+  package var warnings: [String] {
     var found = disturbance.map { $0.complaints.isEmpty ? [] : [$0.verdict] } ?? []
     let ratios = measurements.compactMap { ratio($0.contestant, $0.workload, in: $0.section) }
     let few = ratios.count { !$0.isBounded }
@@ -94,7 +94,7 @@ extension Results {
   // MARK: Plots
 
   /// Cost against the size of the policy, one plot for each workload.
-  public var sizePlots: [Plot] {
+  package var sizePlots: [Plot] {
     let section = Targets.Names.sizes
     return workloads(of: section).map { workload in
       var families: [(name: String, points: [PlotLine.Point])] = []
@@ -114,7 +114,7 @@ extension Results {
   }
 
   /// Cost of a packet against how many a second are sent.
-  public var ratePlot: Plot? {
+  package var ratePlot: Plot? {
     let section = RateWorkload.section
     let workloads = workloads(of: section)
     guard !workloads.isEmpty else { return nil }
@@ -134,22 +134,22 @@ extension Results {
 }
 
 /// How workloads of a fixed packet rate are named.
-public enum RateWorkload {
+package enum RateWorkload {
   /// Their part of a run.
-  public static let section = "packet rates"
+  package static let section = "packet rates"
 
   /// The name for so many packets a second.
-  public static func name(_ rate: Int) -> String { "udp-rate-\(rate)" }
+  package static func name(_ rate: Int) -> String { "udp-rate-\(rate)" }
 
   /// The rate that a name stands for.
-  public static func rate(_ name: String) -> Int? {
+  package static func rate(_ name: String) -> Int? {
     name.hasPrefix("udp-rate-") ? Int(name.dropFirst("udp-rate-".count)) : nil
   }
 }
 
 extension Estimate {
   /// Whether it may be off by more than 5 %.
-  public var isNoisy: Bool { uncertainty > 0.05 }
+  package var isNoisy: Bool { uncertainty > 0.05 }
 
   /// What must be said beside it; empty if nothing.
   var remark: String { !isBounded ? "too few" : isNoisy ? "±\((uncertainty * 100).fixed(0)) %" : "" }

@@ -3,16 +3,15 @@
 internal import FoundationEssentials
 
 /// A file that holds no results of this format.
-public struct ResultsError: Error, Equatable, CustomStringConvertible {
+package struct ResultsError: Error, Equatable, CustomStringConvertible {
   /// What it was to be.
-  public let file: String
+  package let file: String
   /// What is wrong with it.
-  public let reason: String
+  package let reason: String
   /// For people.
-  public var description: String { "read results \(file): \(reason)" }
+  package var description: String { "read results \(file): \(reason)" }
 
-  /// Takes both.
-  public init(file: String, reason: String) {
+  package init(file: String, reason: String) {
     self.file = file
     self.reason = reason
   }
@@ -20,7 +19,7 @@ public struct ResultsError: Error, Equatable, CustomStringConvertible {
 
 extension Results {
   /// As JSON; numbers are cut to what a measurement can mean.
-  public func json() throws(ResultsError) -> [UInt8] {
+  package func json() throws(ResultsError) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
     do { return [UInt8](try encoder.encode(rounded)) + [0x0a] } catch {
@@ -29,7 +28,7 @@ extension Results {
   }
 
   /// Reads what `json()` wrote; `file` is for the error.
-  public init(json: [UInt8], file: String) throws(ResultsError) {
+  package init(json: [UInt8], file: String) throws(ResultsError) {
     struct Version: Decodable { var format: Int }
     do {
       let data = Data(json)

@@ -1,23 +1,22 @@
 // Everything that a run found, with every batch: two runs can be compared without running again.
 
 /// A fact about a run, such as a setting or a property of the machine.
-public struct Fact: Sendable, Codable, Equatable {
+package struct Fact: Sendable, Codable, Equatable {
   /// What it is about.
-  public let name: String
+  package let name: String
   /// What it is.
-  public let value: String
+  package let value: String
 
-  /// Takes both.
-  public init(_ name: String, _ value: String) {
+  package init(_ name: String, _ value: String) {
     self.name = name
     self.value = value
   }
 }
 
 /// One mechanism that was to be measured.
-public struct Entrant: Sendable, Codable, Equatable {
+package struct Entrant: Sendable, Codable, Equatable {
   /// What it is to the others.
-  public enum Role: String, Sendable, Codable {
+  package enum Role: String, Sendable, Codable {
     /// Nothing in force: what everything is divided by.
     case baseline
     /// Programs that only return.
@@ -31,18 +30,17 @@ public struct Entrant: Sendable, Codable, Equatable {
   }
 
   /// Unique in a run; the same in every run.
-  public let name: String
+  package let name: String
   /// What it is to the others.
-  public let role: Role
+  package let role: Role
   /// How many rules or compiled entries it has; nil if it has none.
-  public let size: Int?
+  package let size: Int?
   /// Contestants of one family differ in size alone.
-  public let family: String
+  package let family: String
   /// Why there are no figures of it; nil if there are.
-  public var leftOut: String?
+  package var leftOut: String?
 
-  /// Takes all its parts.
-  public init(name: String, role: Role, size: Int? = nil, family: String? = nil, leftOut: String? = nil) {
+  package init(name: String, role: Role, size: Int? = nil, family: String? = nil, leftOut: String? = nil) {
     self.name = name
     self.role = role
     self.size = size
@@ -52,24 +50,24 @@ public struct Entrant: Sendable, Codable, Equatable {
 }
 
 /// The batches of one contestant at one workload.
-public struct Measurement: Sendable, Codable, Equatable {
+package struct Measurement: Sendable, Codable, Equatable {
   /// Which part of the run it belongs to: baselines are shared within a part.
-  public let section: String
+  package let section: String
   /// Who.
-  public let contestant: String
+  package let contestant: String
   /// At what.
-  public let workload: String
+  package let workload: String
   /// What was counted, such as `round trip`.
-  public let unit: String
+  package let unit: String
   /// Nanoseconds per unit by the clock on the wall.
-  public var wall: Batches
+  package var wall: Batches
   /// Nanoseconds of processor time per unit, of everybody who works for it.
-  public var cpu: Batches
+  package var cpu: Batches
   /// Instructions per unit, kernel and user; empty where the machine does not count them.
-  public var instructions: Batches
+  package var instructions: Batches
 
   /// Nothing measured yet.
-  public init(section: String, contestant: String, workload: String, unit: String) {
+  package init(section: String, contestant: String, workload: String, unit: String) {
     self.section = section
     self.contestant = contestant
     self.workload = workload
@@ -81,20 +79,20 @@ public struct Measurement: Sendable, Codable, Equatable {
 }
 
 /// What the kernel says of one program during one workload.
-public struct ProgramMeasurement: Sendable, Codable, Equatable {
+package struct ProgramMeasurement: Sendable, Codable, Equatable {
   /// Whose program.
-  public let contestant: String
+  package let contestant: String
   /// During what; `test run` for the kernel's own.
-  public let workload: String
+  package let workload: String
   /// The program's name.
-  public let program: String
+  package let program: String
   /// Nanoseconds per run.
-  public var nanoseconds: Batches
+  package var nanoseconds: Batches
   /// Runs per unit of the workload; 0 for test runs.
-  public var runsPerUnit: Double
+  package var runsPerUnit: Double
 
   /// Nothing measured yet.
-  public init(contestant: String, workload: String, program: String) {
+  package init(contestant: String, workload: String, program: String) {
     self.contestant = contestant
     self.workload = workload
     self.program = program
@@ -104,16 +102,15 @@ public struct ProgramMeasurement: Sendable, Codable, Equatable {
 }
 
 /// One figure of the control plane, such as the time to publish.
-public struct Quantity: Sendable, Codable, Equatable {
+package struct Quantity: Sendable, Codable, Equatable {
   /// Unique in a run; the same in every run.
-  public let name: String
+  package let name: String
   /// Its unit.
-  public let unit: String
+  package let unit: String
   /// Each measurement.
-  public var values: [Double]
+  package var values: [Double]
 
-  /// Takes all its parts.
-  public init(_ name: String, unit: String, _ values: [Double]) {
+  package init(_ name: String, unit: String, _ values: [Double]) {
     self.name = name
     self.unit = unit
     self.values = values
@@ -121,56 +118,56 @@ public struct Quantity: Sendable, Codable, Equatable {
 }
 
 /// Everything that a run found.
-public struct Results: Sendable, Codable, Equatable {
+package struct Results: Sendable, Codable, Equatable {
   /// The version of this format.
-  public static let currentFormat = 1
+  package static let currentFormat = 1
 
   /// The version in which it was written.
-  public var format = Results.currentFormat
+  package var format = Results.currentFormat
   /// The machine.
-  public var machine: [Fact]
+  package var machine: [Fact]
   /// How the run was made.
-  public var settings: [Fact]
+  package var settings: [Fact]
   /// What disturbed it; nil if the kernel does not say.
-  public var disturbance: Disturbance?
+  package var disturbance: Disturbance?
   /// Who was to be measured.
-  public var entrants: [Entrant] = []
+  package var entrants: [Entrant] = []
   /// What their work cost.
-  public var measurements: [Measurement] = []
+  package var measurements: [Measurement] = []
   /// What single programs cost.
-  public var programs: [ProgramMeasurement] = []
+  package var programs: [ProgramMeasurement] = []
   /// The control plane.
-  public var quantities: [Quantity] = []
+  package var quantities: [Quantity] = []
   /// What else there is to say.
-  public var notes: [String] = []
+  package var notes: [String] = []
 
   /// A run that has found nothing yet.
-  public init(machine: [Fact], settings: [Fact]) {
+  package init(machine: [Fact], settings: [Fact]) {
     self.machine = machine
     self.settings = settings
   }
 
   /// The batches of a contestant at a workload.
-  public func measurement(_ contestant: String, _ workload: String, in section: String) -> Measurement? {
+  package func measurement(_ contestant: String, _ workload: String, in section: String) -> Measurement? {
     measurements.first { $0.contestant == contestant && $0.workload == workload && $0.section == section }
   }
 
   /// A figure of the control plane.
-  public func quantity(_ name: String) -> Quantity? { quantities.first { $0.name == name } }
+  package func quantity(_ name: String) -> Quantity? { quantities.first { $0.name == name } }
 
   /// The parts of the run, in order.
-  public var sections: [String] { distinct(measurements.map(\.section)) }
+  package var sections: [String] { distinct(measurements.map(\.section)) }
 
   /// The workloads of a part, in order.
-  public func workloads(of section: String) -> [String] {
+  package func workloads(of section: String) -> [String] {
     distinct(measurements.filter { $0.section == section }.map(\.workload))
   }
 
   /// The contestant that others of a part are divided by.
-  public func baseline(of section: String) -> String? { first(.baseline, of: section) }
+  package func baseline(of section: String) -> String? { first(.baseline, of: section) }
 
   /// The empty programs of a part.
-  public func floor(of section: String) -> String? { first(.floor, of: section) }
+  package func floor(of section: String) -> String? { first(.floor, of: section) }
 
   private func first(_ role: Entrant.Role, of section: String) -> String? {
     let present = Set(measurements.filter { $0.section == section }.map(\.contestant))
@@ -178,7 +175,7 @@ public struct Results: Sendable, Codable, Equatable {
   }
 
   /// How many times the baseline's processor time a contestant's is.
-  public func ratio(
+  package func ratio(
     _ contestant: String, _ workload: String, in section: String, level: Double = Estimate.usualLevel
   ) -> Estimate? {
     guard let base = baseline(of: section), let own = measurement(contestant, workload, in: section),
@@ -188,7 +185,7 @@ public struct Results: Sendable, Codable, Equatable {
   }
 
   /// How many times as much as the empty programs a contestant adds to the baseline.
-  public func added(_ contestant: String, _ workload: String, in section: String) -> Estimate? {
+  package func added(_ contestant: String, _ workload: String, in section: String) -> Estimate? {
     guard let base = baseline(of: section).flatMap({ measurement($0, workload, in: section) }),
       let floor = floor(of: section).flatMap({ measurement($0, workload, in: section) }),
       let own = measurement(contestant, workload, in: section)
@@ -197,7 +194,7 @@ public struct Results: Sendable, Codable, Equatable {
   }
 
   /// How many times the floor's processor time a contestant's is.
-  public func ratioToFloor(_ contestant: String, _ workload: String, in section: String) -> Estimate? {
+  package func ratioToFloor(_ contestant: String, _ workload: String, in section: String) -> Estimate? {
     guard let floor = floor(of: section).flatMap({ measurement($0, workload, in: section) }),
       let own = measurement(contestant, workload, in: section)
     else { return nil }

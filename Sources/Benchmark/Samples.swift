@@ -3,47 +3,47 @@
 internal import Glibc
 
 /// A range in which a quantity lies, both ends included.
-public struct Interval: Sendable, Equatable {
+package struct Interval: Sendable, Equatable {
   /// Where it begins.
-  public let low: Double
+  package let low: Double
   /// Where it ends.
-  public let high: Double
+  package let high: Double
 
   /// Takes both ends, in either order.
-  public init(_ one: Double, _ other: Double) {
+  package init(_ one: Double, _ other: Double) {
     low = min(one, other)
     high = max(one, other)
   }
 
   /// Whether the two have a point in common.
-  public func overlaps(_ other: Interval) -> Bool { low <= other.high && other.low <= high }
+  package func overlaps(_ other: Interval) -> Bool { low <= other.high && other.low <= high }
 
   /// The smallest range that holds both.
-  public func hull(_ other: Interval) -> Interval { Interval(min(low, other.low), max(high, other.high)) }
+  package func hull(_ other: Interval) -> Interval { Interval(min(low, other.low), max(high, other.high)) }
 }
 
 /// Measurements in one unit.
-public struct Samples: Sendable {
+package struct Samples: Sendable {
   private let sorted: [Double]
 
   /// Takes measurements in any order.
-  public init(_ values: [Double]) { sorted = values.sorted() }
+  package init(_ values: [Double]) { sorted = values.sorted() }
 
   /// How many there are.
-  public var count: Int { sorted.count }
+  package var count: Int { sorted.count }
   /// The least of them: what is left when nothing disturbs.
-  public var minimum: Double? { sorted.first }
+  package var minimum: Double? { sorted.first }
   /// The greatest of them.
-  public var maximum: Double? { sorted.last }
+  package var maximum: Double? { sorted.last }
   /// The middle one.
-  public var median: Double? { quantile(0.5) }
+  package var median: Double? { quantile(0.5) }
   /// A quarter lies below.
-  public var lowerQuartile: Double? { quantile(0.25) }
+  package var lowerQuartile: Double? { quantile(0.25) }
   /// A quarter lies above.
-  public var upperQuartile: Double? { quantile(0.75) }
+  package var upperQuartile: Double? { quantile(0.75) }
 
   /// The value below which this share (0…1) lies; between two measurements it is interpolated.
-  public func quantile(_ share: Double) -> Double? {
+  package func quantile(_ share: Double) -> Double? {
     guard let last = sorted.last else { return nil }
     let position = share * Double(sorted.count - 1)
     let index = Int(position)
@@ -55,7 +55,7 @@ public struct Samples: Sendable {
   ///
   /// By order statistics: the number of measurements below the median is binomial whatever their distribution, so
   /// nothing is assumed of it. Nil if there are too few: 95 % takes six, 99 % takes eight.
-  public func medianInterval(_ level: Double) -> Interval? {
+  package func medianInterval(_ level: Double) -> Interval? {
     let rank = Self.rank(count: count, tail: (1 - level) / 2)
     guard rank >= 1 else { return nil }
     return Interval(sorted[rank - 1], sorted[count - rank])

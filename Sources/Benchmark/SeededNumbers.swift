@@ -1,14 +1,14 @@
 // Numbers from a seed: the same run can be had again.
 
 /// SplitMix64.
-public struct SeededNumbers: Sendable {
+package struct SeededNumbers: Sendable {
   private var state: UInt64
 
   /// The same seed gives the same numbers.
-  public init(seed: UInt64) { state = seed }
+  package init(seed: UInt64) { state = seed }
 
   /// The next number.
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9e37_79b9_7f4a_7c15
     var mixed = state
     mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
@@ -17,8 +17,8 @@ public struct SeededNumbers: Sendable {
   }
 
   /// A number in 0..<count, 0 if there are none.
-  public mutating func below(_ count: Int) -> Int { count < 1 ? 0 : Int(next() % UInt64(count)) }
+  package mutating func below(_ count: Int) -> Int { count < 1 ? 0 : Int(next() % UInt64(count)) }
 
   /// True so many times in a hundred.
-  public mutating func percent(_ share: Int) -> Bool { below(100) < share }
+  package mutating func percent(_ share: Int) -> Bool { below(100) < share }
 }

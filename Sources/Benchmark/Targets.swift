@@ -1,9 +1,9 @@
 // What Sallyport promises of its own cost, beside what a run found.
 
 /// One promise, and whether a run kept it.
-public struct TargetRow: Sendable, Equatable {
+package struct TargetRow: Sendable, Equatable {
   /// Whether a target was met.
-  public enum Outcome: String, Sendable {
+  package enum Outcome: String, Sendable {
     /// The whole spread keeps it.
     case met
     /// The whole spread misses it.
@@ -15,44 +15,44 @@ public struct TargetRow: Sendable, Equatable {
   }
 
   /// `P1` … `P12`.
-  public let id: String
+  package let id: String
   /// What is measured.
-  public let measure: String
+  package let measure: String
   /// What is promised.
-  public let target: String
+  package let target: String
   /// What was found, as a number.
-  public let measured: Double?
+  package let measured: Double?
   /// How far that may be off.
-  public let spread: Interval?
+  package let spread: Interval?
   /// Digits after the point.
-  public let digits: Int
+  package let digits: Int
   /// How many times the limit it is; nil if there is none.
-  public let ratio: Double?
+  package let ratio: Double?
   /// What that means.
-  public let outcome: Outcome
+  package let outcome: Outcome
 }
 
 /// The twelve promises.
 ///
 /// `docs/PERFORMANCE.md` says what each means.
-public struct Targets: Sendable {
+package struct Targets: Sendable {
   /// The promises, in order.
-  public let rows: [TargetRow]
+  package let rows: [TargetRow]
 
   /// The names by which workloads, contestants and quantities are known to promises.
-  public enum Names {
+  package enum Names {
     /// The part of a run in which contestants are compared.
-    public static let sockets = "mechanisms"
+    package static let sockets = "mechanisms"
     /// The part in which the size of the policy changes.
-    public static let sizes = "policy sizes"
+    package static let sizes = "policy sizes"
     /// The family of contestants whose promises these are.
-    public static let own = "sallyport cgroup"
+    package static let own = "sallyport cgroup"
     /// The family of the former way: a program in user space judges the first packet.
-    public static let queue = "NFQUEUE, first packets"
+    package static let queue = "NFQUEUE, first packets"
   }
 
   /// What a run says of them.
-  public init(_ results: Results) {
+  package init(_ results: Results) {
     let reader = TargetReader(results)
     rows = [
       reader.added("P1", "established TCP, ping-pong: added ÷ empty programs'", "tcp-pingpong", limit: 1.3),
@@ -81,7 +81,7 @@ public struct Targets: Sendable {
   }
 
   /// For people.
-  public var table: ReportTable {
+  package var table: ReportTable {
     ReportTable(
       "Targets", columns: ["id", "measure", "target", "measured", "spread", "÷ target", "is"],
       rows: rows.map { row in

@@ -1,22 +1,21 @@
 // Makes every probe and writes the statement.
-public import Enforcement
+package import Enforcement
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// Finds out by trying what a datapath covers on this kernel.
-public enum CoverageProbe {
+package enum CoverageProbe {
   /// Where the probes are made.
-  public struct Site: Sendable {
+  package struct Site: Sendable {
     /// The cgroup below which the probe makes its own; nothing is attached to this one itself.
-    public var parent: CgroupDirectory
+    package var parent: CgroupDirectory
     /// A state directory of its own: made and removed again; its parent must be there.
-    public var state: StateDirectory
+    package var state: StateDirectory
     /// Where BPF objects are pinned meanwhile.
-    public var bpffs: String
+    package var bpffs: String
 
-    /// Takes all its parts.
-    public init(parent: CgroupDirectory, state: StateDirectory, bpffs: String = "/sys/fs/bpf") {
+    package init(parent: CgroupDirectory, state: StateDirectory, bpffs: String = "/sys/fs/bpf") {
       self.parent = parent
       self.state = state
       self.bpffs = bpffs
@@ -27,7 +26,7 @@ public enum CoverageProbe {
   ///
   /// Everything it makes is gone afterwards, also when it fails. Takes some hundred milliseconds, on a thread of its own.
   /// - Throws: when no probe could be made at all; what fails in one probe is in its line.
-  public static func run(
+  package static func run(
     _ classes: [TrafficClass] = TrafficClass.allCases, on kind: DatapathKind, at site: Site
   ) async throws -> CoverageStatement {
     let began = Clock.monotonicNanoseconds()
@@ -47,14 +46,14 @@ public enum CoverageProbe {
   }
 
   /// The state directory of the probes of an agent with this state directory.
-  public static func stateDirectory(in state: StateDirectory) -> StateDirectory {
+  package static func stateDirectory(in state: StateDirectory) -> StateDirectory {
     StateDirectory("\(state.path)/coverage")
   }
 
   /// Removes what probes left behind because their process was killed.
   ///
   /// - Throws: when they run right now, or something cannot be removed.
-  public static func removeRemains(of state: StateDirectory, bpffs: String = "/sys/fs/bpf") throws {
+  package static func removeRemains(of state: StateDirectory, bpffs: String = "/sys/fs/bpf") throws {
     try Arena.removeRemains(of: state, bpffs: bpffs)
   }
 

@@ -1,8 +1,8 @@
 // What the probes found out: the statement, one line for each class of traffic.
-public import Enforcement
+package import Enforcement
 
 /// How far a class of traffic is covered.
-public enum CoverageResult: String, Codable, Sendable, CaseIterable {
+package enum CoverageResult: String, Codable, Sendable, CaseIterable {
   /// What policy allows passes, and what it does not allow does not.
   case covered
   /// Some of what policy does not allow passes, or is refused in a way that its sender cannot notice.
@@ -18,20 +18,19 @@ public enum CoverageResult: String, Codable, Sendable, CaseIterable {
 }
 
 /// What a datapath does with the traffic classes on this kernel, found out by trying.
-public struct CoverageStatement: Codable, Sendable, Equatable {
+package struct CoverageStatement: Codable, Sendable, Equatable {
   /// One class of traffic.
-  public struct Line: Codable, Sendable, Equatable {
+  package struct Line: Codable, Sendable, Equatable {
     /// Which.
-    public var traffic: TrafficClass
+    package var traffic: TrafficClass
     /// How far it is covered.
-    public var result: CoverageResult
+    package var result: CoverageResult
     /// What was tried and what became of it, one item for each attempt.
-    public var seen: [String]
+    package var seen: [String]
     /// Why it is so, as far as it is known.
-    public var why: String
+    package var why: String
 
-    /// Takes all its parts.
-    public init(traffic: TrafficClass, result: CoverageResult, seen: [String] = [], why: String = "") {
+    package init(traffic: TrafficClass, result: CoverageResult, seen: [String] = [], why: String = "") {
       self.traffic = traffic
       self.result = result
       self.seen = seen
@@ -40,18 +39,17 @@ public struct CoverageStatement: Codable, Sendable, Equatable {
   }
 
   /// The kernel's release, as uname(2) says it.
-  public var kernel: String
+  package var kernel: String
   /// The datapath that was probed.
-  public var datapath: String
+  package var datapath: String
   /// The tags of the programs that were probed, by name; with `kernel` and `datapath` they say whether it still holds.
-  public var programs: [String: String]
+  package var programs: [String: String]
   /// How long it took, in milliseconds.
-  public var milliseconds: Int
+  package var milliseconds: Int
   /// Every class of traffic, in the order of `TrafficClass.allCases`.
-  public var lines: [Line]
+  package var lines: [Line]
 
-  /// Takes all its parts.
-  public init(kernel: String, datapath: String, programs: [String: String], milliseconds: Int, lines: [Line]) {
+  package init(kernel: String, datapath: String, programs: [String: String], milliseconds: Int, lines: [Line]) {
     self.kernel = kernel
     self.datapath = datapath
     self.programs = programs
@@ -60,17 +58,17 @@ public struct CoverageStatement: Codable, Sendable, Equatable {
   }
 
   /// What was found out about a class; nil if it was not probed.
-  public subscript(traffic: TrafficClass) -> Line? { lines.first { $0.traffic == traffic } }
+  package subscript(traffic: TrafficClass) -> Line? { lines.first { $0.traffic == traffic } }
 
   /// Whether the kernel that runs is the one that was probed.
-  public var isOfThisKernel: Bool { kernel == CoverageProbe.kernelRelease() }
+  package var isOfThisKernel: Bool { kernel == CoverageProbe.kernelRelease() }
 
   /// Whether it still says what there is to say: same kernel, same kind of datapath, same programs, same classes.
-  public func holds(for kind: DatapathKind, _ programs: [String: String]) -> Bool {
+  package func holds(for kind: DatapathKind, _ programs: [String: String]) -> Bool {
     isOfThisKernel && datapath == kind.rawValue && self.programs == programs && !programs.isEmpty
       && lines.map(\.traffic) == TrafficClass.allCases
   }
 
   /// How many lines have a result.
-  public func count(_ result: CoverageResult) -> Int { lines.count { $0.result == result } }
+  package func count(_ result: CoverageResult) -> Int { lines.count { $0.result == result } }
 }

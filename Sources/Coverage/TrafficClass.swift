@@ -1,7 +1,7 @@
 // The kinds of traffic that the statement speaks of.
 
 /// A kind of traffic that a datapath covers or does not.
-public enum TrafficClass: String, CaseIterable, Codable, Sendable {
+package enum TrafficClass: String, CaseIterable, Codable, Sendable {
   case tcpIPv4 = "tcp-ipv4"
   case tcpIPv6 = "tcp-ipv6"
   case tcpMapped = "tcp-ipv4-mapped"
@@ -40,7 +40,7 @@ public enum TrafficClass: String, CaseIterable, Codable, Sendable {
   case unixSocket = "unix-socket"
 
   /// What is meant, for people.
-  public var title: String {
+  package var title: String {
     switch self {
     case .tcpIPv4: "TCP connect(), IPv4, one namespace"
     case .tcpIPv6: "TCP connect(), IPv6, one namespace"

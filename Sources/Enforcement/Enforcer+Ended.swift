@@ -1,6 +1,6 @@
 // Workloads whose cgroups are gone: they stay in force until no socket of theirs lives.
 
-public import Kernel
+package import Kernel
 internal import Policy
 
 /// What is known of ended workloads beside the roster.
@@ -44,22 +44,22 @@ struct Lingering: Sendable {
 
 extension Enforcer {
   /// The workloads whose cgroups were removed and whose rows are in force, with when that was (CLOCK_MONOTONIC).
-  public var endedWorkloads: [CgroupID: UInt64] {
+  package var endedWorkloads: [CgroupID: UInt64] {
     var found = inherited.ended
     for id in roster.ended { found[id] = roster.members[id]?.ended }
     return found
   }
 
   /// How many ended workloads had to give up their rows before it was known that nothing refers to them.
-  public var endedLetGoEarly: Int { lingering.letGoEarly }
+  package var endedLetGoEarly: Int { lingering.letGoEarly }
 
   /// Remembers which ended workloads have sockets: they are the last to give up their rows.
-  public func noteHeld(_ held: Set<CgroupID>) { lingering.held = held }
+  package func noteHeld(_ held: Set<CgroupID>) { lingering.held = held }
 
   /// Removes the rows of ended workloads that nothing refers to any more; their numbers rest.
   ///
   /// No verdict changes, so conversations are not judged again. Others than ended ones are left as they are.
-  public func letGo(_ released: Set<CgroupID>) throws {
+  package func letGo(_ released: Set<CgroupID>) throws {
     let members = released.intersection(roster.ended).subtracting(lingering.spoken).compactMap { roster.members[$0] }
     let nameless = released.intersection(inherited.ended.keys)
     guard !members.isEmpty || !nameless.isEmpty, policy != nil, !isDetached else { return }

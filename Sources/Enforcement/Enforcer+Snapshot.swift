@@ -5,7 +5,7 @@ internal import Policy
 
 extension Enforcer {
   /// The state in force; once this returns it, readers find it (or a later one) in the state directory.
-  public var snapshot: Snapshot {
+  package var snapshot: Snapshot {
     get async {
       await flushSnapshot()
       return Snapshot(image)
@@ -13,15 +13,15 @@ extension Enforcer {
   }
 
   /// The state in force, whether or not readers find it in the state directory yet.
-  public var currentState: Snapshot { Snapshot(image) }
+  package var currentState: Snapshot { Snapshot(image) }
 
   /// The generation in force.
-  public var generation: UInt32 { shadow.generation }
+  package var generation: UInt32 { shadow.generation }
 
   /// Waits until readers find every change that was made before this call.
   ///
   /// For whoever answers that a change was made, and before the process ends.
-  public func flushSnapshot() async {
+  package func flushSnapshot() async {
     readAllNames()
     await writer?.flush()
   }

@@ -11,7 +11,7 @@ extension Enforcer {
   /// Attaches whatever of an adopted datapath is not attached. Many names that nobody here has now are left for
   /// `readMoreNames`; until then readers find the snapshot of the agent before.
   @discardableResult
-  public func start() throws -> Publication {
+  package func start() throws -> Publication {
     guard !datapath.holdings.isNew else {
       learnReplaced()
       return Publication(generation: 0)
@@ -69,13 +69,13 @@ extension Enforcer {
   private static let fewNames = 2048
 
   /// Whether names of the agent before are left to be read.
-  public var hasUnreadNames: Bool { unread != nil }
+  package var hasUnreadNames: Bool { unread != nil }
 
   /// Reads some of the names that were left; false when there are no more.
   ///
   /// They keep their numbers: whoever has labels that are not known yet has all of them read first.
   @discardableResult
-  public func readMoreNames(_ limit: Int = 2048) -> Bool {
+  package func readMoreNames(_ limit: Int = 2048) -> Bool {
     let generation = shadow.generation
     unread?.take(limit) { number, labels in
       guard let set = Self.checked(labels) else { return }

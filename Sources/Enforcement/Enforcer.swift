@@ -1,11 +1,11 @@
 // The single writer: wanted state in, changes of the datapath out.
 
-public import Kernel
-public import Logging
-public import Policy
+package import Kernel
+package import Logging
+package import Policy
 
 /// Keeps a datapath at the state that is wanted. Nothing else writes its tables.
-public actor Enforcer {
+package actor Enforcer {
   let datapath: any Datapath
   let state: StateDirectory?
   let writer: SnapshotWriter?
@@ -38,7 +38,7 @@ public actor Enforcer {
   /// Whether rows may be left from a change that could be neither finished nor taken back.
   var isUncertain = false
   /// Whether the programs are attached.
-  public internal(set) var isAttached = false
+  package internal(set) var isAttached = false
   /// Whether enforcement was ended: nothing can be put in force any more.
   var isDetached = false
   var failures = 0
@@ -52,7 +52,7 @@ public actor Enforcer {
   /// - Parameters:
   ///   - state: where the snapshot goes; nil = nowhere.
   ///   - cgroup: the directory that is enforced on, for readers.
-  public init(
+  package init(
     datapath: any Datapath, state: StateDirectory?, cgroup: String, logger: Logger,
     allocator: IdentityAllocator = IdentityAllocator()
   ) {
@@ -69,7 +69,7 @@ public actor Enforcer {
   ///
   /// On failure the policy before it stays in force. When this returns, readers find the policy in the state directory.
   /// - Throws: `CompileError`, `DatapathError`.
-  public func apply(policy: PolicySet, sources: [PolicySource]) async throws -> Publication {
+  package func apply(policy: PolicySet, sources: [PolicySource]) async throws -> Publication {
     let publication = try publish(policy: policy, sources: sources)
     await flushSnapshot()
     return publication
@@ -112,7 +112,7 @@ public actor Enforcer {
   /// On failure those before stay in force. Before the first policy they are only remembered. Readers find the change
   /// in the state directory soon: `flushSnapshot()` waits for it.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
-  public func update(
+  package func update(
     workloads: [WorkloadInstance], ended: Set<CgroupID> = [], keeping kept: [KeptCgroup] = []
   ) async throws -> Publication {
     let fitting = fitting(workloads + remembered(kept, ended))
@@ -133,7 +133,7 @@ public actor Enforcer {
   ///
   /// The quick way for one new workload; likewise, readers find it soon.
   /// - Throws: `IdentityError`, `CompileError`, `DatapathError`.
-  public func update(
+  package func update(
     setting workloads: [WorkloadInstance], removing gone: [CgroupID] = [], ended: [CgroupID] = []
   ) async throws -> Publication {
     let fitting = fitting(workloads)
@@ -145,7 +145,7 @@ public actor Enforcer {
   }
 
   /// Ends enforcement and leaves nothing behind in the kernel.
-  public func detach() async throws {
+  package func detach() async throws {
     try end()
     await flushSnapshot()
   }
@@ -160,15 +160,15 @@ public actor Enforcer {
   }
 
   /// The tables in force, for whoever re-evaluates live flows; nil before the first policy.
-  public var tables: Tables? {
+  package var tables: Tables? {
     get throws { compiled?.tables }
   }
 
   /// The workloads in force as the kernel has them.
-  public var workloadRows: [CgroupID: WorkloadRow] { shadow.workloads }
+  package var workloadRows: [CgroupID: WorkloadRow] { shadow.workloads }
 
   /// What the kernel counts.
-  public func counters() throws -> DatapathCounters { try datapath.counters() }
+  package func counters() throws -> DatapathCounters { try datapath.counters() }
 
   private func change(
     setting workloads: [WorkloadInstance], removing gone: [CgroupID], ending: Set<CgroupID>, all: [WorkloadInstance]

@@ -1,25 +1,25 @@
 // Which number stands for which set of labels on this host; numbers come back last, and late.
 
-public import Policy
+package import Policy
 
 /// A set of labels that cannot get a number.
-public struct IdentityError: Error, Sendable, Equatable, CustomStringConvertible {
+package struct IdentityError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The labels.
-  public let labels: LabelSet
+  package let labels: LabelSet
   /// Why they cannot.
-  public let problem: String
+  package let problem: String
   /// What to do about it.
-  public let remedy: String
+  package let remedy: String
 
   /// One line.
-  public var description: String { "identity of \(labels): \(problem); \(remedy)" }
+  package var description: String { "identity of \(labels): \(problem); \(remedy)" }
 }
 
 /// Allots numbers to sets of labels, counted by how many workloads have them.
 ///
 /// A number that nobody uses any more keeps its labels for `quarantine` generations, because records and conversations
 /// may still name it; then it may be given away, after all numbers that never were.
-public struct IdentityAllocator: Sendable {
+package struct IdentityAllocator: Sendable {
   /// A set of labels that has a number.
   struct Entry: Sendable {
     var labels: LabelSet
@@ -40,7 +40,7 @@ public struct IdentityAllocator: Sendable {
   typealias Names = NumberedRows<Entry>
 
   /// For how many generations an unused number stays its last user's.
-  public let quarantine: UInt32
+  package let quarantine: UInt32
   private let hash: @Sendable (LabelSet) -> Identity
   /// What every number that has labels stands for.
   private(set) var names = Names()
@@ -55,7 +55,7 @@ public struct IdentityAllocator: Sendable {
   /// Starts with nothing allotted.
   ///
   /// `hash` and `end` (the first number that is not allotted) are given by tests only.
-  public init(
+  package init(
     quarantine: UInt32 = 1024, end: IdentityNumber = .firstExternal,
     hash: @escaping @Sendable (LabelSet) -> Identity = { $0.identity }
   ) {
@@ -65,12 +65,12 @@ public struct IdentityAllocator: Sendable {
   }
 
   /// The labels of all numbers that somebody uses.
-  public var identities: [IdentityNumber: LabelSet] {
+  package var identities: [IdentityNumber: LabelSet] {
     Dictionary(uniqueKeysWithValues: sortedIdentities.map { ($0.key, $0.value) })
   }
 
   /// Likewise, in the order of the numbers, as a compiler takes them.
-  public var sortedIdentities: [(key: IdentityNumber, value: LabelSet)] {
+  package var sortedIdentities: [(key: IdentityNumber, value: LabelSet)] {
     var found: [(key: IdentityNumber, value: LabelSet)] = []
     found.reserveCapacity(numbers.count)
     names.forEach { number, entry in
@@ -80,7 +80,7 @@ public struct IdentityAllocator: Sendable {
   }
 
   /// The labels of all numbers that records may still name.
-  public var named: [IdentityNumber: LabelSet] {
+  package var named: [IdentityNumber: LabelSet] {
     var found: [IdentityNumber: LabelSet] = [:]
     names.forEach { found[$0] = $1.labels }
     return found
@@ -93,10 +93,10 @@ public struct IdentityAllocator: Sendable {
   func labels(of number: IdentityNumber) -> LabelSet? { names[number]?.labels }
 
   /// The number that a set of labels has, in use or resting.
-  public func number(of labels: LabelSet) -> IdentityNumber? { numbers[hash(labels)] }
+  package func number(of labels: LabelSet) -> IdentityNumber? { numbers[hash(labels)] }
 
   /// Counts one more user of a set of labels; gives it a number if it has none.
-  public mutating func retain(_ labels: LabelSet, generation: UInt32) throws(IdentityError) -> IdentityNumber {
+  package mutating func retain(_ labels: LabelSet, generation: UInt32) throws(IdentityError) -> IdentityNumber {
     let identity = hash(labels)
     if let number = numbers[identity], let entry = names[number] {
       guard entry.labels == labels else {
@@ -118,14 +118,14 @@ public struct IdentityAllocator: Sendable {
   }
 
   /// Counts one user less; a number that has none is not used, and rests.
-  public mutating func release(_ number: IdentityNumber, generation: UInt32) {
+  package mutating func release(_ number: IdentityNumber, generation: UInt32) {
     guard let uses = names[number]?.uses, uses > 0 else { return }
     names[number]?.uses = uses - 1
     if uses == 1 { rest(number, generation) }
   }
 
   /// Takes over a number from before a restart, without users yet: `retain` finds it again.
-  public mutating func adopt(_ number: IdentityNumber, _ labels: LabelSet, generation: UInt32) {
+  package mutating func adopt(_ number: IdentityNumber, _ labels: LabelSet, generation: UInt32) {
     guard number >= .firstAllotted, number.rawValue < end, names[number] == nil else { return }
     let identity = hash(labels)
     guard numbers[identity] == nil else { return }
@@ -136,7 +136,7 @@ public struct IdentityAllocator: Sendable {
   }
 
   /// Keeps a number from being allotted whose labels nobody knows: a row of the kernel's still has it.
-  public mutating func reserve(_ number: IdentityNumber) {
+  package mutating func reserve(_ number: IdentityNumber) {
     guard number.rawValue < end else { return }
     next = max(next, number.rawValue + 1)
   }

@@ -1,20 +1,20 @@
 // Rows that an agent before this one left: they stay in force until something is known that replaces them.
 
-public import Kernel
+package import Kernel
 internal import Logging
 internal import Policy
 
 /// A cgroup that keeps what it is in force, because what would name it has not answered.
-public struct KeptCgroup: Sendable, Equatable {
+package struct KeptCgroup: Sendable, Equatable {
   /// The cgroup's id.
-  public var cgroup: CgroupID
+  package var cgroup: CgroupID
   /// Its path from the root of the hierarchy.
-  public var path: String
+  package var path: String
   /// How many directories `path` has.
-  public var level: Int
+  package var level: Int
 
   /// Names a cgroup.
-  public init(cgroup: CgroupID, path: String, level: Int) {
+  package init(cgroup: CgroupID, path: String, level: Int) {
     self.cgroup = cgroup
     self.path = path
     self.level = level
@@ -125,10 +125,10 @@ extension Enforcer {
   }
 
   /// Whether other programs enforce until these do.
-  public var isReplacing: Bool { (datapath as? any KernelDatapath)?.isReplacing ?? false }
+  package var isReplacing: Bool { (datapath as? any KernelDatapath)?.isReplacing ?? false }
 
   /// The cgroups that something in force, or about to be replaced, knows.
-  public var cgroupsInForce: Set<CgroupID> { Set(shadow.workloads.keys).union(replaced.keys) }
+  package var cgroupsInForce: Set<CgroupID> { Set(shadow.workloads.keys).union(replaced.keys) }
 
   /// Learns what programs that are being replaced enforce, for workloads that nothing else can name yet.
   func learnReplaced() {

@@ -1,14 +1,14 @@
 // What the numbers of one generation stand for, held as the enforcer holds it: taking it costs nothing.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// Names for the numbers in records of one generation.
-public struct NamesInForce: Sendable {
+package struct NamesInForce: Sendable {
   /// The generation.
-  public let generation: UInt32
+  package let generation: UInt32
   /// The rules, in the order of their numbers; the first is number 1.
-  public let rules: [RuleReference]
+  package let rules: [RuleReference]
   private let identities: IdentityAllocator.Names
   private let externals: [IdentityNumber: [String]]
   private let workloads: KeyedRows<CgroupID, Roster.Member>
@@ -25,7 +25,7 @@ public struct NamesInForce: Sendable {
   }
 
   /// Takes names from elsewhere.
-  public init(
+  package init(
     generation: UInt32 = 0, rules: [RuleReference] = [], identities: [IdentityNumber: LabelSet] = [:],
     externals: [IdentityNumber: [String]] = [:], workloads: [WorkloadInstance] = []
   ) {
@@ -39,40 +39,40 @@ public struct NamesInForce: Sendable {
   }
 
   /// The labels of a number, reserved or allotted.
-  public func labels(of number: IdentityNumber) -> LabelSet? { number.reservedLabels ?? identities[number]?.labels }
+  package func labels(of number: IdentityNumber) -> LabelSet? { number.reservedLabels ?? identities[number]?.labels }
 
   /// The identity of an allotted number; quicker than that of its labels.
-  public func identity(of number: IdentityNumber) -> Identity? { identities[number]?.identity }
+  package func identity(of number: IdentityNumber) -> Identity? { identities[number]?.identity }
 
   /// The names of the networks that a number stands for.
-  public func networks(of number: IdentityNumber) -> [String]? { externals[number] }
+  package func networks(of number: IdentityNumber) -> [String]? { externals[number] }
 
   /// The path of a workload's cgroup.
-  public func path(of workload: CgroupID) -> String? { workloads[workload]?.instance.path }
+  package func path(of workload: CgroupID) -> String? { workloads[workload]?.instance.path }
 }
 
 extension Enforcer {
   /// What the numbers of the generation in force stand for.
-  public var names: NamesInForce {
+  package var names: NamesInForce {
     NamesInForce(
       generation: shadow.generation, rules: compiled?.tables.rules ?? [], identities: allocator.names,
       externals: compiled?.tables.externals ?? [:], workloads: roster.members)
   }
 
   /// The workloads that have addresses of their own.
-  public var workloadsWithAddresses: [WorkloadInstance] {
+  package var workloadsWithAddresses: [WorkloadInstance] {
     roster.members.values.lazy.filter { !$0.claimed.isEmpty }.map(\.instance)
   }
 
   /// The workloads in force, in no order; those that ended are left out.
-  public var workloads: [WorkloadInstance] { roster.members.values.filter { $0.ended == 0 }.map(\.instance) }
+  package var workloads: [WorkloadInstance] { roster.members.values.filter { $0.ended == 0 }.map(\.instance) }
 
   /// The documents of the policy in force; empty when it is not known.
-  public var policySources: [PolicySource] { sources }
+  package var policySources: [PolicySource] { sources }
 
   /// Whether it is known which documents are in force.
-  public var recognisesPolicy: Bool { isRecognised || policy != nil }
+  package var recognisesPolicy: Bool { isRecognised || policy != nil }
 
   /// Whether a policy can be extended to workloads that come; if not, it must be applied first.
-  public var knowsPolicy: Bool { policy != nil }
+  package var knowsPolicy: Bool { policy != nil }
 }

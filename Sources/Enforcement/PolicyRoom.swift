@@ -1,13 +1,13 @@
 // Whether tables fit, and leave room for those that come after them.
 
-public import Policy
+package import Policy
 
 /// The room that a policy may take.
-public enum PolicyRoom {
+package enum PolicyRoom {
   /// Refuses a policy that is too large for tables of some size, before anything is written.
   ///
   /// - Parameter needs: what the policy needs at least; workloads may need more.
-  public static func check(_ needs: PolicyNeeds, _ limits: DatapathLimits) throws(DatapathError) {
+  package static func check(_ needs: PolicyNeeds, _ limits: DatapathLimits) throws(DatapathError) {
     try check(needs.cells, beside: 0, table: "sp_policy", limit: limits.cells, share: limits.cellsPerPolicy)
     try check(
       needs.networks, beside: 0, table: "sp_networks", limit: limits.networks, share: limits.networksPerPolicy)

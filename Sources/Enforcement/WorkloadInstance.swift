@@ -1,33 +1,32 @@
 // What the enforcer is told about the workloads of this host, one value per labelled cgroup.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// One labelled cgroup: everything in it, and below it down to the next labelled one, is this workload.
-public struct WorkloadInstance: Sendable, Equatable {
+package struct WorkloadInstance: Sendable, Equatable {
   /// The cgroup's id: the inode number of its directory.
-  public var cgroup: CgroupID
+  package var cgroup: CgroupID
   /// The cgroup's path from the root of the hierarchy, with `/` first.
-  public var path: String
+  package var path: String
   /// How many directories `path` has; the root is 0.
-  public var level: Int
+  package var level: Int
   /// What the workload is labelled with.
-  public var labels: LabelSet
+  package var labels: LabelSet
   /// Whether its verdicts are reported and not applied.
-  public var observe: Bool
+  package var observe: Bool
   /// Whether traffic of cgroups below it that have no labels of their own is refused instead of being its own.
-  public var rejectsUnlabelledChildren: Bool
+  package var rejectsUnlabelledChildren: Bool
   /// Who said so: a workload rule's name, `exec`, an extended attribute.
-  public var source: String
+  package var source: String
   /// Addresses that are this workload's alone.
-  public var addresses: [IPAddress]
+  package var addresses: [IPAddress]
   /// What people call it; empty if they do not.
-  public var name: String
+  package var name: String
   /// Since when it has these labels, in nanoseconds since 1970; 0 if nobody noted it.
-  public var since: UInt64
+  package var since: UInt64
 
-  /// Takes all its parts.
-  public init(
+  package init(
     cgroup: CgroupID, path: String, level: Int, labels: LabelSet, observe: Bool = false,
     rejectsUnlabelledChildren: Bool = false, source: String = "", addresses: [IPAddress] = [],
     name: String = "", since: UInt64 = 0
@@ -51,7 +50,7 @@ extension WorkloadInstance: Codable {
   }
 
   /// Reads what `encode(to:)` wrote; labels and addresses are checked again.
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: Key.self)
     cgroup = CgroupID(rawValue: try values.decode(UInt64.self, forKey: .cgroup))
     path = try values.decode(String.self, forKey: .path)
@@ -66,7 +65,7 @@ extension WorkloadInstance: Codable {
   }
 
   /// Labels become an object, addresses text.
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: Key.self)
     try values.encode(cgroup.rawValue, forKey: .cgroup)
     try values.encode(path, forKey: .path)

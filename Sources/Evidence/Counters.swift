@@ -1,45 +1,45 @@
 // The kernel's counters for people, for programs and for Prometheus.
 
-public import Enforcement
+package import Enforcement
 internal import Kernel
 internal import Policy
 
 /// What was judged, why, and what evidence was lost.
-public struct Counters: Sendable {
+package struct Counters: Sendable {
   /// One counter of one workload that is not zero.
-  public struct Row: Sendable, Equatable {
+  package struct Row: Sendable, Equatable {
     /// The workload's cgroup path; `host` for what runs outside of every workload.
-    public var workload: String
+    package var workload: String
     /// `outgoing` or `incoming`.
-    public var direction: String
+    package var direction: String
     /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`, `unlabelled` (of its children), `sender`, `ambiguous`; or
     /// `observed`, `revoked`, `evicted`, `records-lost`.
-    public var reason: String
+    package var reason: String
     /// `allow` or `reject`; `-` for what is no verdict.
-    public var verdict: String
+    package var verdict: String
     /// How many packets, calls or conversations.
-    public var count: UInt64
+    package var count: UInt64
   }
 
   /// All rows, by workload, direction and reason.
-  public let rows: [Row]
+  package let rows: [Row]
   /// How many conversations of UDP, ICMP and others each workload holds, most first.
-  public struct Holder: Sendable, Equatable {
+  package struct Holder: Sendable, Equatable {
     /// The workload's cgroup path; `host` for what runs outside of every workload.
-    public var workload: String
+    package var workload: String
     /// Who began: `outgoing` = the workload.
-    public var direction: String
+    package var direction: String
     /// How many.
-    public var held: Int
+    package var held: Int
   }
 
   /// Who holds conversations, most first.
-  public let holders: [Holder]
+  package let holders: [Holder]
   /// The datapath's own counters, by name.
-  public let statistics: [(name: String, value: UInt64, meaning: String)]
+  package let statistics: [(name: String, value: UInt64, meaning: String)]
 
   /// Names the counters; a workload that the snapshot does not know is shown by its cgroup id.
-  public init(_ counters: DatapathCounters, snapshot: Snapshot) {
+  package init(_ counters: DatapathCounters, snapshot: Snapshot) {
     let paths = Dictionary(
       (snapshot.workloads + (snapshot.ended ?? [])).map { ($0.cgroup, $0.path) }, uniquingKeysWith: { $1 })
     let named = counters.workloads.map { (paths[$0] ?? "cgroup \($0.rawValue)", $1) }.sorted { $0.0 < $1.0 }
@@ -95,7 +95,7 @@ public struct Counters: Sendable {
   }
 
   /// The rows, who holds conversations, then the losses, as tables.
-  public func text(width: Int? = nil) -> String {
+  package func text(width: Int? = nil) -> String {
     var table = Table(columns: [
       .init("WORKLOAD", minimum: 12), .init("DIRECTION"), .init("REASON"), .init("VERDICT"),
       .init("COUNT", rightAligned: true),
@@ -116,7 +116,7 @@ public struct Counters: Sendable {
   }
 
   /// `{"workloads":[…],"conversations":[…],"datapath":{…}}` and a newline.
-  public var json: String {
+  package var json: String {
     var json = JSONBytes()
     json.raw("{\"workloads\":[")
     for (index, row) in rows.enumerated() {
@@ -158,7 +158,7 @@ public struct Counters: Sendable {
   }
 
   /// OpenMetrics 1.0 text, ended by `# EOF`.
-  public var openMetrics: String {
+  package var openMetrics: String {
     var text = "# TYPE sallyport_verdicts counter\n# HELP sallyport_verdicts Verdicts by workload and reason.\n"
     for row in rows where row.verdict != "-" {
       text +=

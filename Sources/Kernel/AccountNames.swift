@@ -6,23 +6,23 @@ internal import SystemPackage
 /// The names of users and groups as they are now: a file is read again when it was replaced or written to.
 ///
 /// Only the local files are read: a name service may need the network, which policy on this very host may refuse.
-public final class AccountNames: Sendable {
+package final class AccountNames: Sendable {
   private let users: Mutex<NameFile>
   private let groups: Mutex<NameFile>
 
   /// Reads files in the format of passwd(5) and group(5); a host without one has no names.
-  public init(users: String = "/etc/passwd", groups: String = "/etc/group") {
+  package init(users: String = "/etc/passwd", groups: String = "/etc/group") {
     self.users = Mutex(NameFile(path: users))
     self.groups = Mutex(NameFile(path: groups))
   }
 
   /// The name of a user, or nil.
-  public func user(_ id: UInt32) -> String? { users.withLock { $0.current()[id] } }
+  package func user(_ id: UInt32) -> String? { users.withLock { $0.current()[id] } }
   /// The name of a group, or nil.
-  public func group(_ id: UInt32) -> String? { groups.withLock { $0.current()[id] } }
+  package func group(_ id: UInt32) -> String? { groups.withLock { $0.current()[id] } }
 
   /// Reads `name:password:id:…` lines; the first name of an id wins, as in getpwuid(3), and broken lines are skipped.
-  public static func parse(_ text: String) -> [UInt32: String] {
+  package static func parse(_ text: String) -> [UInt32: String] {
     var names: [UInt32: String] = [:]
     for line in text.split(separator: "\n") {
       let fields = line.split(separator: ":", omittingEmptySubsequences: false)

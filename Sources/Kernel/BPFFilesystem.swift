@@ -3,25 +3,25 @@ internal import CLinux
 internal import SystemPackage
 
 /// A directory that should be, or be on, a BPF file system.
-public struct BPFFilesystem: Equatable, Sendable {
+package struct BPFFilesystem: Equatable, Sendable {
   /// The usual mount point.
-  public static let standard = BPFFilesystem(path: "/sys/fs/bpf")
+  package static let standard = BPFFilesystem(path: "/sys/fs/bpf")
 
   /// The directory.
-  public let path: String
+  package let path: String
 
   /// Names a directory; nothing is looked at yet.
-  public init(path: String) { self.path = path }
+  package init(path: String) { self.path = path }
 
   /// Whether the directory is on a BPF file system, by its magic number.
-  public func isMounted() throws(KernelError) -> Bool {
+  package func isMounted() throws(KernelError) -> Bool {
     var magic: UInt64 = 0
     try check(unsafe sp_statfs_magic(path, &magic), "look at file system", path)
     return magic == UInt64(BPF_FS_MAGIC)
   }
 
   /// Throws ENODEV, with the command to run, if it is not.
-  public func require() throws(KernelError) {
+  package func require() throws(KernelError) {
     guard try !isMounted() else { return }
     throw KernelError("use BPF file system", path, .missingDevice, remedy: "mount -t bpf bpf \(path)")
   }
@@ -30,7 +30,7 @@ public struct BPFFilesystem: Equatable, Sendable {
   ///
   /// Needs CAP_SYS_ADMIN.
   @discardableResult
-  public func mountIfMissing() throws(KernelError) -> Bool {
+  package func mountIfMissing() throws(KernelError) -> Bool {
     guard try !isMounted() else { return false }
     try check(unsafe sp_mount("bpf", path, "bpf", 0), "mount BPF file system", path)
     return true

@@ -2,29 +2,29 @@
 internal import Glibc
 
 /// A date and a time of day.
-public struct CalendarTime: Sendable, Equatable {
+package struct CalendarTime: Sendable, Equatable {
   /// The year, such as 2026.
-  public var year: Int
+  package var year: Int
   /// The month, from 1.
-  public var month: Int
+  package var month: Int
   /// The day of the month, from 1.
-  public var day: Int
+  package var day: Int
   /// The hour, from 0.
-  public var hour = 0
+  package var hour = 0
   /// The minute.
-  public var minute = 0
+  package var minute = 0
   /// The second.
-  public var second = 0
+  package var second = 0
 
   /// Midnight of a day, until told otherwise.
-  public init(year: Int, month: Int, day: Int) {
+  package init(year: Int, month: Int, day: Int) {
     self.year = year
     self.month = month
     self.day = day
   }
 
   /// The time of day now, or at so many seconds since 1970.
-  public init(secondsSince1970 seconds: Int, inUTC: Bool) {
+  package init(secondsSince1970 seconds: Int, inUTC: Bool) {
     var time = time_t(seconds)
     var parts = unsafe tm()
     if inUTC { _ = unsafe gmtime_r(&time, &parts) } else { _ = unsafe localtime_r(&time, &parts) }
@@ -35,7 +35,7 @@ public struct CalendarTime: Sendable, Equatable {
   }
 
   /// So many seconds since 1970 it is; nil if the year is out of reach.
-  public func secondsSince1970(inUTC: Bool) -> Int? {
+  package func secondsSince1970(inUTC: Bool) -> Int? {
     guard (1970...9999).contains(year) else { return nil }
     var parts = unsafe tm()
     unsafe parts.tm_year = Int32(year - 1900)

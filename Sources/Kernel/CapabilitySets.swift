@@ -3,16 +3,16 @@ internal import CLinux
 internal import SystemPackage
 
 /// What a thread may do, could raise itself to, and what bounds every program that it starts (capabilities(7)).
-public struct CapabilitySets: Equatable, Sendable {
+package struct CapabilitySets: Equatable, Sendable {
   /// What it may do now, a bit for each capability.
-  public var effective: UInt64
+  package var effective: UInt64
   /// What it may raise itself to.
-  public var permitted: UInt64
+  package var permitted: UInt64
   /// What a program that it executes can have at most.
-  public var bounding: UInt64
+  package var bounding: UInt64
 
   /// States the sets.
-  public init(effective: UInt64, permitted: UInt64, bounding: UInt64) {
+  package init(effective: UInt64, permitted: UInt64, bounding: UInt64) {
     self.effective = effective
     self.permitted = permitted
     self.bounding = bounding
@@ -21,7 +21,7 @@ public struct CapabilitySets: Equatable, Sendable {
   /// Asks the kernel; works without /proc.
   ///
   /// The corresponding calls are `capget` and `prctl(PR_CAPBSET_READ)`.
-  public static func current() throws(KernelError) -> CapabilitySets {
+  package static func current() throws(KernelError) -> CapabilitySets {
     var effective: UInt64 = 0
     var permitted: UInt64 = 0
     var bounding: UInt64 = 0
@@ -33,14 +33,14 @@ public struct CapabilitySets: Equatable, Sendable {
 
 extension Capability {
   /// The capability of a name such as `CAP_NET_ADMIN`, in any case; nil for one that Sallyport has no word for.
-  public init?(name: String) {
+  package init?(name: String) {
     let wanted = name.uppercased()
     guard let found = Self.all.first(where: { $0.description == wanted }) else { return nil }
     self = found
   }
 
   /// Every capability that something in Sallyport asks for.
-  public static let all: [Capability] = [
+  package static let all: [Capability] = [
     .dacReadSearch, .netAdmin, .netRaw, .sysModule, .sysPtrace, .sysAdmin, .sysResource, .perfmon, .bpf,
   ]
 }

@@ -1,19 +1,19 @@
 // Runs a program to its end with its input given and its output kept.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// What a program that has ended said.
-public struct CapturedProcess: Equatable, Sendable {
+package struct CapturedProcess: Equatable, Sendable {
   /// Its exit code, or 128 + the number of the signal that killed it.
-  public let status: Int32
+  package let status: Int32
   /// What it wrote to its standard output; what is not UTF-8 is repaired.
-  public let output: String
+  package let output: String
   /// What it wrote to its standard error.
-  public let errors: String
+  package let errors: String
 
   /// States what a program said.
-  public init(status: Int32, output: String, errors: String) {
+  package init(status: Int32, output: String, errors: String) {
     self.status = status
     self.output = output
     self.errors = errors
@@ -24,7 +24,7 @@ public struct CapturedProcess: Equatable, Sendable {
   /// All three streams are files in memory, so that neither side ever waits for the other, however much is said. Throws
   /// ETIMEDOUT if it had to be killed because it ran longer than `limit`; with a limit it does not outlive this process
   /// either, which may end before that.
-  public static func run(
+  package static func run(
     _ executable: FilePath, _ arguments: [String], environment: [String]? = nil,
     namespace: NetworkNamespace? = nil, input: String = "", within limit: Duration? = nil
   ) throws(KernelError) -> CapturedProcess {

@@ -9,7 +9,7 @@ extension CgroupDirectory {
   /// The tracepoint cgroup_mkdir comes before the kernel activates the new directory (`cgroup_mkdir()` in
   /// kernel/cgroup/cgroup.c), and until then opening by number says ESTALE as for one that is gone. Whoever makes a
   /// directory holds the lock of the one above until it is done, and looking for any name there waits for that lock.
-  public func awaitArrival(of id: CgroupID, in parent: CgroupID) {
+  package func awaitArrival(of id: CgroupID, in parent: CgroupID) {
     guard !opens(id) else { return }
     let raw = sp_open_by_id(descriptor.raw, parent.rawValue)
     guard raw >= 0 else { return }
@@ -31,5 +31,5 @@ extension ProcessID {
   /// Whether process ids here are those of the initial pid namespace, in which the kernel's tracepoints speak.
   ///
   /// Its inode number is fixed: PROC_PID_INIT_INO in include/linux/proc_ns.h.
-  public static var areInitial: Bool { readLink("/proc/self/ns/pid") == "pid:[4026531836]" }
+  package static var areInitial: Bool { readLink("/proc/self/ns/pid") == "pid:[4026531836]" }
 }

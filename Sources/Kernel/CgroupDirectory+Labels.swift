@@ -8,7 +8,7 @@ extension CgroupDirectory {
   private static let attribute = "trusted.sallyport.labels"
 
   /// The label bytes, or nil if the directory has none.
-  public func labels() throws(KernelError) -> [UInt8]? {
+  package func labels() throws(KernelError) -> [UInt8]? {
     // Nearly all cgroups have none, and labels are short; 64 KiB is the kernel's bound of an attribute.
     for size in [512, 65536] {
       var bytes = [UInt8](repeating: 0, count: size)
@@ -26,7 +26,7 @@ extension CgroupDirectory {
   /// Writes the label bytes; they vanish with the directory.
   ///
   /// At most 64 KiB; E2BIG or ENOSPC beyond.
-  public func setLabels(_ bytes: [UInt8]) throws(KernelError) {
+  package func setLabels(_ bytes: [UInt8]) throws(KernelError) {
     let rc = unsafe bytes.withUnsafeBytes {
       unsafe sp_fsetxattr(descriptor.raw, Self.attribute, $0.baseAddress, $0.count, 0)
     }
@@ -34,7 +34,7 @@ extension CgroupDirectory {
   }
 
   /// Removes the label bytes; none there is success.
-  public func removeLabels() throws(KernelError) {
+  package func removeLabels() throws(KernelError) {
     let rc = unsafe sp_fremovexattr(descriptor.raw, Self.attribute)
     guard rc != -ENODATA else { return }
     try check(rc, "remove labels of", path.description)

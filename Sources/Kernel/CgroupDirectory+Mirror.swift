@@ -1,14 +1,14 @@
 // Directories of version 2 that stand for ones of version 1: a trusted extended attribute tells them from all others.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension CgroupDirectory {
   /// Vanishes with the directory, so that it outlives every agent and no directory.
   private static let mirrorAttribute = "trusted.sallyport.mirror"
 
   /// Whether `makeMirrored` made it.
-  public func isMirrored() throws(KernelError) -> Bool {
+  package func isMirrored() throws(KernelError) -> Bool {
     let rc = unsafe sp_fgetxattr(descriptor.raw, Self.mirrorAttribute, nil, 0)
     if rc == -Int(ENODATA) { return false }
     try check(Int32(rc), "read mirror mark of", path.description)
@@ -16,7 +16,7 @@ extension CgroupDirectory {
   }
 
   /// Makes a child that stands for a directory of version 1; one that is there already stays what it is.
-  public func makeMirrored(_ name: FilePath.Component) throws(KernelError) -> CgroupDirectory {
+  package func makeMirrored(_ name: FilePath.Component) throws(KernelError) -> CgroupDirectory {
     if let there = try? child(name) { return there }
     let made = try create(name)
     let mark: UInt8 = 1
@@ -28,7 +28,7 @@ extension CgroupDirectory {
   }
 
   /// Removes this directory alone; false if somebody is in it or below it.
-  public func removeIfUnused() throws(KernelError) -> Bool {
+  package func removeIfUnused() throws(KernelError) -> Bool {
     guard let location = hierarchy.location(of: path) else { return false }
     let rc = unsafe location.withPlatformString { unsafe rmdir($0) < 0 ? -errno : 0 }
     if rc == -EBUSY || rc == -ENOTEMPTY { return false }
@@ -43,7 +43,7 @@ extension CgroupHierarchy {
   ///
   /// Needs CAP_SYS_ADMIN. The kernel has one hierarchy of version 2 however often it is mounted; with all controllers in
   /// version 1 it has none, and is a tree of processes and no more (cgroups(7), "Cgroups v1 and cgroups v2").
-  public static func mountOwn(at place: FilePath) throws(KernelError) -> CgroupHierarchy {
+  package static func mountOwn(at place: FilePath) throws(KernelError) -> CgroupHierarchy {
     try makeDirectory(place.string, mode: 0o755, mayExist: true)
     let rc = unsafe sp_mount(
       CgroupLayout.mirrorSource, place.string, "cgroup2",
@@ -60,7 +60,7 @@ extension CgroupHierarchy {
   }
 
   /// Takes away what `mountOwn` mounted, and its directory; what is open in it stays usable.
-  public func unmountOwn() throws(KernelError) {
+  package func unmountOwn() throws(KernelError) {
     let rc = unsafe umount2(mount.mountPoint.string, Int32(MNT_DETACH)) < 0 ? -errno : 0
     try check(rc, "unmount", mount.mountPoint.string)
     try removeDirectory(mount.mountPoint.string)
@@ -68,14 +68,14 @@ extension CgroupHierarchy {
 }
 
 /// A process's places in both versions of cgroups, read at one instant of its life.
-public struct CgroupPlaces: Equatable, Sendable {
+package struct CgroupPlaces: Equatable, Sendable {
   /// In version 1.
-  public let older: CgroupV1Membership
+  package let older: CgroupV1Membership
   /// In version 2.
-  public let newer: CgroupMembership
+  package let newer: CgroupMembership
 
   /// States places.
-  public init(older: CgroupV1Membership, newer: CgroupMembership) {
+  package init(older: CgroupV1Membership, newer: CgroupMembership) {
     self.older = older
     self.newer = newer
   }
@@ -84,7 +84,7 @@ public struct CgroupPlaces: Equatable, Sendable {
   ///
   /// For a thread that exits the kernel says `/` in version 1, wherever it was (`proc_cgroup_show()` in
   /// kernel/cgroup/cgroup.c), and the first thread of a process may exit before the others: then one of these is asked.
-  public static func of(_ process: ProcessID) throws(KernelError) -> CgroupPlaces? {
+  package static func of(_ process: ProcessID) throws(KernelError) -> CgroupPlaces? {
     let directory = FilePath("/proc/\(process.rawValue)")
     if let places = try read(directory) { return places }
     for name in (try? directoryNames("\(directory)/task")) ?? [] where name != String(process.rawValue) {

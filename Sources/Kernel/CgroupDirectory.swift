@@ -1,33 +1,33 @@
 // One cgroup v2 directory, held open: who it is, who is in it, what hangs below it.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// The kernel's number for a cgroup: its directory's inode number, what `bpf_skb_cgroup_id` returns.
-public struct CgroupID: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
+package struct CgroupID: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
   /// The number.
-  public let rawValue: UInt64
+  package let rawValue: UInt64
 
   /// Wraps the number.
-  public init(rawValue: UInt64) { self.rawValue = rawValue }
+  package init(rawValue: UInt64) { self.rawValue = rawValue }
 
   /// The number in decimal.
-  public var description: String { String(rawValue) }
+  package var description: String { String(rawValue) }
 
   /// Older cgroups come first: the kernel counts up.
-  public static func < (left: CgroupID, right: CgroupID) -> Bool { left.rawValue < right.rawValue }
+  package static func < (left: CgroupID, right: CgroupID) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// A cgroup v2 directory, open as long as this object lives; removing the directory does not make it another one.
-public final class CgroupDirectory: Sendable {
+package final class CgroupDirectory: Sendable {
   /// The hierarchy it is in.
-  public let hierarchy: CgroupHierarchy
+  package let hierarchy: CgroupHierarchy
   /// The path below the hierarchy's root, as /proc/PID/cgroup shows it; may be non-UTF-8.
-  public let path: FilePath
+  package let path: FilePath
   /// The kernel's number.
-  public let id: CgroupID
+  package let id: CgroupID
   /// The open directory, for attaching programs and for clone3.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
 
   private init(
     _ hierarchy: CgroupHierarchy, _ path: FilePath, _ descriptor: consuming OwnedDescriptor, _ id: CgroupID
@@ -39,10 +39,10 @@ public final class CgroupDirectory: Sendable {
   }
 
   /// The depth below the hierarchy's root, which is 0: the level that `bpf_skb_ancestor_cgroup_id` counts.
-  public var level: Int { path.components.count }
+  package var level: Int { path.components.count }
 
   /// Opens the directory with a path as /proc/PID/cgroup shows it.
-  public static func open(in hierarchy: CgroupHierarchy, path: FilePath) throws(KernelError) -> CgroupDirectory {
+  package static func open(in hierarchy: CgroupHierarchy, path: FilePath) throws(KernelError) -> CgroupDirectory {
     guard let location = hierarchy.location(of: path) else {
       throw KernelError("open cgroup", path.description, .noSuchFileOrDirectory, remedy: "the mount does not show it")
     }
@@ -62,12 +62,12 @@ public final class CgroupDirectory: Sendable {
   // MARK: The tree
 
   /// Opens a child by name.
-  public func child(_ name: FilePath.Component) throws(KernelError) -> CgroupDirectory {
+  package func child(_ name: FilePath.Component) throws(KernelError) -> CgroupDirectory {
     try Self.open(hierarchy, path.appending(name), FilePath(root: nil, [name]), at: descriptor.raw)
   }
 
   /// Makes a child, or opens it if it is there.
-  public func create(_ name: FilePath.Component) throws(KernelError) -> CgroupDirectory {
+  package func create(_ name: FilePath.Component) throws(KernelError) -> CgroupDirectory {
     let rc = unsafe FilePath(root: nil, [name]).withPlatformString { name in
       unsafe mkdirat(descriptor.raw, name, 0o755) < 0 ? -errno : 0
     }
@@ -79,7 +79,7 @@ public final class CgroupDirectory: Sendable {
   }
 
   /// The names of the children.
-  public func childNames() throws(KernelError) -> [FilePath.Component] {
+  package func childNames() throws(KernelError) -> [FilePath.Component] {
     // A descriptor of its own: reading a directory moves its position.
     let listed = try OwnedDescriptor.open(".", flags: O_RDONLY | O_DIRECTORY, at: descriptor.raw)
     guard let stream = unsafe fdopendir(listed.release()) else {
@@ -97,7 +97,7 @@ public final class CgroupDirectory: Sendable {
   }
 
   /// Calls `visit` for this directory and everything below it, parents first; what goes meanwhile is skipped.
-  public func walk(_ visit: (CgroupDirectory) throws(KernelError) -> Void) throws(KernelError) {
+  package func walk(_ visit: (CgroupDirectory) throws(KernelError) -> Void) throws(KernelError) {
     try visit(self)
     let names: [FilePath.Component]
     do { names = try childNames() } catch { return try ignoreRemoved(error) }
@@ -117,12 +117,12 @@ public final class CgroupDirectory: Sendable {
   /// A process of another namespace is left out.
   ///
   /// The kernel may name a process twice when it moves meanwhile.
-  public func processes() throws(KernelError) -> [ProcessID] {
+  package func processes() throws(KernelError) -> [ProcessID] {
     try numbers("cgroup.procs").filter { $0 > 0 }.map { ProcessID(rawValue: $0) }
   }
 
   /// The threads directly in it.
-  public func threads() throws(KernelError) -> [Int32] {
+  package func threads() throws(KernelError) -> [Int32] {
     try numbers("cgroup.threads").filter { $0 > 0 }
   }
 
@@ -131,7 +131,7 @@ public final class CgroupDirectory: Sendable {
   }
 
   /// Whether no live process is in it or below it; true for a directory that was removed.
-  public func isEmpty() throws(KernelError) -> Bool {
+  package func isEmpty() throws(KernelError) -> Bool {
     do throws(KernelError) {
       return try !readKernelFile("cgroup.events", at: descriptor.raw).contains("populated 1")
     } catch {
@@ -145,17 +145,17 @@ public final class CgroupDirectory: Sendable {
   }
 
   /// Moves a whole process here; sockets that it has keep their old cgroup.
-  public func add(_ process: ProcessID) throws(KernelError) {
+  package func add(_ process: ProcessID) throws(KernelError) {
     try write("cgroup.procs", String(process.rawValue))
   }
 
   /// Moves one thread here; both cgroups must be in the same threaded domain.
-  public func addThread(_ thread: Int32) throws(KernelError) {
+  package func addThread(_ thread: Int32) throws(KernelError) {
     try write("cgroup.threads", String(thread))
   }
 
   /// Turns it into a threaded cgroup, which cannot be undone.
-  public func makeThreaded() throws(KernelError) {
+  package func makeThreaded() throws(KernelError) {
     try write("cgroup.type", "threaded")
   }
 
@@ -172,14 +172,14 @@ public final class CgroupDirectory: Sendable {
   /// Kills every process in it and below it, at once; EOPNOTSUPP in a threaded cgroup.
   ///
   /// Kernel 5.14.
-  public func kill() throws(KernelError) {
+  package func kill() throws(KernelError) {
     try write("cgroup.kill", "1")
   }
 
   /// Removes it and everything below it, waiting until the last process is gone.
   ///
   /// Waits for the kernel's own notice, at most `milliseconds`, then throws EBUSY. A missing directory is success.
-  public func remove(within milliseconds: Int64 = 2000) throws(KernelError) {
+  package func remove(within milliseconds: Int64 = 2000) throws(KernelError) {
     let deadline = Clock.monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
     let names: [FilePath.Component]
     do { names = try childNames() } catch { return try ignoreRemoved(error) }

@@ -8,7 +8,7 @@ extension CgroupHierarchy {
   ///
   /// Directories that `body` makes are in the one hierarchy that the kernel has, whoever sees it: it removes them itself.
   /// Needs CAP_SYS_ADMIN.
-  public static func withPrivateMount<T: Sendable>(
+  package static func withPrivateMount<T: Sendable>(
     _ body: @escaping @Sendable (CgroupHierarchy) throws -> T
   ) throws -> T {
     let result = try runOnFreshThread("private-mount") { () throws(KernelError) -> Result<T, any Error> in

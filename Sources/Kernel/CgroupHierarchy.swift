@@ -1,37 +1,37 @@
 // Where the cgroup v2 hierarchy is mounted, and the way from names and processes to its directories.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// One cgroup v2 mount, as /proc/self/mountinfo tells it.
-public struct CgroupMount: Equatable, Sendable {
+package struct CgroupMount: Equatable, Sendable {
   /// Where it is mounted.
-  public let mountPoint: FilePath
+  package let mountPoint: FilePath
   /// Which directory of the hierarchy the mount shows: `/` for all of it.
-  public let root: FilePath
+  package let root: FilePath
 
   /// States a mount.
-  public init(mountPoint: FilePath, root: FilePath) {
+  package init(mountPoint: FilePath, root: FilePath) {
     self.mountPoint = mountPoint
     self.root = root
   }
 
   /// The cgroup v2 mounts in a mountinfo text (proc_pid_mountinfo(5)), in its order; other lines are ignored.
-  public static func parse(mountinfo bytes: [UInt8]) -> [CgroupMount] {
+  package static func parse(mountinfo bytes: [UInt8]) -> [CgroupMount] {
     MountLine.parse(bytes).filter { $0.type == "cgroup2" }.map { CgroupMount(mountPoint: $0.mountPoint, root: $0.root) }
   }
 }
 
 /// The cgroup v2 hierarchy of this host, through one of its mounts.
-public struct CgroupHierarchy: Equatable, Sendable {
+package struct CgroupHierarchy: Equatable, Sendable {
   /// The mount that is used.
-  public let mount: CgroupMount
+  package let mount: CgroupMount
 
   /// Uses a mount that is known.
-  public init(mount: CgroupMount) { self.mount = mount }
+  package init(mount: CgroupMount) { self.mount = mount }
 
   /// Finds the mount; ENODEV if there is none.
-  public static func find() throws(KernelError) -> CgroupHierarchy {
+  package static func find() throws(KernelError) -> CgroupHierarchy {
     try find(mountinfo: try readKernelBytes("/proc/self/mountinfo"))
   }
 
@@ -39,7 +39,7 @@ public struct CgroupHierarchy: Equatable, Sendable {
   ///
   /// A mount of the whole hierarchy is preferred to one of a part, then the shortest mount point: bind mounts
   /// inside containers' file systems show the same hierarchy.
-  public static func find(mountinfo: [UInt8]) throws(KernelError) -> CgroupHierarchy {
+  package static func find(mountinfo: [UInt8]) throws(KernelError) -> CgroupHierarchy {
     let best = CgroupMount.parse(mountinfo: mountinfo).min { first, second in
       let keys = [first, second].map { ($0.root.components.count, $0.mountPoint.components.count) }
       return keys[0] < keys[1]
@@ -53,19 +53,19 @@ public struct CgroupHierarchy: Equatable, Sendable {
   }
 
   /// The directory at the top of the mount.
-  public func root() throws(KernelError) -> CgroupDirectory {
+  package func root() throws(KernelError) -> CgroupDirectory {
     try CgroupDirectory.open(in: self, path: mount.root)
   }
 
   /// The directory with a path as /proc/PID/cgroup shows it, such as `/system.slice/ssh.service`.
-  public func directory(at path: FilePath) throws(KernelError) -> CgroupDirectory {
+  package func directory(at path: FilePath) throws(KernelError) -> CgroupDirectory {
     try CgroupDirectory.open(in: self, path: path)
   }
 
   /// The directory with a number, or nil if it is gone or the mount does not show it.
   ///
   /// Needs CAP_DAC_READ_SEARCH.
-  public func directory(id: CgroupID) throws(KernelError) -> CgroupDirectory? {
+  package func directory(id: CgroupID) throws(KernelError) -> CgroupDirectory? {
     let mounted = try OwnedDescriptor.open(mount.mountPoint, flags: O_RDONLY | O_DIRECTORY)
     let rc = sp_open_by_id(mounted.raw, id.rawValue)
     guard rc != -ESTALE, rc != -ENOENT else { return nil }
@@ -84,7 +84,7 @@ public struct CgroupHierarchy: Equatable, Sendable {
   /// The directory with a path in the file system, such as `/sys/fs/cgroup/system.slice`, wherever cgroup v2 is mounted.
   ///
   /// - Throws: also when the path is not in the hierarchy.
-  public func directory(mountedAt location: FilePath) throws(KernelError) -> CgroupDirectory {
+  package func directory(mountedAt location: FilePath) throws(KernelError) -> CgroupDirectory {
     var below = location.lexicallyNormalized()
     guard below.removePrefix(mount.mountPoint) else {
       throw KernelError(
@@ -95,14 +95,14 @@ public struct CgroupHierarchy: Equatable, Sendable {
   }
 
   /// The path in the file system of a path in the hierarchy; nil if the mount does not show it.
-  public func location(of path: FilePath) -> FilePath? {
+  package func location(of path: FilePath) -> FilePath? {
     var below = path
     guard below.removePrefix(mount.root) else { return nil }
     return mount.mountPoint.appending(below.components)
   }
 
   /// Where a process is in the hierarchy.
-  public static func membership(of process: ProcessID) throws(KernelError) -> CgroupMembership {
+  package static func membership(of process: ProcessID) throws(KernelError) -> CgroupMembership {
     let file = FilePath("/proc/\(process.rawValue)/cgroup")
     guard let found = CgroupMembership.parse(try readKernelBytes(file)) else {
       throw KernelError("read", file.description, .noData, remedy: "the kernel has no cgroup v2 hierarchy")
@@ -112,20 +112,20 @@ public struct CgroupHierarchy: Equatable, Sendable {
 }
 
 /// A process's place in the cgroup v2 hierarchy.
-public struct CgroupMembership: Equatable, Sendable {
+package struct CgroupMembership: Equatable, Sendable {
   /// The path below the hierarchy's root, or below the reader's cgroup namespace's.
-  public let path: FilePath
+  package let path: FilePath
   /// Whether the directory is gone already; the process is then a zombie or dying.
-  public let isDeleted: Bool
+  package let isDeleted: Bool
 
   /// States a place.
-  public init(path: FilePath, isDeleted: Bool) {
+  package init(path: FilePath, isDeleted: Bool) {
     self.path = path
     self.isDeleted = isDeleted
   }
 
   /// The `0::` line of /proc/PID/cgroup, which may come after lines of cgroup v1; nil if there is none.
-  public static func parse(_ bytes: [UInt8]) -> CgroupMembership? {
+  package static func parse(_ bytes: [UInt8]) -> CgroupMembership? {
     let prefix = Array("0::".utf8)
     let suffix = Array(" (deleted)".utf8)
     let lines = bytes.split(separator: UInt8(ascii: "\n"))
@@ -140,13 +140,13 @@ public struct CgroupMembership: Equatable, Sendable {
 
 extension FilePath {
   /// A path of any bytes, which need not be UTF-8; a NUL ends it.
-  public init(bytes: [UInt8]) {
+  package init(bytes: [UInt8]) {
     let characters = bytes.prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
     self.init(platformString: characters)
   }
 
   /// The path's bytes, without a NUL.
-  public var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     unsafe withPlatformString { start in
       unsafe UnsafeBufferPointer(start: start, count: strlen(start)).map { UInt8(bitPattern: $0) }
     }

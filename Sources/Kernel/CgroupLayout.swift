@@ -1,31 +1,31 @@
 // Which versions of cgroups a host's userspace mounts, and where; pure, from the text of mountinfo.
-public import SystemPackage
+package import SystemPackage
 
 /// One mount of a version 1 hierarchy.
-public struct CgroupV1Mount: Equatable, Sendable {
+package struct CgroupV1Mount: Equatable, Sendable {
   /// Where it is mounted.
-  public let mountPoint: FilePath
+  package let mountPoint: FilePath
   /// Which directory of the hierarchy the mount shows: `/` for all of it.
-  public let root: FilePath
+  package let root: FilePath
   /// What the hierarchy is called in /proc/PID/cgroup: its controllers such as `cpu`, `cpuacct`, or `name=systemd`.
-  public let names: Set<String>
+  package let names: Set<String>
 
   /// States a mount.
-  public init(mountPoint: FilePath, root: FilePath = "/", names: Set<String>) {
+  package init(mountPoint: FilePath, root: FilePath = "/", names: Set<String>) {
     self.mountPoint = mountPoint
     self.root = root
     self.names = names
   }
 
   /// The path in the file system of a path in the hierarchy; nil if the mount does not show it.
-  public func location(of path: FilePath) -> FilePath? {
+  package func location(of path: FilePath) -> FilePath? {
     var below = path
     guard below.removePrefix(root) else { return nil }
     return mountPoint.appending(below.components)
   }
 
   /// The path in the hierarchy of a path in the file system; nil if that is not below the mount point.
-  public func path(of location: FilePath) -> FilePath? {
+  package func path(of location: FilePath) -> FilePath? {
     var below = location.lexicallyNormalized()
     guard below.removePrefix(mountPoint) else { return nil }
     return root.appending(below.components)
@@ -33,7 +33,7 @@ public struct CgroupV1Mount: Equatable, Sendable {
 }
 
 /// What a host's userspace made of the two versions of cgroups.
-public enum CgroupLayout: Equatable, Sendable {
+package enum CgroupLayout: Equatable, Sendable {
   /// Version 2 alone.
   case v2
   /// Version 2 beside hierarchies of version 1.
@@ -44,13 +44,13 @@ public enum CgroupLayout: Equatable, Sendable {
   case none
 
   /// The source by which Sallyport's own mount of cgroup2 is known: mountinfo shows it, and the kernel gives it no meaning.
-  public static let mirrorSource = "sallyport"
+  package static let mirrorSource = "sallyport"
 
   /// The layout in a mountinfo text (proc_pid_mountinfo(5)).
   ///
   /// A mount of Sallyport's own says that there was no other when it was made. So it decides, whatever was mounted since:
   /// what is mirrored stays mirrored until enforcement ends.
-  public static func parse(mountinfo bytes: [UInt8]) -> CgroupLayout {
+  package static func parse(mountinfo bytes: [UInt8]) -> CgroupLayout {
     let lines = MountLine.parse(bytes)
     let older = CgroupV1Mount.all(in: lines)
     let newer = lines.filter { $0.type == "cgroup2" }
@@ -66,7 +66,7 @@ public enum CgroupLayout: Equatable, Sendable {
   }
 
   /// The layout that this process sees.
-  public static func current() throws(KernelError) -> CgroupLayout {
+  package static func current() throws(KernelError) -> CgroupLayout {
     parse(mountinfo: try readKernelBytes("/proc/self/mountinfo"))
   }
 
@@ -74,7 +74,7 @@ public enum CgroupLayout: Equatable, Sendable {
 
 extension CgroupV1Mount {
   /// The version 1 mounts in a mountinfo text, in its order; other lines are ignored.
-  public static func parse(mountinfo bytes: [UInt8]) -> [CgroupV1Mount] { all(in: MountLine.parse(bytes)) }
+  package static func parse(mountinfo bytes: [UInt8]) -> [CgroupV1Mount] { all(in: MountLine.parse(bytes)) }
 
   fileprivate static func all(in lines: [MountLine]) -> [CgroupV1Mount] {
     lines.filter { $0.type == "cgroup" }.map { line in
@@ -91,16 +91,16 @@ extension CgroupV1Mount {
 }
 
 /// A mount of any file system, as far as it matters to who looks for one.
-public struct FilesystemMount: Equatable, Sendable {
+package struct FilesystemMount: Equatable, Sendable {
   /// Where it is mounted.
-  public let mountPoint: String
+  package let mountPoint: String
   /// Such as `bpf`, `proc` or `securityfs`.
-  public let type: String
+  package let type: String
   /// Of the file system, not of the mount.
-  public let options: Set<String>
+  package let options: Set<String>
 
   /// Every mount in a mountinfo text, in its order; broken lines are left out.
-  public static func parse(mountinfo bytes: [UInt8]) -> [FilesystemMount] {
+  package static func parse(mountinfo bytes: [UInt8]) -> [FilesystemMount] {
     MountLine.parse(bytes).map { line in
       FilesystemMount(mountPoint: line.mountPoint.string, type: line.type, options: line.options)
     }
@@ -108,14 +108,14 @@ public struct FilesystemMount: Equatable, Sendable {
 }
 
 /// A process's places in the hierarchies of version 1.
-public struct CgroupV1Membership: Equatable, Sendable {
+package struct CgroupV1Membership: Equatable, Sendable {
   /// The path that counts, below the root of its hierarchy; `/` when no hierarchy has another.
-  public let path: FilePath
+  package let path: FilePath
   /// What that hierarchy is called, as in `CgroupV1Mount.names`.
-  public let names: Set<String>
+  package let names: Set<String>
 
   /// States a place.
-  public init(path: FilePath, names: Set<String>) {
+  package init(path: FilePath, names: Set<String>) {
     self.path = path
     self.names = names
   }
@@ -125,7 +125,7 @@ public struct CgroupV1Membership: Equatable, Sendable {
   /// That is the service manager's, in a named hierarchy, or else the first controller's that has another than `/`: hosts
   /// without a service manager that uses cgroups still run containers, whose engines use all controllers alike. Nil if
   /// there is no hierarchy of version 1, or the process is outside of the reader's cgroup namespace.
-  public static func parse(_ bytes: [UInt8]) -> CgroupV1Membership? {
+  package static func parse(_ bytes: [UInt8]) -> CgroupV1Membership? {
     var places: [(rank: Int, place: CgroupV1Membership)] = []
     for line in bytes.split(separator: UInt8(ascii: "\n")) {
       // The path may hold colons; the names may not, but for what follows `name=`.

@@ -1,12 +1,12 @@
 // Starts programs that are in their cgroup and network namespace before their first instruction.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// A program that this process started, held by pidfd; it runs on when this value goes.
-public struct ChildProcess: ~Copyable, Sendable {
+package struct ChildProcess: ~Copyable, Sendable {
   /// The process.
-  public let handle: ProcessHandle
+  package let handle: ProcessHandle
 
   /// Starts a program.
   ///
@@ -15,7 +15,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// child under the same number. With `diesWithCaller` it is killed when the calling thread ends, for which that thread
   /// has to wait for it (prctl(2), PR_SET_PDEATHSIG). The corresponding function is `clone3` with CLONE_INTO_CGROUP;
   /// kernel 5.7.
-  public static func start(
+  package static func start(
     _ executable: FilePath, _ arguments: [String], environment: [String]? = nil,
     cgroup: CgroupDirectory? = nil, namespace: NetworkNamespace? = nil,
     input: Int32? = nil, output: Int32? = nil, errors: Int32? = nil, inherited: Int32? = nil,
@@ -48,7 +48,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   }
 
   /// Waits for its end; the result is its exit code, or 128 + the number of the signal that killed it.
-  public borrowing func wait() throws(KernelError) -> Int32 {
+  package borrowing func wait() throws(KernelError) -> Int32 {
     var status: Int32 = 0
     let rc = unsafe sp_wait_pidfd(handle.descriptor.raw, &status)
     try check(rc, "wait for", "process \(handle.id)")
@@ -56,7 +56,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   }
 
   /// The same, but one that still runs after `limit` is killed, and the result is nil.
-  public borrowing func wait(within limit: Duration) throws(KernelError) -> Int32? {
+  package borrowing func wait(within limit: Duration) throws(KernelError) -> Int32? {
     let milliseconds = Int32(clamping: max(limit / .milliseconds(1), 0).rounded(.up).asInt64)
     let hasEnded = try check(
       sp_wait_pidfd_until(handle.descriptor.raw, milliseconds), "wait for", "process \(handle.id)")

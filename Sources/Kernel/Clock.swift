@@ -3,15 +3,15 @@ internal import CLinux
 internal import Glibc
 
 /// Readings of the clocks that BPF programs stamp their records with.
-public enum Clock {
+package enum Clock {
   /// Nanoseconds since boot, time asleep included: `bpf_ktime_get_boot_ns`.
-  public static func bootNanoseconds() -> UInt64 { read(CLOCK_BOOTTIME) }
+  package static func bootNanoseconds() -> UInt64 { read(CLOCK_BOOTTIME) }
 
   /// Nanoseconds since boot, time asleep left out: `bpf_ktime_get_ns`.
-  public static func monotonicNanoseconds() -> UInt64 { read(CLOCK_MONOTONIC) }
+  package static func monotonicNanoseconds() -> UInt64 { read(CLOCK_MONOTONIC) }
 
   /// Nanoseconds since 1970 in UTC; may jump.
-  public static func wallNanoseconds() -> UInt64 { read(CLOCK_REALTIME) }
+  package static func wallNanoseconds() -> UInt64 { read(CLOCK_REALTIME) }
 
   private static func read(_ clock: Int32) -> UInt64 {
     var time = timespec()
@@ -24,7 +24,7 @@ public enum Clock {
 ///
 /// Tries membarrier(2); where that is refused (a seccomp filter, nohz_full) moves this thread over every CPU, which
 /// forces a context switch on each. Throws if neither works.
-public func gracePeriod() throws(KernelError) {
+package func gracePeriod() throws(KernelError) {
   guard sp_membarrier_global() < 0 else { return }
   try check(sp_visit_every_cpu(), "wait for", "grace period")
 }

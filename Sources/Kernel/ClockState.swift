@@ -3,23 +3,23 @@ internal import CLinux
 internal import SystemPackage
 
 /// The state of the wall clock (adjtimex(2)).
-public struct ClockState: Equatable, Sendable {
+package struct ClockState: Equatable, Sendable {
   /// Whether a time service says that the clock is synchronized.
-  public var isSynchronized: Bool
+  package var isSynchronized: Bool
   /// How far it may be off at most, in microseconds, as that service says.
-  public var maximumError: Int64
+  package var maximumError: Int64
   /// What is still being corrected, in microseconds.
-  public var offset: Int64
+  package var offset: Int64
 
   /// States a state.
-  public init(isSynchronized: Bool, maximumError: Int64, offset: Int64) {
+  package init(isSynchronized: Bool, maximumError: Int64, offset: Int64) {
     self.isSynchronized = isSynchronized
     self.maximumError = maximumError
     self.offset = offset
   }
 
   /// Asks the kernel and changes nothing; needs no privilege.
-  public static func current() throws(KernelError) -> ClockState {
+  package static func current() throws(KernelError) -> ClockState {
     var state = sp_clock_state()
     try check(unsafe sp_read_clock_state(&state), "read", "state of the clock")
     return ClockState(

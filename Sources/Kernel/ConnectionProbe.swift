@@ -1,21 +1,21 @@
 // One TCP connection attempt, timed, with the kernel's answer.
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// Attempts to connect.
-public enum ConnectionProbe {
+package enum ConnectionProbe {
   /// How an attempt ended.
-  public struct Outcome: Sendable, Equatable {
+  package struct Outcome: Sendable, Equatable {
     /// The kernel's reason, nil when the connection was made.
-    public var errno: Errno?
+    package var errno: Errno?
     /// From the call to the answer, in microseconds.
-    public var microseconds: UInt64
+    package var microseconds: UInt64
 
     /// Whether the connection was made.
-    public var isConnected: Bool { errno == nil }
+    package var isConnected: Bool { errno == nil }
 
     /// `connected`, or the symbol of the error.
-    public var name: String {
+    package var name: String {
       switch errno {
       case nil: "connected"
       case .some(.notPermitted): "EPERM"
@@ -33,7 +33,7 @@ public enum ConnectionProbe {
   /// Connects to 16 bytes of address in network order (IPv4 as `::ffff:a.b.c.d`) and closes again.
   ///
   /// - Throws: only when there is no socket to try with; what the kernel answers is the outcome.
-  public static func connect(
+  package static func connect(
     to address: InlineArray<16, UInt8>, isIPv4: Bool, port: UInt16, timeoutMilliseconds: Int32
   ) throws(KernelError) -> Outcome {
     let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)

@@ -4,56 +4,56 @@ internal import Glibc
 internal import SystemPackage
 
 /// One end-to-end direction of a tracked connection.
-public struct ConntrackTuple: Hashable, Sendable {
+package struct ConntrackTuple: Hashable, Sendable {
   /// Who sends; the port of TCP, UDP and the like, the echo id of ICMP, else 0.
-  public let source: SocketAddress
+  package let source: SocketAddress
   /// Who receives; the port, or 0.
-  public let destination: SocketAddress
+  package let destination: SocketAddress
   /// The protocol's number, such as 6 for TCP.
-  public let `protocol`: UInt8
+  package let `protocol`: UInt8
   /// ICMP's type and code; 0 for others.
-  public let icmp: ICMPKind
+  package let icmp: ICMPKind
 
   /// The two numbers that say what an ICMP message is.
-  public struct ICMPKind: Hashable, Sendable {
+  package struct ICMPKind: Hashable, Sendable {
     /// The type, such as 8 for an echo request.
-    public var type: UInt8 = 0
+    package var type: UInt8 = 0
     /// The code.
-    public var code: UInt8 = 0
+    package var code: UInt8 = 0
   }
 }
 
 /// A connection that the kernel tracks.
-public struct ConntrackEntry: Hashable, Sendable {
+package struct ConntrackEntry: Hashable, Sendable {
   /// AF_INET or AF_INET6.
-  public let family: UInt8
+  package let family: UInt8
   /// As the first packet came.
-  public let original: ConntrackTuple
+  package let original: ConntrackTuple
   /// As replies come: with NAT this is not the original turned round.
-  public let reply: ConntrackTuple
+  package let reply: ConntrackTuple
   /// The kernel's number of the entry: a hash of its place in memory and its tuples.
-  public let id: UInt32
+  package let id: UInt32
   /// The connection's mark, others' and ours.
-  public let mark: UInt32
+  package let mark: UInt32
   /// The IPS_ bits, such as 0x2 for a reply that was seen.
-  public let status: UInt32
+  package let status: UInt32
   /// The zone; 0 unless somebody made zones.
-  public let zone: UInt16
+  package let zone: UInt16
   /// The original tuple as the kernel wrote it, which names the entry to the kernel.
   fileprivate let name: [UInt8]
 
   /// Whether a packet has come back.
-  public var isReplied: Bool { status & 0x2 != 0 }
+  package var isReplied: Bool { status & 0x2 != 0 }
 }
 
 /// The tracked connections of one namespace; one user at a time.
-public struct Conntrack: ~Copyable, Sendable {
+package struct Conntrack: ~Copyable, Sendable {
   private let netlink: NetfilterSocket
 
   private init(netlink: consuming NetfilterSocket) { self.netlink = netlink }
 
   /// Opens it for a namespace; needs CAP_NET_ADMIN there.
-  public static func open(in namespace: NetworkNamespace) throws(KernelError) -> Conntrack {
+  package static func open(in namespace: NetworkNamespace) throws(KernelError) -> Conntrack {
     Conntrack(netlink: try NetfilterSocket.open(in: namespace))
   }
 
@@ -61,7 +61,7 @@ public struct Conntrack: ~Copyable, Sendable {
   ///
   /// Not one instant: entries that come or go meanwhile may be in it or not. Without connection tracking in the kernel it
   /// is empty; asking loads the module nf_conntrack_netlink.
-  public borrowing func list() throws(KernelError) -> [ConntrackEntry] {
+  package borrowing func list() throws(KernelError) -> [ConntrackEntry] {
     var entries: [ConntrackEntry] = []
     let kind = UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(IPCTNL_MSG_CT_GET.rawValue)
     do throws(KernelError) {
@@ -84,7 +84,7 @@ public struct Conntrack: ~Copyable, Sendable {
   /// The next packet of the connection is a new one to the rules. An entry of the same tuple that took its place has
   /// another number, unless it lies in the same memory; if it is ended too, it is judged once more.
   @discardableResult
-  public borrowing func delete(_ entry: ConntrackEntry) throws(KernelError) -> Bool {
+  package borrowing func delete(_ entry: ConntrackEntry) throws(KernelError) -> Bool {
     let nested = 0x8000
     var attributes = NetlinkAttribute.make(Int(CTA_TUPLE_ORIG.rawValue) | nested, entry.name)
     attributes += NetlinkAttribute.make(Int(CTA_ID.rawValue), NetlinkAttribute.bytes(of: entry.id.bigEndian))

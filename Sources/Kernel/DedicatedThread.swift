@@ -5,7 +5,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// A started thread that must be joined, or is left alone when this value goes.
-public struct DedicatedThread: ~Copyable, Sendable {
+package struct DedicatedThread: ~Copyable, Sendable {
   private let thread: pthread_t
 
   /// Carries the closure over the C boundary.
@@ -21,7 +21,7 @@ public struct DedicatedThread: ~Copyable, Sendable {
   private init(thread: pthread_t) { self.thread = thread }
 
   /// Starts a thread that runs `body` once; `name` is shown by ps, cut to 15 bytes.
-  public static func start(
+  package static func start(
     _ name: String, _ body: sending @escaping () -> Void
   ) throws(KernelError) -> DedicatedThread {
     let entry = unsafe Unmanaged.passRetained(Entry(name: name, body: body))
@@ -42,7 +42,7 @@ public struct DedicatedThread: ~Copyable, Sendable {
   }
 
   /// Waits until the thread has ended; called on the thread itself it only lets go.
-  public consuming func join() {
+  package consuming func join() {
     let number = thread
     discard self
     if pthread_equal(number, pthread_self()) != 0 {
@@ -60,7 +60,7 @@ public struct DedicatedThread: ~Copyable, Sendable {
 // MARK: Running something and waiting for it
 
 /// Runs `body` on a thread that ends with it, and waits: what it changes about its thread stays there.
-public func runOnFreshThread<T: Sendable>(
+package func runOnFreshThread<T: Sendable>(
   _ name: String, _ body: @escaping @Sendable () throws(KernelError) -> T
 ) throws(KernelError) -> T {
   try runSideBySide(name, body) { () throws(KernelError) in }.there
@@ -69,7 +69,7 @@ public func runOnFreshThread<T: Sendable>(
 /// Runs `there` on a thread that ends with it and `here` on this one, at once, and waits for both.
 ///
 /// What `here` throws is thrown, after `there` has ended too; else what `there` throws.
-public func runSideBySide<There: Sendable, Here>(
+package func runSideBySide<There: Sendable, Here>(
   _ name: String, _ there: @escaping @Sendable () throws(KernelError) -> There, here: () throws(KernelError) -> Here
 ) throws(KernelError) -> (there: There, here: Here) {
   let carrier = Carrier<There>()

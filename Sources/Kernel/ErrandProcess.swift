@@ -2,21 +2,21 @@
 internal import CLinux
 internal import Glibc
 internal import Synchronization
-public import SystemPackage
+package import SystemPackage
 
 /// A process in a cgroup of its own that does errands: the kernel asks which cgroup a socket's maker and its user are in.
 ///
 /// It runs nothing but a loop of system calls, holds no lock and no descriptor of this process, and ends with this object.
 /// One errand at a time, from any thread.
-public final class ErrandProcess: Sendable {
+package final class ErrandProcess: Sendable {
   /// A socket that the child made, or was given.
-  public struct Handle: Sendable, Equatable {
+  package struct Handle: Sendable, Equatable {
     /// The number in the child.
     fileprivate let number: Int32
   }
 
   /// The child.
-  public let id: ProcessID
+  package let id: ProcessID
   private let channel: Mutex<OwnedDescriptor?>
 
   private init(id: ProcessID, channel: consuming OwnedDescriptor) {
@@ -27,7 +27,7 @@ public final class ErrandProcess: Sendable {
   deinit { stop() }
 
   /// Starts one in a cgroup; kernels before 5.7 make it elsewhere, and it is moved before its first errand.
-  public static func start(in cgroup: CgroupDirectory) throws(KernelError) -> ErrandProcess {
+  package static func start(in cgroup: CgroupDirectory) throws(KernelError) -> ErrandProcess {
     var raw: Int32 = -1
     var isPlaced: Int32 = 0
     let pid = try check(
@@ -38,10 +38,10 @@ public final class ErrandProcess: Sendable {
   }
 
   /// Moves it to another cgroup: what it makes from now on belongs there.
-  public func move(to cgroup: CgroupDirectory) throws(KernelError) { try cgroup.add(id) }
+  package func move(to cgroup: CgroupDirectory) throws(KernelError) { try cgroup.add(id) }
 
   /// Ends it and waits; its sockets live on as long as somebody else holds them.
-  public func stop() {
+  package func stop() {
     let open = channel.withLock { channel in
       let was = channel != nil
       channel = nil
@@ -53,7 +53,7 @@ public final class ErrandProcess: Sendable {
   // MARK: Errands
 
   /// Has it make a socket, non-blocking; the result is its handle there and a descriptor of the same socket here.
-  public func socket(
+  package func socket(
     family: Int32, type: Int32, protocol: Int32
   ) throws(Errno) -> (handle: Handle, raw: Int32) {
     let flags = Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -63,33 +63,33 @@ public final class ErrandProcess: Sendable {
   }
 
   /// connect(2); `name` is a sockaddr.
-  public func connect(_ socket: Handle, _ name: [UInt8]) throws(Errno) {
+  package func connect(_ socket: Handle, _ name: [UInt8]) throws(Errno) {
     _ = try run(SP_ERRAND_CONNECT, (socket.number, 0, 0), name: name)
   }
 
   /// sendto(2), or send(2) if `name` is empty; no SIGPIPE.
-  public func send(_ socket: Handle, _ payload: [UInt8], to name: [UInt8] = [], flags: Int32 = 0) throws(Errno) {
+  package func send(_ socket: Handle, _ payload: [UInt8], to name: [UInt8] = [], flags: Int32 = 0) throws(Errno) {
     _ = try run(SP_ERRAND_SEND, (socket.number, flags, 0), name: name, payload: payload)
   }
 
   /// Has it enter a network namespace.
-  public func enter(_ namespace: NetworkNamespace) throws(Errno) {
+  package func enter(_ namespace: NetworkNamespace) throws(Errno) {
     _ = try run(SP_ERRAND_ENTER, (0, 0, 0), passing: namespace.descriptor.raw)
   }
 
   /// Hands it a descriptor of this process, by SCM_RIGHTS.
-  public func take(_ descriptor: borrowing OwnedDescriptor) throws(Errno) -> Handle {
+  package func take(_ descriptor: borrowing OwnedDescriptor) throws(Errno) -> Handle {
     Handle(number: try run(SP_ERRAND_KEEP, (0, 0, 0), passing: descriptor.raw).result)
   }
 
   /// Closes its descriptor of a socket.
-  public func close(_ socket: Handle) throws(Errno) { _ = try run(SP_ERRAND_CLOSE, (socket.number, 0, 0)) }
+  package func close(_ socket: Handle) throws(Errno) { _ = try run(SP_ERRAND_CLOSE, (socket.number, 0, 0)) }
 
   /// Has it run on one CPU only, so that what it sends stays in order with what others there send; nil = where it runs.
   ///
   /// The result is the CPU's number.
   @discardableResult
-  public func stay(onCPU cpu: Int32?) throws(Errno) -> Int32 { try run(SP_ERRAND_CPU, (cpu ?? -1, 0, 0)).result }
+  package func stay(onCPU cpu: Int32?) throws(Errno) -> Int32 { try run(SP_ERRAND_CPU, (cpu ?? -1, 0, 0)).result }
 
   private func run(
     _ kind: sp_errand_kind, _ arguments: (Int32, Int32, Int32), name: [UInt8] = [], payload: [UInt8] = [],

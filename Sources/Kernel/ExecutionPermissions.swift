@@ -4,22 +4,22 @@ internal import Glibc
 internal import SystemPackage
 
 /// One process that waits in execve(2), before the new program exists.
-public struct HeldExecution: ~Copyable, Sendable {
+package struct HeldExecution: ~Copyable, Sendable {
   /// The process, or what will be it: it still runs its old program.
-  public let process: ProcessHandle
+  package let process: ProcessHandle
   /// The file that is about to run, open for reading.
-  public let file: OwnedDescriptor
+  package let file: OwnedDescriptor
 }
 
 /// A group of marks on files; an exec of a marked file waits until somebody allows it.
 ///
 /// When the group is closed, also because its process died, the kernel lets everything that waits go on: nothing hangs.
 /// Needs CAP_SYS_ADMIN, and a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS, from 5.15 on.
-public final class ExecutionPermissions: Sendable {
+package final class ExecutionPermissions: Sendable {
   private let group: OwnedDescriptor
 
   /// Makes a group without marks; EINVAL where the kernel has no such events.
-  public init() throws(KernelError) {
+  package init() throws(KernelError) {
     let rc = sp_fanotify_exec_group()
     let remedy: String? =
       switch rc {
@@ -32,17 +32,17 @@ public final class ExecutionPermissions: Sendable {
   }
 
   /// The group's descriptor, readable when an exec waits.
-  public var descriptor: Int32 { group.raw }
+  package var descriptor: Int32 { group.raw }
 
   /// Marks the inode that a path leads to; the mark goes when the inode does.
-  public func mark(_ path: String) throws(KernelError) {
+  package func mark(_ path: String) throws(KernelError) {
     let rc = unsafe sp_fanotify_mark_exec(group.raw, path)
     let remedy = rc == -EINVAL ? "the kernel lacks CONFIG_FANOTIFY_ACCESS_PERMISSIONS" : nil
     try check(rc, "watch execution of", path, remedy: remedy)
   }
 
   /// Removes the mark of the inode that a path leads to; none there is success.
-  public func unmark(_ path: String) throws(KernelError) {
+  package func unmark(_ path: String) throws(KernelError) {
     let rc = unsafe sp_fanotify_unmark_exec(group.raw, path)
     if rc == -ENOENT { return }
     try check(rc, "stop watching execution of", path)
@@ -52,7 +52,7 @@ public final class ExecutionPermissions: Sendable {
   ///
   /// Each costs two descriptors until it is released: keep some free, since the kernel *refuses* an exec whose event
   /// cannot be delivered. One whose process is gone, or is not visible from this pid namespace, is allowed at once.
-  public func read(
+  package func read(
     upTo limit: Int, _ body: (consuming HeldExecution) -> Void
   ) throws(KernelError) -> Int {
     var events = [sp_exec_event](repeating: sp_exec_event(), count: min(limit, 16))
@@ -73,7 +73,7 @@ public final class ExecutionPermissions: Sendable {
   }
 
   /// Lets an exec go on; once for each, before its file is closed.
-  public func allow(_ file: borrowing OwnedDescriptor) {
+  package func allow(_ file: borrowing OwnedDescriptor) {
     // Fails only when the process was killed while it waited.
     _ = sp_fanotify_allow(group.raw, file.raw)
   }

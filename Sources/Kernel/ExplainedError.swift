@@ -4,7 +4,7 @@
 ///
 /// Shown as `operation subject: reason; remedy`. A layer that wraps such an error takes `problem` for its reason and
 /// passes `remedy` on, so that a person reads both once.
-public protocol ExplainedError: Error, CustomStringConvertible {
+package protocol ExplainedError: Error, CustomStringConvertible {
   /// `operation subject: reason`, without the remedy.
   var problem: String { get }
   /// What the reader can do about it, if we know.
@@ -17,8 +17,8 @@ public protocol ExplainedError: Error, CustomStringConvertible {
 
 extension ExplainedError {
   /// One line.
-  public var description: String { remedy.map { "\(problem); \($0)" } ?? problem }
+  package var description: String { remedy.map { "\(problem); \($0)" } ?? problem }
 
   /// None.
-  public var fullLog: String? { nil }
+  package var fullLog: String? { nil }
 }

@@ -1,9 +1,9 @@
 // One owner at a time: an advisory lock that the kernel drops with its holder.
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// An exclusive or shared lock on a file, held as long as this value lives.
-public struct FileLock: ~Copyable, Sendable {
+package struct FileLock: ~Copyable, Sendable {
   private let descriptor: OwnedDescriptor
 
   private init(descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
@@ -16,7 +16,7 @@ public struct FileLock: ~Copyable, Sendable {
   /// Takes the lock at once or throws EAGAIN whose remedy names the holder, if it wrote its number.
   ///
   /// The file is made if it is missing, mode 0640; an exclusive holder writes its process id into it.
-  public static func acquire(_ path: FilePath, shared: Bool = false) throws(KernelError) -> FileLock {
+  package static func acquire(_ path: FilePath, shared: Bool = false) throws(KernelError) -> FileLock {
     let file = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o640)
     let rc = flock(file.raw, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB)
     let error = errno
@@ -38,14 +38,14 @@ public struct FileLock: ~Copyable, Sendable {
 /// Replaces a file whole: readers see the old bytes or the new, also after a crash.
 ///
 /// A temporary file beside it is written, flushed and renamed over it; then the directory is flushed.
-public func replaceFile(_ path: FilePath, with bytes: [UInt8], mode: UInt32 = 0o640) throws(KernelError) {
+package func replaceFile(_ path: FilePath, with bytes: [UInt8], mode: UInt32 = 0o640) throws(KernelError) {
   try replaceFile(path, mode: mode) { (write) throws(KernelError) in try write(bytes) }
 }
 
 /// Likewise, for what is too large to be made at once: `fill` gets what to call for every part, in order.
 ///
 /// - Throws: also what `fill` throws; the file is then as it was.
-public func replaceFile(
+package func replaceFile(
   _ path: FilePath, mode: UInt32 = 0o640,
   _ fill: (_ write: ([UInt8]) throws(KernelError) -> Void) throws(KernelError) -> Void
 ) throws(KernelError) {

@@ -3,7 +3,7 @@ internal import Glibc
 internal import SystemPackage
 
 /// What a path leads to, symbolic links followed.
-public enum FileKind: Sendable {
+package enum FileKind: Sendable {
   /// A regular file.
   case regular
   /// A directory.
@@ -20,7 +20,7 @@ public enum FileKind: Sendable {
   }
 
   /// What is at a path; throws ENOENT, ELOOP and the like.
-  public static func at(_ path: String) throws(KernelError) -> FileKind {
+  package static func at(_ path: String) throws(KernelError) -> FileKind {
     var status = stat()
     let rc = unsafe stat(path, &status) < 0 ? -errno : 0
     try check(rc, "look at", path)
@@ -29,40 +29,40 @@ public enum FileKind: Sendable {
 }
 
 /// Whether something is at a path that can be reached.
-public func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+package func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
 /// Whether the directory at a path may not be searched, so that nothing in it can be said to be missing.
-public func isHidden(_ path: String) -> Bool { unsafe access(path, X_OK) != 0 && errno == EACCES }
+package func isHidden(_ path: String) -> Bool { unsafe access(path, X_OK) != 0 && errno == EACCES }
 
 /// Makes a directory whose parent is there; one that is there already is success if `mayExist`.
-public func makeDirectory(_ path: String, mode: UInt32 = 0o750, mayExist: Bool = false) throws(KernelError) {
+package func makeDirectory(_ path: String, mode: UInt32 = 0o750, mayExist: Bool = false) throws(KernelError) {
   let rc = unsafe mkdir(path, mode) < 0 ? -errno : 0
   if mayExist, rc == -EEXIST { return }
   try check(rc, "make directory", path)
 }
 
 /// Removes an empty directory; a missing one is success.
-public func removeDirectory(_ path: String) throws(KernelError) {
+package func removeDirectory(_ path: String) throws(KernelError) {
   let rc = unsafe rmdir(path) < 0 ? -errno : 0
   if rc == -ENOENT { return }
   try check(rc, "remove directory", path)
 }
 
 /// Removes a file; a missing one is success.
-public func removeFile(_ path: String) throws(KernelError) {
+package func removeFile(_ path: String) throws(KernelError) {
   let rc = unsafe unlink(path) < 0 ? -errno : 0
   if rc == -ENOENT { return }
   try check(rc, "remove", path)
 }
 
 /// Gives a file or directory another name in one step.
-public func move(_ old: String, to new: String) throws(KernelError) {
+package func move(_ old: String, to new: String) throws(KernelError) {
   let rc = unsafe rename(old, new) < 0 ? -errno : 0
   try check(rc, "move \(old) to", new)
 }
 
 /// The names in a directory but `.` and `..`, sorted by their bytes; what is not UTF-8 is repaired.
-public func directoryNames(_ path: String) throws(KernelError) -> [String] {
+package func directoryNames(_ path: String) throws(KernelError) -> [String] {
   guard let directory = unsafe opendir(path) else { throw KernelError("list", path, Errno(rawValue: errno)) }
   defer { unsafe closedir(directory) }
   var names: [String] = []
@@ -78,7 +78,7 @@ public func directoryNames(_ path: String) throws(KernelError) -> [String] {
 /// The bytes of a regular file as one writer left them.
 ///
 /// Throws EINVAL for what is no regular file, EFBIG beyond `limit` bytes, EAGAIN if it changed while it was read.
-public func readRegularFile(_ path: String, limit: Int) throws(KernelError) -> [UInt8] {
+package func readRegularFile(_ path: String, limit: Int) throws(KernelError) -> [UInt8] {
   // Not blocking: a FIFO in the place of a file must not hang the reader.
   let file = try OwnedDescriptor.open(FilePath(path), flags: O_RDONLY | O_NONBLOCK)
   let before = try status(of: file, path)

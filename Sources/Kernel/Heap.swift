@@ -3,9 +3,9 @@ internal import CLinux
 internal import SystemPackage
 
 /// The C library's heap, from which Swift's values are allocated.
-public enum Heap {
+package enum Heap {
   /// Bytes that are allocated and not freed.
-  public static var bytesInUse: Int {
+  package static var bytesInUse: Int {
     let info = mallinfo2()
     return info.uordblks + info.hblkhd
   }
@@ -14,28 +14,27 @@ public enum Heap {
   ///
   /// Left alone, glibc keeps what a large block had once the first one was freed, and makes every thread a heap of its own
   /// (mallopt(3)). To be called before there are threads.
-  public static func keepSmall() {
+  package static func keepSmall() {
     mallopt(M_MMAP_THRESHOLD, 1 << 20)
     mallopt(M_TRIM_THRESHOLD, 128 << 10)
     mallopt(M_ARENA_MAX, 2)
   }
 
   /// Gives pages that hold nothing back to the kernel; costs as much as there are free pages.
-  public static func trim() { malloc_trim(0) }
+  package static func trim() { malloc_trim(0) }
 }
 
 /// What of a process is in memory, in bytes.
-public struct ResidentMemory: Sendable {
+package struct ResidentMemory: Sendable {
   /// Its own data: heap, stacks, what it wrote.
-  public var anonymous = 0
+  package var anonymous = 0
   /// Files that are mapped: programs and libraries; shared with whoever maps them too.
-  public var file = 0
+  package var file = 0
 
-  /// Both.
-  public var total: Int { anonymous + file }
+  package var total: Int { anonymous + file }
 
   /// Looks at a process; reads `/proc/PID/smaps_rollup`, proc(5).
-  public init(of process: ProcessID = .current) throws(KernelError) {
+  package init(of process: ProcessID = .current) throws(KernelError) {
     var all = 0
     for line in try readKernelFile(FilePath("/proc/\(process)/smaps_rollup")).split(separator: "\n") {
       let words = line.split(separator: " ")

@@ -2,23 +2,23 @@
 internal import CLinux
 internal import Glibc
 internal import Synchronization
-public import SystemPackage
+package import SystemPackage
 
 /// One thing that happened to a watched path.
-public struct FileEvent: Equatable, Sendable {
+package struct FileEvent: Equatable, Sendable {
   /// The watched path; empty for an overflow, after which everything must be looked at again.
-  public let path: FilePath
+  package let path: FilePath
   /// The entry in a watched directory, or nil if it is the path itself.
-  public let name: FilePath?
+  package let name: FilePath?
   /// The IN_ bits of inotify(7).
-  public let mask: UInt32
+  package let mask: UInt32
 
   /// Whether the kernel's queue was full and events are lost.
-  public var isOverflow: Bool { mask & UInt32(IN_Q_OVERFLOW) != 0 }
+  package var isOverflow: Bool { mask & UInt32(IN_Q_OVERFLOW) != 0 }
 }
 
 /// What an inotify instance watches; belongs to the instance's thread once that runs.
-public final class WatchedPaths {
+package final class WatchedPaths {
   fileprivate let inotify: OwnedDescriptor
   private var paths: [Int32: FilePath] = [:]
 
@@ -28,10 +28,10 @@ public final class WatchedPaths {
   }
 
   /// How many there are.
-  public var count: Int { paths.count }
+  package var count: Int { paths.count }
 
   /// Watches a path for the IN_ bits of `mask`; one that is watched already stays so.
-  public func add(_ path: FilePath, mask: UInt32) throws(KernelError) {
+  package func add(_ path: FilePath, mask: UInt32) throws(KernelError) {
     let number = unsafe path.withPlatformString { unsafe inotify_add_watch(inotify.raw, $0, mask) }
     let error = number < 0 ? -errno : number
     let isLimit = error == -ENOSPC
@@ -67,7 +67,7 @@ public final class WatchedPaths {
 }
 
 /// A running inotify instance; it ends with `stop()` or with this object.
-public final class InotifyThread: Sendable {
+package final class InotifyThread: Sendable {
   /// Ends the thread; both sides own it, whichever goes first.
   private let stopEvent: WakeEvent
   private let thread: Mutex<DedicatedThread?>
@@ -76,7 +76,7 @@ public final class InotifyThread: Sendable {
   ///
   /// `prepare` runs at once and says what to watch; `handle` runs on the thread for every batch, and may watch more;
   /// `finish` runs on the thread when it ends.
-  public static func start(
+  package static func start(
     _ name: String = "inotify", prepare: (WatchedPaths) throws(KernelError) -> Void,
     handle: @escaping @Sendable (WatchedPaths, [FileEvent]) -> Void, finish: @escaping @Sendable () -> Void = {}
   ) throws(KernelError) -> InotifyThread {
@@ -96,7 +96,7 @@ public final class InotifyThread: Sendable {
   deinit { stop() }
 
   /// Ends the thread and waits for it; the second call does nothing.
-  public func stop() {
+  package func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     stopEvent.signal()
     running.join()

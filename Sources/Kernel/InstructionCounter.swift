@@ -3,20 +3,20 @@ internal import CLinux
 internal import Glibc
 
 /// A counter of the instructions of one thread, in the kernel and outside.
-public struct InstructionCounter: ~Copyable, Sendable {
+package struct InstructionCounter: ~Copyable, Sendable {
   private let descriptor: OwnedDescriptor
 
   /// Counts the calling thread from now on; nil where the processor has no counters, as in most virtual machines, or
   /// where this process may not use them.
   ///
   /// The corresponding function is `perf_event_open` with PERF_COUNT_HW_INSTRUCTIONS.
-  public static func ofThisThread() -> InstructionCounter? {
+  package static func ofThisThread() -> InstructionCounter? {
     let raw = sp_instruction_counter()
     return raw < 0 ? nil : InstructionCounter(descriptor: OwnedDescriptor(adopting: raw))
   }
 
   /// Instructions so far; nil if the counter did not run, because others had all of the processor's.
-  public var count: UInt64? {
+  package var count: UInt64? {
     var value: UInt64 = 0
     let rc = unsafe withUnsafeMutableBytes(of: &value) { unsafe read(descriptor.raw, $0.baseAddress, $0.count) }
     return rc == 8 && value > 0 ? value : nil

@@ -1,19 +1,19 @@
 // What every failed system call becomes: operation, subject, errno and what to do about it.
-public import SystemPackage
+package import SystemPackage
 
 /// A system call, or a read of a kernel file, that failed.
-public struct KernelError: ExplainedError, Equatable, Sendable {
+package struct KernelError: ExplainedError, Equatable, Sendable {
   /// What was attempted, such as `open cgroup`.
-  public let operation: String
+  package let operation: String
   /// On what: a path, a process id, a name.
-  public let subject: String
+  package let subject: String
   /// Why the kernel refused.
-  public let errno: Errno
+  package let errno: Errno
   /// What the reader can do about it, if we know.
-  public let remedy: String?
+  package let remedy: String?
 
   /// States a failure.
-  public init(_ operation: String, _ subject: String, _ errno: Errno, remedy: String? = nil) {
+  package init(_ operation: String, _ subject: String, _ errno: Errno, remedy: String? = nil) {
     self.operation = operation
     self.subject = subject
     self.errno = errno
@@ -21,13 +21,13 @@ public struct KernelError: ExplainedError, Equatable, Sendable {
   }
 
   /// Operation, subject and reason.
-  public var problem: String { "\(operation) \(subject): \(Self.describe(errno))" }
+  package var problem: String { "\(operation) \(subject): \(Self.describe(errno))" }
 
   /// What was attempted, if a privilege is missing.
-  public var denied: String? { errno.isDenial ? "\(operation) \(subject)" : nil }
+  package var denied: String? { errno.isDenial ? "\(operation) \(subject)" : nil }
 
   /// The reason in words; the C library has none for 524, which is the kernel's internal ENOTSUPP.
-  public static func describe(_ errno: Errno) -> String {
+  package static func describe(_ errno: Errno) -> String {
     errno.rawValue == 524 ? "not supported by this kernel (ENOTSUPP)" : errno.description
   }
 }
@@ -37,14 +37,14 @@ extension Errno {
   static var missingDevice: Errno { Errno(rawValue: 19) }
 
   /// EPERM or EACCES.
-  public var isDenial: Bool { self == .notPermitted || self == .permissionDenied }
+  package var isDenial: Bool { self == .notPermitted || self == .permissionDenied }
 }
 
 /// Turns a return value of -errno into a thrown error; anything else is the result.
 ///
 /// The shims of CLinux and libbpf both return -errno, so errno itself is never read late.
 @discardableResult
-public func check(
+package func check(
   _ rc: Int32, _ operation: @autoclosure () -> String, _ subject: @autoclosure () -> String,
   remedy: @autoclosure () -> String? = nil
 ) throws(KernelError) -> Int32 {

@@ -1,10 +1,10 @@
 // Small files: reading what the kernel writes, writing what it reads, and replacing our own whole.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// The bytes of a file of /proc, /sys or cgroupfs, whose size is not known before.
-public func readKernelBytes(_ path: FilePath, at directory: Int32? = nil) throws(KernelError) -> [UInt8] {
+package func readKernelBytes(_ path: FilePath, at directory: Int32? = nil) throws(KernelError) -> [UInt8] {
   let file = try OwnedDescriptor.open(path, flags: O_RDONLY, at: directory)
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 16384)
@@ -21,12 +21,12 @@ public func readKernelBytes(_ path: FilePath, at directory: Int32? = nil) throws
 }
 
 /// The text of such a file; what is not UTF-8 becomes U+FFFD.
-public func readKernelFile(_ path: FilePath, at directory: Int32? = nil) throws(KernelError) -> String {
+package func readKernelFile(_ path: FilePath, at directory: Int32? = nil) throws(KernelError) -> String {
   String(decoding: try readKernelBytes(path, at: directory), as: UTF8.self)
 }
 
 /// Writes `text` to an existing file in one call, which is what kernel files ask for.
-public func writeKernelFile(
+package func writeKernelFile(
   _ path: FilePath, _ text: String, at directory: Int32? = nil
 ) throws(KernelError) {
   let file = try OwnedDescriptor.open(path, flags: O_WRONLY, at: directory)

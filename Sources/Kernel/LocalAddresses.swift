@@ -2,7 +2,7 @@
 internal import Glibc
 
 /// The IPv4 and IPv6 addresses of all interfaces as text, without zones; none if they cannot be read.
-public func localAddresses() -> [String] {
+package func localAddresses() -> [String] {
   var list: UnsafeMutablePointer<ifaddrs>?
   guard unsafe getifaddrs(&list) == 0 else { return [] }
   defer { unsafe freeifaddrs(list) }

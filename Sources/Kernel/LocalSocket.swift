@@ -1,31 +1,31 @@
 // Unix stream sockets by path: the agent's control socket and those who talk to it.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// Who is at the other end of a Unix socket, as the kernel recorded when it connected.
-public struct PeerCredentials: Sendable, Equatable, BitwiseCopyable {
+package struct PeerCredentials: Sendable, Equatable, BitwiseCopyable {
   /// The process id in this process's namespace.
-  public var pid: Int32
+  package var pid: Int32
   /// The effective user id.
-  public var uid: UInt32
+  package var uid: UInt32
   /// The effective group id.
-  public var gid: UInt32
+  package var gid: UInt32
 }
 
 /// A Unix stream socket.
-public struct LocalSocket: ~Copyable, Sendable {
+package struct LocalSocket: ~Copyable, Sendable {
   private let descriptor: OwnedDescriptor
 
   /// The descriptor's number, for poll(2); valid as long as this value lives.
-  public var raw: Int32 { descriptor.raw }
+  package var raw: Int32 { descriptor.raw }
 
   private init(adopting descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 
   /// Listens at a path that only the owner may connect to, replacing what a dead owner left there.
   ///
   /// The caller must know that no other owner lives, such as by a lock.
-  public static func listen(at path: FilePath) throws(KernelError) -> LocalSocket {
+  package static func listen(at path: FilePath) throws(KernelError) -> LocalSocket {
     let made = try LocalSocket.make(path)
     unsafe path.withPlatformString { _ = unsafe unlink($0) }
     let bound = unsafe try made.address(path) { fd, address, length in unsafe bind(fd, address, length) }
@@ -41,7 +41,7 @@ public struct LocalSocket: ~Copyable, Sendable {
   /// Connects to the listener at a path.
   ///
   /// With `seconds` neither that nor a single receive or send blocks for longer: the listener may be stopped.
-  public static func connect(to path: FilePath, within seconds: Int? = nil) throws(KernelError) -> LocalSocket {
+  package static func connect(to path: FilePath, within seconds: Int? = nil) throws(KernelError) -> LocalSocket {
     let made = try LocalSocket.make(path)
     if let seconds { try made.setTimeout(seconds: seconds) }
     let rc = unsafe try made.address(path) { fd, address, length in
@@ -52,7 +52,7 @@ public struct LocalSocket: ~Copyable, Sendable {
   }
 
   /// Waits for the next connection.
-  public borrowing func accept() throws(KernelError) -> LocalSocket {
+  package borrowing func accept() throws(KernelError) -> LocalSocket {
     let rc = sp_accept(raw, Int32(SOCK_CLOEXEC.rawValue))
     let connection = OwnedDescriptor(adopting: try check(rc, "accept on", "control socket"))
     return LocalSocket(adopting: connection)
@@ -61,7 +61,7 @@ public struct LocalSocket: ~Copyable, Sendable {
   /// Who connected, or who listens.
   ///
   /// The corresponding option is `SO_PEERCRED` (unix(7)).
-  public borrowing func peer() throws(KernelError) -> PeerCredentials {
+  package borrowing func peer() throws(KernelError) -> PeerCredentials {
     var credentials = PeerCredentials(pid: 0, uid: .max, gid: .max)
     var length = socklen_t(MemoryLayout<PeerCredentials>.size)
     let rc = unsafe getsockopt(raw, SOL_SOCKET, SO_PEERCRED, &credentials, &length)
@@ -70,7 +70,7 @@ public struct LocalSocket: ~Copyable, Sendable {
   }
 
   /// Bounds how long a single receive or send may block.
-  public borrowing func setTimeout(seconds: Int) throws(KernelError) {
+  package borrowing func setTimeout(seconds: Int) throws(KernelError) {
     var time = timeval(tv_sec: seconds, tv_usec: 0)
     for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
       let rc = unsafe setsockopt(raw, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
@@ -79,7 +79,7 @@ public struct LocalSocket: ~Copyable, Sendable {
   }
 
   /// Sends all bytes; a peer that has gone is an error (EPIPE), never a signal.
-  public borrowing func send(_ bytes: [UInt8]) throws(KernelError) {
+  package borrowing func send(_ bytes: [UInt8]) throws(KernelError) {
     var sent = 0
     while sent < bytes.count {
       let start = sent
@@ -97,7 +97,7 @@ public struct LocalSocket: ~Copyable, Sendable {
   /// - Parameters:
   ///   - limit: more bytes than this are an error (EMSGSIZE).
   ///   - seconds: how long all of it may take, looked at after each piece (ETIMEDOUT).
-  public borrowing func receiveLine(limit: Int, within seconds: Int? = nil) throws(KernelError) -> [UInt8]? {
+  package borrowing func receiveLine(limit: Int, within seconds: Int? = nil) throws(KernelError) -> [UInt8]? {
     let end = seconds.map { Clock.monotonicNanoseconds() + UInt64($0) * 1_000_000_000 } ?? .max
     var line: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)

@@ -3,38 +3,38 @@ internal import Glibc
 internal import SystemPackage
 
 /// A lookup that found nothing, in the resolver's words.
-public struct NameLookupError: Error, Equatable, Sendable, CustomStringConvertible {
+package struct NameLookupError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The name.
-  public let name: String
+  package let name: String
   /// Why, such as `Name or service not known`.
-  public let reason: String
+  package let reason: String
   /// Whether a server said that there is no such name; otherwise none gave an answer.
-  public let isDefinite: Bool
+  package let isDefinite: Bool
 
   /// One line.
-  public var description: String { "resolve \(name): \(reason)" }
+  package var description: String { "resolve \(name): \(reason)" }
 }
 
 /// An address as 16 bytes in network order (IPv4 as `::ffff:a.b.c.d`) and as text.
-public struct ResolvedAddress: Equatable, Sendable {
+package struct ResolvedAddress: Equatable, Sendable {
   /// The bytes.
-  public let bytes: [UInt8]
+  package let bytes: [UInt8]
   /// Whether it is one of IPv4.
-  public let isIPv4: Bool
+  package let isIPv4: Bool
   /// Without brackets.
-  public let text: String
+  package let text: String
 
   /// The bytes as `ConnectionProbe.connect` takes them.
-  public var inline: InlineArray<16, UInt8> { InlineArray { bytes[$0] } }
+  package var inline: InlineArray<16, UInt8> { InlineArray { bytes[$0] } }
 }
 
 /// Lookups of names.
-public enum NameLookup {
+package enum NameLookup {
   /// The addresses of a name, or of an address written as text, in the order in which they should be tried.
   ///
   /// Blocks for as long as the resolver's settings say, which may be minutes: call it on a thread that nobody waits for
   /// without a limit. The corresponding function is `getaddrinfo`.
-  public static func addresses(of name: String) throws(NameLookupError) -> [ResolvedAddress] {
+  package static func addresses(of name: String) throws(NameLookupError) -> [ResolvedAddress] {
     var hints = unsafe addrinfo()
     unsafe hints.ai_family = AF_UNSPEC
     unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

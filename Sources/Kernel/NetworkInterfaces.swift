@@ -5,20 +5,20 @@ internal import SystemPackage
 
 extension NetworkNamespace {
   /// The number of an interface that `connect` makes, in both namespaces: far from what tunnel modules make in each.
-  public static let pairIndex: Int32 = 1000
+  package static let pairIndex: Int32 = 1000
 
   /// The hardware addresses of the two ends of a pair, this namespace's first.
-  public static let pairHardware: [[UInt8]] = [[2, 0x77, 0, 0, 0, 1], [2, 0x77, 0, 0, 0, 2]]
+  package static let pairHardware: [[UInt8]] = [[2, 0x77, 0, 0, 0, 1], [2, 0x77, 0, 0, 0, 2]]
 
   /// Brings the loopback interface up.
-  public func bringLoopbackUp() throws(KernelError) { try setUp(1, "lo") }
+  package func bringLoopbackUp() throws(KernelError) { try setUp(1, "lo") }
 
   /// Joins this namespace and another by a veth pair, `name` in both, and brings it up.
   ///
   /// Addresses are 4 or 16 bytes in network order, with the length of their prefix; they are usable at once: there is no
   /// duplicate address detection, and each end knows the other's hardware address (a first solicitation that is sent while
   /// the link comes up is lost, and repeated a second later).
-  public func connect(
+  package func connect(
     _ addresses: [(bytes: [UInt8], prefix: UInt8)], to other: NetworkNamespace,
     _ otherAddresses: [(bytes: [UInt8], prefix: UInt8)], name: String = "sp0"
   ) throws(KernelError) {

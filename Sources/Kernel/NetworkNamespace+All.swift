@@ -6,7 +6,7 @@ extension NetworkNamespace {
   /// The namespaces of all processes of the host, and those that are mounted, each once.
   ///
   /// One that nothing but sockets keeps alive is not found.
-  public static func ofAllProcesses() throws(KernelError) -> [NetworkNamespace] {
+  package static func ofAllProcesses() throws(KernelError) -> [NetworkNamespace] {
     var found: [Identity: NetworkNamespace] = [:]
     func note(_ path: FilePath) {
       var status = stat()

@@ -6,7 +6,7 @@ extension NetworkNamespace {
   /// The namespaces of all processes at or below a cgroup, each once.
   ///
   /// A process that makes a namespace, or enters one, while this looks is found by the next look.
-  public static func ofProcesses(below cgroup: CgroupDirectory) throws(KernelError) -> [NetworkNamespace] {
+  package static func ofProcesses(below cgroup: CgroupDirectory) throws(KernelError) -> [NetworkNamespace] {
     var found: [Identity: NetworkNamespace] = [:]
     for id in try ProcessID.all() {
       // The namespace comes first: who leaves the subtree between the two has left nothing in it that was not seen.

@@ -4,9 +4,9 @@ internal import Glibc
 internal import SystemPackage
 
 /// Where packets to an address go from a network namespace.
-public struct NetworkRoute: Sendable, Equatable {
+package struct NetworkRoute: Sendable, Equatable {
   /// What becomes of them.
-  public enum Kind: Sendable, Equatable {
+  package enum Kind: Sendable, Equatable {
     /// They stay: the address is the namespace's own.
     case local
     /// They leave by an interface.
@@ -18,19 +18,19 @@ public struct NetworkRoute: Sendable, Equatable {
   }
 
   /// What becomes of them.
-  public var kind: Kind
+  package var kind: Kind
   /// The source address that the kernel chooses, 4 or 16 bytes in network order; empty if it chooses none.
-  public var source: [UInt8]
+  package var source: [UInt8]
   /// The interface that they leave by, or 0.
-  public var interface: UInt32
+  package var interface: UInt32
 
   /// No way.
-  public static let none = NetworkRoute(kind: .none, source: [], interface: 0)
+  package static let none = NetworkRoute(kind: .none, source: [], interface: 0)
 }
 
 extension NetworkNamespace {
   /// Asks the kernel about addresses of 4 or 16 bytes in network order; one answer each, in order.
-  public func routes(to addresses: [[UInt8]]) throws(KernelError) -> [NetworkRoute] {
+  package func routes(to addresses: [[UInt8]]) throws(KernelError) -> [NetworkRoute] {
     let entered = descriptor.raw
     return try runOnFreshThread("routes") { () throws(KernelError) in
       try check(sp_setns(entered, sp_clone_newnet()), "enter", "network namespace")

@@ -1,14 +1,14 @@
 // A file descriptor with exactly one owner, closed when the owner goes.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// Two ends of a pipe, both close-on-exec.
-public struct Pipe: ~Copyable, Sendable {
+package struct Pipe: ~Copyable, Sendable {
   /// Where it is read.
-  public let output: OwnedDescriptor
+  package let output: OwnedDescriptor
   /// Where it is written.
-  public let input: OwnedDescriptor
+  package let input: OwnedDescriptor
 
   private init(output: consuming OwnedDescriptor, input: consuming OwnedDescriptor) {
     self.output = output
@@ -16,7 +16,7 @@ public struct Pipe: ~Copyable, Sendable {
   }
 
   /// Makes a pipe.
-  public static func make() throws(KernelError) -> Pipe {
+  package static func make() throws(KernelError) -> Pipe {
     var ends: (Int32, Int32) = (-1, -1)
     let rc = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
       unsafe sp_pipe_cloexec(bytes.baseAddress?.assumingMemoryBound(to: Int32.self))
@@ -27,12 +27,12 @@ public struct Pipe: ~Copyable, Sendable {
 }
 
 /// A file descriptor that closes itself.
-public struct OwnedDescriptor: ~Copyable, Sendable {
+package struct OwnedDescriptor: ~Copyable, Sendable {
   /// The number, valid as long as this value lives.
-  public let raw: Int32
+  package let raw: Int32
 
   /// Takes ownership of an open descriptor.
-  public init(adopting raw: Int32) {
+  package init(adopting raw: Int32) {
     self.raw = raw
   }
 
@@ -44,7 +44,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   /// Opens `path`, always close-on-exec.
   ///
   /// `flags` are the O_ flags of open(2); a relative path starts at `directory`, or where the process is.
-  public static func open(
+  package static func open(
     _ path: FilePath, flags: Int32, mode: UInt32 = 0, at directory: Int32? = nil
   ) throws(KernelError) -> OwnedDescriptor {
     let rc = unsafe path.withPlatformString { unsafe sp_openat(directory ?? AT_FDCWD, $0, flags | O_CLOEXEC, mode) }
@@ -52,17 +52,17 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   }
 
   /// A second descriptor for the same open file.
-  public borrowing func duplicate() throws(KernelError) -> OwnedDescriptor {
+  package borrowing func duplicate() throws(KernelError) -> OwnedDescriptor {
     let copy = fcntl(raw, F_DUPFD_CLOEXEC, 3)
     let rc = copy < 0 ? -errno : copy
     return OwnedDescriptor(adopting: try check(rc, "duplicate", "descriptor \(raw)"))
   }
 
   /// What /proc says that the descriptor stands for, such as a path or `anon_inode:bpf-map`; nil without /proc.
-  public var target: FilePath? { readLink(FilePath("/proc/self/fd/\(raw)")) }
+  package var target: FilePath? { readLink(FilePath("/proc/self/fd/\(raw)")) }
 
   /// Gives the number away: the caller closes it from now on.
-  public consuming func release() -> Int32 {
+  package consuming func release() -> Int32 {
     let number = raw
     discard self
     return number

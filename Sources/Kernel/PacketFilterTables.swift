@@ -4,7 +4,7 @@ internal import Glibc
 internal import SystemPackage
 
 /// A version of the Internet protocol.
-public enum IPFamily: Sendable, CaseIterable, Hashable {
+package enum IPFamily: Sendable, CaseIterable, Hashable {
   /// IPv4: iptables.
   case ipv4
   /// IPv6: ip6tables.
@@ -14,7 +14,7 @@ public enum IPFamily: Sendable, CaseIterable, Hashable {
   var number: UInt8 { UInt8(self == .ipv4 ? AF_INET : AF_INET6) }
 
   /// Whether this kernel has it: with `ipv6.disable=1` nobody can make an IPv6 socket.
-  public var isThere: Bool {
+  package var isThere: Bool {
     do throws(KernelError) {
       _ = try OwnedDescriptor.socket(Int32(number), Int32(SOCK_DGRAM.rawValue), 0)
       return true
@@ -25,31 +25,31 @@ public enum IPFamily: Sendable, CaseIterable, Hashable {
 }
 
 /// The tables of legacy iptables and of nf_tables in one namespace.
-public struct PacketFilterTables: Equatable, Sendable {
+package struct PacketFilterTables: Equatable, Sendable {
   /// A chain of a table of nf_tables.
-  public struct Chain: Hashable, Sendable {
+  package struct Chain: Hashable, Sendable {
     /// The address family (NFPROTO_*): 2 IPv4, 10 IPv6, 1 both.
-    public let family: UInt8
+    package let family: UInt8
     /// Its table.
-    public let table: String
+    package let table: String
     /// Its name.
-    public let name: String
+    package let name: String
     /// The hook that its rules run at (NF_INET_*: 1 LOCAL_IN, 3 LOCAL_OUT); nil if only rules lead to it.
-    public let hook: UInt32?
+    package let hook: UInt32?
   }
 
   /// The legacy tables that exist, such as `filter`.
-  public let legacy: [IPFamily: Set<String>]
+  package let legacy: [IPFamily: Set<String>]
   /// Every chain of nf_tables.
-  public let chains: Set<Chain>
+  package let chains: Set<Chain>
   /// The families whose table `filter` of nf_tables is dormant: its rules are there, and none of them runs.
-  public let dormant: Set<IPFamily>
+  package let dormant: Set<IPFamily>
 
   /// What a namespace has now.
   ///
   /// `iptables-save` would load the module or make the table that it is asked for; this asks only what is there. Needs
   /// CAP_NET_ADMIN in the namespace.
-  public static func read(in namespace: NetworkNamespace) throws(KernelError) -> PacketFilterTables {
+  package static func read(in namespace: NetworkNamespace) throws(KernelError) -> PacketFilterTables {
     let entered = namespace.descriptor.raw
     let legacy = try runOnFreshThread("netns") { () throws(KernelError) in
       try check(sp_setns(entered, sp_clone_newnet()), "enter", "network namespace")
@@ -61,17 +61,17 @@ public struct PacketFilterTables: Equatable, Sendable {
   }
 
   /// Whether nf_tables has a chain for a family, also in tables for both families.
-  public func hasChains(of family: IPFamily) -> Bool {
+  package func hasChains(of family: IPFamily) -> Bool {
     chains.contains { $0.family == family.number || $0.family == Self.both }
   }
 
   /// Whether nf_tables has a chain in the filter table of a family.
-  public func hasFilterChain(_ name: String, _ family: IPFamily) -> Bool {
+  package func hasFilterChain(_ name: String, _ family: IPFamily) -> Bool {
     chains.contains { $0.family == family.number && $0.table == "filter" && $0.name == name }
   }
 
   /// Whether the rules of OUTPUT and INPUT in the filter table of nf_tables run.
-  public func isFilterRunning(_ family: IPFamily) -> Bool {
+  package func isFilterRunning(_ family: IPFamily) -> Bool {
     let hooks: [(String, UInt32)] = [("OUTPUT", 3), ("INPUT", 1)]
     return !dormant.contains(family)
       && hooks.allSatisfy { name, hook in

@@ -1,29 +1,29 @@
 // What a process runs and as whom, in as few reads as rules need; safe from reused process ids.
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// What rules ask of a process.
-public struct ProcessProgram: Sendable, Equatable {
+package struct ProcessProgram: Sendable, Equatable {
   /// The real user id, in this process's user namespace.
-  public let user: UInt32
+  package let user: UInt32
   /// The real group id.
-  public let group: UInt32
+  package let group: UInt32
   /// The process that started it, or that inherited it.
-  public let parent: ProcessID
+  package let parent: ProcessID
   /// The executable as the kernel names it: its path in the mount namespace of the process; nil for kernel threads and
   /// for what may not be read.
-  public let path: FilePath?
+  package let path: FilePath?
   /// The executable itself.
-  public let file: FileIdentity?
+  package let file: FileIdentity?
   /// Whether it sees the same mounts as this process, so that the path means the same; false if we may not look.
-  public let sharesMounts: Bool
+  package let sharesMounts: Bool
 }
 
 extension ProcessHandle {
   /// Reads them; ESRCH if the process exited before all were read, so they never mix two processes.
   ///
   /// It may begin another program meanwhile: then another event follows.
-  public borrowing func program() throws(KernelError) -> ProcessProgram {
+  package borrowing func program() throws(KernelError) -> ProcessProgram {
     let proc = "/proc/\(id.rawValue)"
     let status: [UInt8]
     do {
@@ -42,7 +42,7 @@ extension ProcessHandle {
   }
 
   /// Opens the file that the process runs; ESRCH if it exited meanwhile.
-  public borrowing func openExecutable() throws(KernelError) -> OwnedDescriptor {
+  package borrowing func openExecutable() throws(KernelError) -> OwnedDescriptor {
     let file = try OwnedDescriptor.open(FilePath("/proc/\(id.rawValue)/exe"), flags: O_RDONLY | O_NONBLOCK)
     guard !hasExited else { throw KernelError("open executable of", "process \(id)", .noSuchProcess) }
     return file

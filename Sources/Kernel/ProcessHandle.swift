@@ -1,49 +1,49 @@
 // Processes held by pidfd, and facts about them that a reused process id cannot falsify.
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// A process's number in this pid namespace; it can be reused: hold a `ProcessHandle` to be sure.
-public struct ProcessID: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+package struct ProcessID: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
   /// The number.
-  public let rawValue: Int32
+  package let rawValue: Int32
 
   /// Wraps the number.
-  public init(rawValue: Int32) { self.rawValue = rawValue }
+  package init(rawValue: Int32) { self.rawValue = rawValue }
 
   /// This process.
-  public static var current: ProcessID { ProcessID(rawValue: getpid()) }
+  package static var current: ProcessID { ProcessID(rawValue: getpid()) }
 
   /// The number in decimal.
-  public var description: String { String(rawValue) }
+  package var description: String { String(rawValue) }
 }
 
 /// What classification wants to know about a process.
-public struct ProcessFacts: Equatable, Sendable {
+package struct ProcessFacts: Equatable, Sendable {
   /// The process.
-  public let id: ProcessID
+  package let id: ProcessID
   /// The running file as the kernel names it; nil for kernel threads, or if we may not look.
-  public let executable: FilePath?
+  package let executable: FilePath?
   /// The name that the process shows, at most 15 bytes; a process chooses it itself.
-  public let command: String
+  package let command: String
   /// The effective user and group.
-  public let user: UInt32
+  package let user: UInt32
   /// The effective group.
-  public let group: UInt32
+  package let group: UInt32
   /// Where it is in the cgroup v2 hierarchy.
-  public let cgroup: CgroupMembership
+  package let cgroup: CgroupMembership
   /// Clock ticks after boot at which it began: together with the id unique until the next boot.
-  public let startTime: UInt64
+  package let startTime: UInt64
   /// The inode number of its network namespace; nil if we may not look.
-  public let networkNamespace: UInt64?
+  package let networkNamespace: UInt64?
 }
 
 /// A process held by a pidfd: it cannot come to mean another one.
-public struct ProcessHandle: ~Copyable, Sendable {
+package struct ProcessHandle: ~Copyable, Sendable {
   /// The process.
-  public let id: ProcessID
+  package let id: ProcessID
   /// The pidfd.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
 
   init(id: ProcessID, descriptor: consuming OwnedDescriptor) {
     self.id = id
@@ -53,24 +53,24 @@ public struct ProcessHandle: ~Copyable, Sendable {
   /// Takes hold of a process; ESRCH if there is none.
   ///
   /// Kernel 5.3.
-  public static func open(_ id: ProcessID) throws(KernelError) -> ProcessHandle {
+  package static func open(_ id: ProcessID) throws(KernelError) -> ProcessHandle {
     let raw = try check(sp_pidfd_open(id.rawValue, 0), "open process", id.description)
     return ProcessHandle(id: id, descriptor: OwnedDescriptor(adopting: raw))
   }
 
   /// Whether it has exited (it may still be a zombie).
-  public var hasExited: Bool {
+  package var hasExited: Bool {
     var request = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
     return unsafe poll(&request, 1, 0) > 0
   }
 
   /// Sends a signal.
-  public borrowing func send(signal: Int32) throws(KernelError) {
+  package borrowing func send(signal: Int32) throws(KernelError) {
     try check(sp_pidfd_send_signal(descriptor.raw, signal), "send signal \(signal) to", "process \(id)")
   }
 
   /// Moves it into a cgroup; ESRCH if it exited before it could be told apart from a successor.
-  public borrowing func move(to cgroup: CgroupDirectory) throws(KernelError) {
+  package borrowing func move(to cgroup: CgroupDirectory) throws(KernelError) {
     try requireAlive("move")
     try cgroup.add(id)
     // Exited meanwhile: the number may already have meant another process.
@@ -78,7 +78,7 @@ public struct ProcessHandle: ~Copyable, Sendable {
   }
 
   /// Reads the facts; ESRCH if it exited before all were read, so they never mix two processes.
-  public borrowing func facts() throws(KernelError) -> ProcessFacts {
+  package borrowing func facts() throws(KernelError) -> ProcessFacts {
     let facts: ProcessFacts
     do {
       facts = try readFacts()
@@ -132,7 +132,7 @@ struct ProcessStatistics: Equatable {
 }
 
 /// The target of a symbolic link, of any bytes; nil if it cannot be read.
-public func readLink(_ path: FilePath) -> FilePath? {
+package func readLink(_ path: FilePath) -> FilePath? {
   var bytes = [UInt8](repeating: 0, count: 4096)
   let count = unsafe path.withPlatformString { path in
     unsafe bytes.withUnsafeMutableBytes { buffer in

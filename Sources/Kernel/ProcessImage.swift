@@ -3,12 +3,12 @@ internal import Glibc
 internal import SystemPackage
 
 /// This process, seen as something that another program can take over.
-public enum ProcessImage {
+package enum ProcessImage {
   /// Runs a command in the place of this process; a name without `/` is looked for in `PATH`.
   ///
   /// Called on any thread, it ends the others and keeps the calling thread's network namespace. It returns only by
   /// throwing. The corresponding function is `execvp`.
-  public static func replace(with command: [String]) throws(KernelError) -> Never {
+  package static func replace(with command: [String]) throws(KernelError) -> Never {
     guard let name = command.first else { throw KernelError("run", "command", .invalidArgument, remedy: "name one") }
     let arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
     // The Swift runtime and the parent may have left SIGPIPE ignored, and that is inherited by what is run.

@@ -6,7 +6,7 @@ extension ProcessID {
   /// The processes there are now, in no order; those that begin or end meanwhile may be missing or gone.
   ///
   /// - Throws: when /proc cannot be listed; hidepid= leaves out what may not be seen (proc(5)).
-  public static func all() throws(KernelError) -> [ProcessID] {
+  package static func all() throws(KernelError) -> [ProcessID] {
     guard let stream = unsafe opendir("/proc") else { throw KernelError("list", "/proc", Errno(rawValue: errno)) }
     defer { unsafe closedir(stream) }
     var found: [ProcessID] = []

@@ -4,18 +4,18 @@ internal import Glibc
 internal import SystemPackage
 
 /// A descriptor of a process that stands for a socket of any family.
-public struct SocketDescriptor: Sendable, Hashable {
+package struct SocketDescriptor: Sendable, Hashable {
   /// Its number in the process.
-  public let number: Int32
+  package let number: Int32
   /// The socket's inode number, which sock_diag shows too; unique among sockets that live.
-  public let inode: UInt64
+  package let inode: UInt64
 }
 
 extension ProcessHandle {
   /// The sockets among its descriptors; ESRCH if it exited meanwhile, so they are never a successor's.
   ///
   /// Threads that unshared their descriptors (CLONE_FILES) have others, which are not seen.
-  public borrowing func socketDescriptors() throws(KernelError) -> [SocketDescriptor] {
+  package borrowing func socketDescriptors() throws(KernelError) -> [SocketDescriptor] {
     let directory = "/proc/\(id.rawValue)/fd"
     var found: [SocketDescriptor] = []
     for name in try directoryNames(directory) {
@@ -31,7 +31,7 @@ extension ProcessHandle {
   /// A descriptor of our own for one of the process's: the same socket, so options and BPF storage are shared.
   ///
   /// Needs CAP_SYS_PTRACE for other users' processes; kernel 5.6. EBADF if it was closed meanwhile.
-  public borrowing func copyDescriptor(_ number: Int32) throws(KernelError) -> OwnedDescriptor {
+  package borrowing func copyDescriptor(_ number: Int32) throws(KernelError) -> OwnedDescriptor {
     let raw = sp_pidfd_getfd(descriptor.raw, number)
     return OwnedDescriptor(adopting: try check(raw, "copy descriptor \(number) of", "process \(id)"))
   }
@@ -39,10 +39,10 @@ extension ProcessHandle {
 
 extension OwnedDescriptor {
   /// The family of a socket, AF_INET (2) and so on.
-  public borrowing func socketFamily() throws(KernelError) -> Int32 { try intOption(SO_DOMAIN) }
+  package borrowing func socketFamily() throws(KernelError) -> Int32 { try intOption(SO_DOMAIN) }
 
   /// The protocol of a socket, IPPROTO_TCP (6) and so on.
-  public borrowing func socketProtocol() throws(KernelError) -> Int32 { try intOption(SO_PROTOCOL) }
+  package borrowing func socketProtocol() throws(KernelError) -> Int32 { try intOption(SO_PROTOCOL) }
 
   private borrowing func intOption(_ option: Int32) throws(KernelError) -> Int32 {
     var value: Int32 = 0

@@ -3,13 +3,13 @@ internal import Glibc
 internal import SystemPackage
 
 /// The instructions of this process in memory: pages of files that everybody who runs them shares.
-public enum ProgramMemory {
+package enum ProgramMemory {
   /// Unmaps the pages of instructions; those that run again come back from the page cache, a few at a time.
   ///
   /// A start runs through far more than what runs later, and the kernel maps sixteen pages for each that is touched. What
   /// somebody wrote into (a probe, a debugger) would be lost with its page: such a mapping is left alone, as is everything
   /// if that cannot be told. See madvise(2), MADV_DONTNEED.
-  public static func release() {
+  package static func release() {
     guard let mappings = try? readKernelFile(FilePath("/proc/self/smaps")) else { return }
     var range: Range<UInt>?
     for line in mappings.split(separator: "\n") {

@@ -4,25 +4,25 @@ internal import Glibc
 internal import SystemPackage
 
 /// A socket that the kernel tells of every change of nf_tables in one namespace; one reader.
-public final class RulesetMonitor: Sendable {
+package final class RulesetMonitor: Sendable {
   private let netlink: NetfilterSocket
 
   /// Opens it; changes from now on are told.
   ///
   /// Needs CAP_NET_ADMIN there.
-  public init(in namespace: NetworkNamespace) throws(KernelError) {
+  package init(in namespace: NetworkNamespace) throws(KernelError) {
     netlink = try NetfilterSocket.open(in: namespace)
     try netlink.join(UInt32(NFNLGRP_NFTABLES.rawValue))
   }
 
   /// To be waited for with POLLIN; stays this object's.
-  public var descriptor: Int32 { netlink.descriptor.raw }
+  package var descriptor: Int32 { netlink.descriptor.raw }
 
   /// Reads what waits, and says whether the tables `filter` of IPv4 or IPv6 may have changed.
   ///
   /// Changes of other tables are passed over: none of them can take a packet past those two. When the kernel lost
   /// announcements, or one cannot be read, everything may have changed.
-  public func readChanges() -> Bool {
+  package func readChanges() -> Bool {
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     var isChanged = false
     while true {

@@ -10,7 +10,7 @@ extension SocketDiagnostics {
   ///
   /// Kernels before 6.9 take one request at a time (`sock_diag_mutex`), so that there several threads do no good, and no
   /// harm.
-  public static func destroy(
+  package static func destroy(
     _ sockets: [SocketEntry], in namespace: NetworkNamespace
   ) throws(KernelError) -> Outcome {
     let processors = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))

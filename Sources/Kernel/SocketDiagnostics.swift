@@ -6,23 +6,23 @@ internal import SystemPackage
 /// A netlink socket that sees the TCP and UDP sockets of the namespace it was made in.
 ///
 /// One user at a time: answers are matched by order.
-public struct SocketDiagnostics: ~Copyable, Sendable {
+package struct SocketDiagnostics: ~Copyable, Sendable {
   /// What became of the sockets that were to be destroyed.
-  public struct Outcome: Equatable, Sendable {
+  package struct Outcome: Equatable, Sendable {
     /// Destroyed by us.
-    public var destroyed = 0
+    package var destroyed = 0
     /// Gone before.
-    public var gone = 0
+    package var gone = 0
     /// Refused by the kernel, with its reason.
-    public var failed: [Failure] = []
+    package var failed: [Failure] = []
   }
 
   /// A socket that lives on.
-  public struct Failure: Equatable, Sendable {
+  package struct Failure: Equatable, Sendable {
     /// The socket.
-    public let socket: SocketEntry
+    package let socket: SocketEntry
     /// The kernel's error number.
-    public let error: Int32
+    package let error: Int32
   }
 
   private let netlink: OwnedDescriptor
@@ -32,7 +32,7 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   /// Opens it for a namespace, or for the calling thread's.
   ///
   /// Needs CAP_NET_ADMIN there to destroy.
-  public static func open(in namespace: NetworkNamespace? = nil) throws(KernelError) -> SocketDiagnostics {
+  package static func open(in namespace: NetworkNamespace? = nil) throws(KernelError) -> SocketDiagnostics {
     let raw: Int32
     if let namespace {
       let entered = namespace.descriptor.raw
@@ -62,7 +62,7 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   /// only what it lets through (it looks at all the same, which costs a tenth of telling). `storage` is the descriptor of
   /// a BPF map of type SK_STORAGE whose values are to be told with each TCP socket (kernel 5.7; needs CAP_BPF); the kernel
   /// leaves those of UDP sockets out.
-  public borrowing func list(
+  package borrowing func list(
     where filter: SocketFilter? = nil, states: SocketStates = .all, storage: Int32? = nil
   ) throws(KernelError) -> [SocketEntry] {
     var attributes = filter.map { NetlinkAttribute.make(INET_DIAG_REQ_BYTECODE, $0.bytecode) } ?? []
@@ -116,7 +116,7 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   ///
   /// Its owner sees ECONNABORTED, its TCP peer a reset. The cookie makes sure that it is that very socket.
   @discardableResult
-  public borrowing func destroy(_ socket: SocketEntry) throws(KernelError) -> Bool {
+  package borrowing func destroy(_ socket: SocketEntry) throws(KernelError) -> Bool {
     let outcome = try destroy([socket])
     if let failure = outcome.failed.first {
       throw KernelError("destroy", "socket \(socket.inode)", Errno(rawValue: failure.error))
@@ -125,7 +125,7 @@ public struct SocketDiagnostics: ~Copyable, Sendable {
   }
 
   /// Destroys sockets, many to a system call; throws only if the kernel cannot destroy sockets at all.
-  public borrowing func destroy(_ sockets: [SocketEntry]) throws(KernelError) -> Outcome {
+  package borrowing func destroy(_ sockets: [SocketEntry]) throws(KernelError) -> Outcome {
     var outcome = Outcome()
     // The kernel answers only failures, each with a copy of the request: a batch's must fit the receive buffer.
     let batchSize = 128

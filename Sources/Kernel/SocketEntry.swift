@@ -4,51 +4,51 @@ internal import Glibc
 internal import SystemPackage
 
 /// An address in 128 bits, IPv4 as ::ffff:a.b.c.d, and a port.
-public struct SocketAddress: Hashable, Sendable {
+package struct SocketAddress: Hashable, Sendable {
   /// The first 8 bytes of the address, read as a big-endian number.
-  public let high: UInt64
+  package let high: UInt64
   /// The last 8 bytes of the address, read as a big-endian number.
-  public let low: UInt64
+  package let low: UInt64
   /// The port as a number, not in network order.
-  public let port: UInt16
+  package let port: UInt16
 
   /// States an address.
-  public init(high: UInt64, low: UInt64, port: UInt16) {
+  package init(high: UInt64, low: UInt64, port: UInt16) {
     self.high = high
     self.low = low
     self.port = port
   }
 
   /// Whether it is an IPv4 address in IPv6's clothes.
-  public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
+  package var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
 }
 
 /// One TCP or UDP socket of a network namespace.
-public struct SocketEntry: Hashable, Sendable {
+package struct SocketEntry: Hashable, Sendable {
   /// AF_INET or AF_INET6: of the socket, which may speak IPv4 through AF_INET6.
-  public let family: UInt8
+  package let family: UInt8
   /// IPPROTO_TCP (6) or IPPROTO_UDP (17).
-  public let `protocol`: UInt8
+  package let `protocol`: UInt8
   /// The kernel's TCP state number: 1 established, 2 SYN sent, 6 TIME_WAIT, 7 closed, 10 listen, 12 new SYN received.
-  public let state: UInt8
+  package let state: UInt8
   /// Its own end.
-  public let local: SocketAddress
+  package let local: SocketAddress
   /// The other end; zero while not connected.
-  public let remote: SocketAddress
+  package let remote: SocketAddress
   /// The interface it is bound to, or 0.
-  public let interface: UInt32
+  package let interface: UInt32
   /// The inode number that /proc/PID/fd shows; 0 for sockets that no process holds.
-  public let inode: UInt32
+  package let inode: UInt32
   /// The user that made it.
-  public let user: UInt32
+  package let user: UInt32
   /// The kernel's never reused number: `bpf_get_socket_cookie`.
-  public let cookie: UInt64
+  package let cookie: UInt64
   /// The cgroup that made it; nil for requests and TIME_WAIT, which belong to none.
-  public let cgroup: CgroupID?
+  package let cgroup: CgroupID?
   /// The socket's value in the storage map that was asked for; empty if it has none, or none was asked for.
-  public let storage: [UInt8]
+  package let storage: [UInt8]
   /// Whether a socket of AF_INET6 that waits for packets takes none of IPv4.
-  public private(set) var isIPv6Only = false
+  package private(set) var isIPv6Only = false
 }
 
 extension SocketEntry {
@@ -97,7 +97,7 @@ extension SocketEntry {
   }
 
   /// One conversation of a datagram socket, as if it were connected, under another cookie.
-  public func connected(local: SocketAddress, remote: SocketAddress, cookie: UInt64) -> SocketEntry {
+  package func connected(local: SocketAddress, remote: SocketAddress, cookie: UInt64) -> SocketEntry {
     SocketEntry(
       family: family, protocol: `protocol`, state: 1, local: local, remote: remote, interface: interface, inode: inode,
       user: user, cookie: cookie, cgroup: cgroup, storage: storage)

@@ -3,37 +3,37 @@ internal import CLinux
 internal import Glibc
 
 /// States of sockets, bit n for the kernel's TCP state n.
-public struct SocketStates: OptionSet, Sendable {
+package struct SocketStates: OptionSet, Sendable {
   /// The bits, as `idiag_states` has them.
-  public let rawValue: UInt32
+  package let rawValue: UInt32
 
   /// Takes the bits.
-  public init(rawValue: UInt32) { self.rawValue = rawValue }
+  package init(rawValue: UInt32) { self.rawValue = rawValue }
 
   /// Every state.
-  public static let all = SocketStates(rawValue: .max)
+  package static let all = SocketStates(rawValue: .max)
   /// What waits for somebody: listening TCP sockets (10), and UDP sockets that are not connected (7).
-  public static let waiting = SocketStates(rawValue: 1 << 10 | 1 << 7)
+  package static let waiting = SocketStates(rawValue: 1 << 10 | 1 << 7)
 }
 
 /// A condition on sockets, checked by the kernel (net/ipv4/inet_diag.c, `inet_diag_bc_run`).
-public struct SocketFilter: Sendable, Equatable {
+package struct SocketFilter: Sendable, Equatable {
   let bytecode: [UInt8]
 
   /// How many alternatives fit one filter: the kernel checks each jump by walking the program.
-  public static let limit = 1024
+  package static let limit = 1024
 
   /// Sockets that one of these cgroups made: exactly these, not what is below them; the first `limit` of them.
   ///
   /// Kernel 5.9. Requests and TIME_WAIT belong to no cgroup and are not listed.
-  public static func cgroups(_ cgroups: some Collection<CgroupID>) -> SocketFilter {
+  package static func cgroups(_ cgroups: some Collection<CgroupID>) -> SocketFilter {
     any(cgroups.prefix(limit).map { (INET_DIAG_BC_CGROUP_COND, NetlinkAttribute.bytes(of: $0.rawValue)) })
   }
 
   /// Sockets that are connected to one of these addresses; port 0 means any port; the first `limit` of them.
   ///
   /// An IPv4 address is also found where an IPv6 socket speaks IPv4.
-  public static func destinations(_ destinations: some Collection<SocketAddress>) -> SocketFilter {
+  package static func destinations(_ destinations: some Collection<SocketAddress>) -> SocketFilter {
     any(
       destinations.prefix(limit).map { destination in
         // struct inet_diag_hostcond: family, prefix length, two bytes of padding, port (-1 = any), address.

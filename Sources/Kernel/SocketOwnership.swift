@@ -4,11 +4,11 @@ internal import Glibc
 internal import SystemPackage
 
 /// A trial with a socket of its own.
-public enum SocketOwnership {
+package enum SocketOwnership {
   /// Whether what `check` says can change while this host runs.
   ///
   /// Only to know whether it is worth trying again: the version alone says nothing for sure.
-  public static var mayChange: Bool {
+  package static var mayChange: Bool {
     let release = (try? readKernelFile("/proc/sys/kernel/osrelease")) ?? ""
     let version = release.split(separator: ".").prefix(2).compactMap { Int($0) }
     let controllers = (try? readKernelFile("/proc/cgroups")) ?? ""
@@ -22,7 +22,7 @@ public enum SocketOwnership {
   /// ended by kernel commit 8520e224f547). Programs on cgroups do not run for them, so nobody would be policed. Tried and
   /// not concluded from the version, since the change was carried back: 5.10.262 has it. `maker` is where the socket is
   /// made instead, which shows what such a kernel comes to.
-  public static func check(below parent: CgroupDirectory, madeIn maker: CgroupDirectory? = nil) throws(KernelError) {
+  package static func check(below parent: CgroupDirectory, madeIn maker: CgroupDirectory? = nil) throws(KernelError) {
     guard let name = FilePath.Component("sallyport-sockets-\(getpid())") else { return }
     let scratch = try parent.create(name)
     let process: ErrandProcess

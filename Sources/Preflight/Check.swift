@@ -1,7 +1,7 @@
 // One requirement, whose it is, and how it is judged: pure, over what was read and what was tried.
 
 /// Who requires something.
-public enum Purpose: String, Sendable, CaseIterable {
+package enum Purpose: String, Sendable, CaseIterable {
   /// Every agent, whatever the datapath.
   case agent
   /// The cgroup datapath.
@@ -17,28 +17,28 @@ public enum Purpose: String, Sendable, CaseIterable {
 }
 
 /// What is printed together.
-public enum CheckGroup: String, Sendable, CaseIterable {
+package enum CheckGroup: String, Sendable, CaseIterable {
   case host, capability, module, bpf, tool, neighbour, cluster, connectivity
 }
 
 /// One requirement.
-public struct Check: Sendable {
+package struct Check: Sendable {
   /// The group, a dot, and one word, such as `host.cpus`.
-  public let name: String
+  package let name: String
   /// What is printed together.
-  public let group: CheckGroup
+  package let group: CheckGroup
   /// What is required, in one sentence without a full stop.
-  public let requirement: String
+  package let requirement: String
   /// By whom.
-  public let features: [Purpose]
+  package let features: [Purpose]
   /// What it is for: what does not work without it.
-  public let purpose: String
+  package let purpose: String
   /// How it is found out, in general.
-  public let method: String
+  package let method: String
   /// What can be done about it, in general.
-  public let remedy: String
+  package let remedy: String
   /// The attempts whose results it needs.
-  public let probes: Set<ProbeKind>
+  package let probes: Set<ProbeKind>
   private let judge: @Sendable (HostView, ProbeResults) -> Finding
 
   init(
@@ -60,15 +60,15 @@ public struct Check: Sendable {
   /// What it comes to on a host.
   ///
   /// Files are read below the view's root; nothing is changed.
-  public func find(in host: HostView, _ results: ProbeResults = ProbeResults()) -> Finding { judge(host, results) }
+  package func find(in host: HostView, _ results: ProbeResults = ProbeResults()) -> Finding { judge(host, results) }
 
   /// Every check there is but those of addresses, which are asked for by name, in the order of the groups.
-  public static let all: [Check] =
+  package static let all: [Check] =
     hostChecks + kernelChecks + capabilityChecks + moduleChecks + bpfChecks + toolChecks + neighbourChecks
     + clusterChecks + [trustStore]
 
   /// Those that `feature` requires; what every agent needs is among them.
-  public static func required(by feature: Purpose) -> [Check] {
+  package static func required(by feature: Purpose) -> [Check] {
     all.filter { $0.features.contains(feature) || $0.features.contains(.agent) }
   }
 }
@@ -84,7 +84,7 @@ extension String {
 
 extension Check {
   /// Those without which no agent can start; they read files and ask for capabilities, and try nothing.
-  public static let toStart: [Check] = {
+  package static let toStart: [Check] = {
     let names = [
       "capability.sys-ptrace", "capability.net-admin", "capability.sys-admin", "capability.bpf", "capability.perfmon",
       "host.cgroups", "host.bpffs",
@@ -93,7 +93,7 @@ extension Check {
   }()
 
   /// Those of `checks` that fail on a host, without an attempt of any kind.
-  public static func failures(_ checks: [Check], in host: HostView) -> [Survey.Row] {
+  package static func failures(_ checks: [Check], in host: HostView) -> [Survey.Row] {
     checks.map { Survey.Row(check: $0, finding: $0.find(in: host)) }.filter { $0.finding.outcome == .fail }
   }
 }

@@ -1,7 +1,7 @@
 // What the findings come to: which datapath this host gets, and what stands in the way.
 
 /// Whether something can be had on a host.
-public enum Readiness: String, Sendable {
+package enum Readiness: String, Sendable {
   /// Everything that it requires is there.
   case ready
   /// It is there, with remarks.
@@ -14,7 +14,7 @@ public enum Readiness: String, Sendable {
 
 extension Survey {
   /// Whether the requirements of a feature, and those of every agent, are met.
-  public func readiness(for feature: Purpose) -> Readiness {
+  package func readiness(for feature: Purpose) -> Readiness {
     switch deciding(feature).map(\.finding.outcome.severity).max() ?? 0 {
     case Outcome.fail.severity: .blocked
     case Outcome.unknown.severity: .unclear
@@ -24,14 +24,14 @@ extension Survey {
   }
 
   /// The rows that say whether a feature can be had.
-  public func deciding(_ feature: Purpose) -> [Row] {
+  package func deciding(_ feature: Purpose) -> [Row] {
     rows.filter {
       $0.check.features.contains(feature) || feature != .connectivity && $0.check.features.contains(.agent)
     }
   }
 
   /// The rows that keep a feature from being had, without those that every agent needs.
-  public func blocking(_ feature: Purpose) -> [Row] {
+  package func blocking(_ feature: Purpose) -> [Row] {
     own(feature, .fail)
   }
 
@@ -39,7 +39,7 @@ extension Survey {
   /// it could not be found out.
   ///
   /// What every agent needs is not in it: that is named by the rows themselves.
-  public var datapath: Purpose? {
+  package var datapath: Purpose? {
     let order: [Purpose] = [.cgroup, .netfilter]
     let best = order.first { feature in
       own(feature, .fail).isEmpty && rows.contains { $0.check.features.contains(feature) }
@@ -56,7 +56,7 @@ extension Survey {
   ///
   /// With a purpose it is the worst of what that requires. Without one a host needs one datapath: what the other one lacks
   /// is a remark. What could not be looked at counts as such where something needed depends on it.
-  public var outcome: Outcome {
+  package var outcome: Outcome {
     let needed: Set<Purpose>
     if let purpose {
       needed = [purpose, .agent, .connectivity]
@@ -73,7 +73,7 @@ extension Survey {
   }
 
   /// The result in one line.
-  public var summary: String {
+  package var summary: String {
     let failed = rows.filter { $0.finding.outcome == .fail }.map(\.check)
     guard purpose == nil, rows.contains(where: { $0.check.features.contains(.cgroup) }) else {
       if !failed.isEmpty { return "in the way: \(Self.list(failed))" }

@@ -1,7 +1,7 @@
 // What a check came to: the outcome, what was seen and how, what it means, and what to do about it.
 
 /// How a check ended.
-public enum Outcome: String, Sendable, CaseIterable, Codable {
+package enum Outcome: String, Sendable, CaseIterable, Codable {
   /// What is required is there.
   case pass
   /// Nothing is required here, as on a host without a cluster.
@@ -14,13 +14,13 @@ public enum Outcome: String, Sendable, CaseIterable, Codable {
   case fail
 
   /// From the best (0) to the worst.
-  public var severity: Int { Self.order.firstIndex(of: self) ?? 0 }
+  package var severity: Int { Self.order.firstIndex(of: self) ?? 0 }
 
   private static let order: [Outcome] = [.notApplicable, .pass, .warn, .unknown, .fail]
 }
 
 /// What `--fix` can do about a finding.
-public enum Repair: Sendable, Equatable {
+package enum Repair: Sendable, Equatable {
   /// Load a kernel module by modprobe(8).
   case loadModule(String)
   /// Mount a BPF file system at a directory.
@@ -31,7 +31,7 @@ public enum Repair: Sendable, Equatable {
   case writeUnitDropIn(path: String, text: String)
 
   /// The command that does the same by hand.
-  public var command: String {
+  package var command: String {
     switch self {
     case .loadModule(let name): "modprobe \(name)"
     case .mountBPF(let path): "mount -t bpf bpf \(path)"
@@ -44,31 +44,31 @@ public enum Repair: Sendable, Equatable {
 }
 
 /// What a check came to on a host.
-public struct Finding: Sendable, Equatable {
+package struct Finding: Sendable, Equatable {
   /// How it ended.
-  public var outcome: Outcome
+  package var outcome: Outcome
   /// What was found, in one line; for `unknown`, why it could not be looked at.
-  public var found: String
+  package var found: String
   /// How it was found out: a file, a system call, an attempt.
-  public var how: String
+  package var how: String
   /// What that means for Sallyport; empty where there is nothing to say.
-  public var meaning = ""
+  package var meaning = ""
   /// What to do about it, in words; empty where nothing needs to be done.
-  public var remedy = ""
+  package var remedy = ""
   /// The same as commands, to be run as root in this order.
-  public var commands: [String] = []
+  package var commands: [String] = []
   /// What `--fix` would do.
-  public var repairs: [Repair] = []
+  package var repairs: [Repair] = []
   /// What stands behind `found`, one line each, for who wants to know more.
-  public var details: [String] = []
+  package var details: [String] = []
 
   /// What is required is there.
-  public static func pass(_ found: String, how: String, details: [String] = []) -> Finding {
+  package static func pass(_ found: String, how: String, details: [String] = []) -> Finding {
     Finding(outcome: .pass, found: found, how: how, details: details)
   }
 
   /// Nothing is required here.
-  public static func notApplicable(_ found: String, how: String) -> Finding {
+  package static func notApplicable(_ found: String, how: String) -> Finding {
     Finding(outcome: .notApplicable, found: found, how: how)
   }
 
@@ -76,13 +76,13 @@ public struct Finding: Sendable, Equatable {
   static let late = "no answer within"
 
   /// It could not be looked at; what took too long needs time, whatever else `remedy` says.
-  public static func unknown(_ why: String, how: String, remedy: String = "") -> Finding {
+  package static func unknown(_ why: String, how: String, remedy: String = "") -> Finding {
     let isLate = why.contains(late)
     return Finding(outcome: .unknown, found: why, how: how, remedy: isLate ? "give it longer: --timeout 60" : remedy)
   }
 
   /// It works, but.
-  public static func warn(
+  package static func warn(
     _ found: String, how: String, meaning: String, remedy: String = "", commands: [String] = [], repairs: [Repair] = [],
     details: [String] = []
   ) -> Finding {
@@ -92,7 +92,7 @@ public struct Finding: Sendable, Equatable {
   }
 
   /// What is required is not there.
-  public static func fail(
+  package static func fail(
     _ found: String, how: String, meaning: String, remedy: String, commands: [String] = [], repairs: [Repair] = [],
     details: [String] = []
   ) -> Finding {

@@ -1,9 +1,9 @@
 // docs/PREFLIGHT.md, made of the checks themselves.
 
 /// The reader's page of all checks.
-public enum PreflightPage {
+package enum PreflightPage {
   /// The whole page in Markdown.
-  public static var text: String {
+  package static var text: String {
     var page = head
     for group in CheckGroup.allCases {
       let checks = Check.all.filter { $0.group == group }

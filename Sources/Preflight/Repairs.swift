@@ -1,21 +1,21 @@
 // What --fix does: only what the findings name, one after the other, each with what came of it.
 internal import Enforcement
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// One repair, done or not.
-public struct RepairResult: Sendable {
+package struct RepairResult: Sendable {
   /// What was to be done.
-  public let repair: Repair
+  package let repair: Repair
   /// The checks that asked for it.
-  public let checks: [String]
+  package let checks: [String]
   /// Nil once it is done; else why it could not be.
-  public let failure: KernelError?
+  package let failure: KernelError?
 }
 
 extension Survey {
   /// What the findings say can be repaired, each once, with the checks that ask for it.
-  public var repairs: [(repair: Repair, checks: [String])] {
+  package var repairs: [(repair: Repair, checks: [String])] {
     var found: [(repair: Repair, checks: [String])] = []
     for row in rows {
       for repair in row.finding.repairs {
@@ -32,7 +32,7 @@ extension Survey {
   /// Does all of them; one that fails does not keep the others from being done.
   ///
   /// `root` is where files are written below: empty for the machine itself.
-  public func repair(below root: String = "") -> [RepairResult] {
+  package func repair(below root: String = "") -> [RepairResult] {
     repairs.map { repair, checks in
       do throws(KernelError) {
         try repair.perform(below: root)

@@ -1,28 +1,28 @@
 // All checks of a host: what must be tried for them is tried at once, then each judges.
-public import Kernel
+package import Kernel
 
 /// What is looked at, and how long.
-public struct SurveySettings: Sendable {
+package struct SurveySettings: Sendable {
   /// Nil for everything.
-  public var purpose: Purpose?
+  package var purpose: Purpose?
   /// One check by its name; nil for all.
-  public var only: String?
+  package var only: String?
   /// Addresses that must be reached.
-  public var destinations: [Destination] = []
+  package var destinations: [Destination] = []
   /// Where certificates of authorities are.
-  public var trustStore = TrustStore(path: nil)
+  package var trustStore = TrustStore(path: nil)
   /// The time for all of it.
-  public var limit: Duration = .seconds(10)
+  package var limit: Duration = .seconds(10)
   /// Whether anything is tried on the machine that this runs on; a recorded tree is of another.
-  public var triesHere = true
+  package var triesHere = true
   /// Added to the environment of iptables.
-  public var iptablesEnvironment: [String] = []
+  package var iptablesEnvironment: [String] = []
 
   /// Everything, within 10 seconds.
-  public init() {}
+  package init() {}
 
   /// The checks that are wanted, in their order.
-  public var checks: [Check] {
+  package var checks: [Check] {
     let all = Check.all + destinations.map(Check.destination)
     return all.filter { check in
       if let only { return check.name == only }
@@ -33,34 +33,34 @@ public struct SurveySettings: Sendable {
 }
 
 /// A host, looked at.
-public struct Survey: Sendable {
+package struct Survey: Sendable {
   /// One check and what it came to.
-  public struct Row: Sendable {
+  package struct Row: Sendable {
     /// The requirement.
-    public let check: Check
+    package let check: Check
     /// What was found.
-    public let finding: Finding
+    package let finding: Finding
 
     /// States a row.
-    public init(check: Check, finding: Finding) {
+    package init(check: Check, finding: Finding) {
       self.check = check
       self.finding = finding
     }
   }
 
   /// In the order of the checks.
-  public let rows: [Row]
+  package let rows: [Row]
   /// What the host was looked at for; nil for everything.
-  public let purpose: Purpose?
+  package let purpose: Purpose?
 
   /// States a survey.
-  public init(rows: [Row], purpose: Purpose? = nil) {
+  package init(rows: [Row], purpose: Purpose? = nil) {
     self.rows = rows
     self.purpose = purpose
   }
 
   /// Looks at a host; `progress` is told what is still waited for.
-  public static func of(
+  package static func of(
     _ host: HostView, _ settings: SurveySettings = SurveySettings(), progress: ([String]) -> Void = { _ in }
   ) throws(KernelError) -> Survey {
     let checks = settings.checks

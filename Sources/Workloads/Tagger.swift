@@ -1,7 +1,7 @@
 // The tagger: which workloads run on this host, and every change of that, for whoever wants to know.
-public import Enforcement
-public import Kernel
-public import Logging
+package import Enforcement
+package import Kernel
+package import Logging
 internal import Synchronization
 
 /// Follows the workloads below one cgroup, with no policy and no enforcement.
@@ -12,7 +12,7 @@ internal import Synchronization
 /// try await tagger.run { changes, isFirst in … }
 /// ```
 /// Needs root; the kernel's events need CAP_BPF and CAP_PERFMON as well, and without them cgroupfs is watched instead.
-public actor Tagger {
+package actor Tagger {
   private var tracker: WorkloadTracker
   private let desk: SourceDesk
   private let inbox = WorkloadInbox()
@@ -28,7 +28,7 @@ public actor Tagger {
   ///   - classifier: the rules; none leaves what sources and tags say.
   ///   - sources: who is asked; `SourceSettings` makes the standard ones of a host.
   /// - Throws: when cgroups cannot be watched in any way.
-  public init(
+  package init(
     root: CgroupDirectory, classifier: Classifier = Classifier(rules: []),
     sources: [any LabelSource] = [], logger: Logger
   ) throws {
@@ -48,16 +48,16 @@ public actor Tagger {
   }
 
   /// How events come, for people.
-  public var feedDescription: String { feed.withLock { $0?.description ?? "stopped" } }
+  package var feedDescription: String { feed.withLock { $0?.description ?? "stopped" } }
 
   /// How each source is.
-  public var conditions: [SourceCondition] { get async { await desk.conditions } }
+  package var conditions: [SourceCondition] { get async { await desk.conditions } }
 
   /// What people should know, one line each.
-  public var warnings: [String] { tracker.warnings }
+  package var warnings: [String] { tracker.warnings }
 
   /// The workloads as they are now, once every source was asked about them or `limit` has passed.
-  public func workloads(within limit: Duration) async throws -> [WorkloadInstance] {
+  package func workloads(within limit: Duration) async throws -> [WorkloadInstance] {
     let desk = desk
     await desk.ask(about: try tracker.rescan().toAsk)
     let deadline = Task { [wake] in
@@ -77,7 +77,7 @@ public actor Tagger {
   /// Tells `changed` first what there is and then every change, until the task is cancelled.
   ///
   /// Batches are in order, and never empty but for the first one, which says so.
-  public func run(
+  package func run(
     _ changed: @Sendable (_ changes: [WorkloadChange], _ isFirst: Bool) async throws -> Void
   ) async throws {
     defer { feed.withLock { $0.take() }?.stop() }

@@ -2,9 +2,9 @@
 internal import Dispatch
 
 /// Timers as streams; a tick that nobody has read yet is not doubled.
-public enum Ticker {
+package enum Ticker {
   /// A tick after every interval, until the stream's reader goes.
-  public static func every(_ interval: Duration) -> AsyncStream<Void> {
+  package static func every(_ interval: Duration) -> AsyncStream<Void> {
     let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     let (seconds, attoseconds) = interval.components
     schedule(.nanoseconds(Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)), continuation)

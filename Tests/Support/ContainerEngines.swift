@@ -1,6 +1,6 @@
 // Real container engines in a place of their own: root, state, sockets, network and cgroups, all removed afterwards.
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// Podman, Docker and containerd as Debian packages them, each with directories of its own below one directory, and every
@@ -8,18 +8,18 @@ internal import SystemPackage
 ///
 /// The daemons run in a network namespace and mount namespace of their own: a CNI plugin sets `ip_forward` where it runs,
 /// and what is mounted goes with the last process. Images are made here from busybox-static; there is no registry.
-public final class ContainerEngines: Sendable {
+package final class ContainerEngines: Sendable {
   /// The directory of it all, with a short path.
-  public let directory: String
+  package let directory: String
   /// The cgroup whose children the containers' cgroups are.
-  public let parent: CgroupDirectory
+  package let parent: CgroupDirectory
   /// The daemons' network namespace.
-  public let namespace: NetworkNamespace
+  package let namespace: NetworkNamespace
   private let sandbox: Sandbox
   private let daemons: CgroupDirectory
 
   /// The image that every engine has after `prepare`.
-  public static let image = "localhost/sallyport-test:1"
+  package static let image = "localhost/sallyport-test:1"
 
   fileprivate init(_ directory: String, _ sandbox: Sandbox) throws {
     self.directory = directory
@@ -66,7 +66,7 @@ public final class ContainerEngines: Sendable {
 
   /// Runs a program to its end and returns what it wrote; throws with what it wrote if its exit code is not 0.
   @discardableResult
-  public func run(
+  package func run(
     _ words: [String], environment: [String: String] = [:], cgroup: CgroupDirectory? = nil
   ) throws -> String {
     let log = "\(directory)/output-\(String(getpid()))-\(words.hashValue.magnitude)"
@@ -96,7 +96,7 @@ public final class ContainerEngines: Sendable {
   }
 
   /// Starts a program that runs until it is stopped, and waits until it listens at `socket`.
-  public func daemon(
+  package func daemon(
     _ words: [String], environment: [String: String] = [:], socket: String
   ) throws -> ContainerDaemon {
     let name = words.first?.split(separator: "/").last ?? "daemon"
@@ -144,23 +144,23 @@ public final class ContainerEngines: Sendable {
 }
 
 /// A program that runs until it is stopped.
-public final class ContainerDaemon: Sendable {
+package final class ContainerDaemon: Sendable {
   private let child: ChildProcess
 
   fileprivate init(_ child: consuming ChildProcess) { self.child = child }
 
   /// Whether it has ended.
-  public var hasEnded: Bool { child.handle.hasExited }
+  package var hasEnded: Bool { child.handle.hasExited }
 
   /// Ends it as an operator would, and waits.
-  public func stop() throws {
+  package func stop() throws {
     try child.handle.send(signal: SIGTERM)
     _ = try child.wait()
   }
 }
 
 /// Runs `body` with engines of its own, and removes all of it afterwards.
-public func withEngines<T>(_ body: (ContainerEngines) async throws -> T) async throws -> T {
+package func withEngines<T>(_ body: (ContainerEngines) async throws -> T) async throws -> T {
   try await withSandbox { sandbox in
     try await withShortDirectory { directory in
       let engines = try ContainerEngines(directory, sandbox)

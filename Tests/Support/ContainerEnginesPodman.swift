@@ -1,15 +1,15 @@
 // Podman and Docker for tests: the command lines that make them leave the host alone.
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// One engine that answers the Docker API, and its command line.
-public struct ContainerEngine: Sendable {
+package struct ContainerEngine: Sendable {
   /// Its API's socket.
-  public let socket: String
+  package let socket: String
   /// Podman's `graphroot`, Docker's `data-root`.
-  public let root: String
+  package let root: String
   /// The cgroup that it puts containers into.
-  public let parent: CgroupDirectory
+  package let parent: CgroupDirectory
   private let engines: ContainerEngines
   private let command: [String]
   private let environment: [String: String]
@@ -29,21 +29,21 @@ public struct ContainerEngine: Sendable {
   }
 
   /// Starts what listens at `socket`.
-  public func serve() throws -> ContainerDaemon { try startService() }
+  package func serve() throws -> ContainerDaemon { try startService() }
 
   /// Runs the engine's command line and returns what it wrote, without the last newline.
   @discardableResult
-  public func callAsFunction(_ words: String...) throws -> String { try call(words) }
+  package func callAsFunction(_ words: String...) throws -> String { try call(words) }
 
   /// The same for a list.
   @discardableResult
-  public func call(_ words: [String]) throws -> String {
+  package func call(_ words: [String]) throws -> String {
     let text = try engines.run(command + words, environment: environment)
     return String(text.split(separator: "\n").last ?? "")
   }
 
   /// Starts a container of the test's image that waits, and returns its id.
-  public func start(_ name: String, options: [String] = [], command: [String] = ["sleep", "600"]) throws -> String {
+  package func start(_ name: String, options: [String] = [], command: [String] = ["sleep", "600"]) throws -> String {
     // Nobody waits for a process that ignores SIGTERM, as the first one of a container does.
     let limits = ["--stop-timeout", "0", "--cgroup-parent", parent.path.string]
     return try call(["run", "-d", "--name", name] + limits + options + [ContainerEngines.image] + command)
@@ -57,7 +57,7 @@ extension ContainerEngines {
   }
 
   /// Podman with an image; its API is not served yet.
-  public func podman() throws -> ContainerEngine {
+  package func podman() throws -> ContainerEngine {
     let (home, socket) = ("\(directory)/podman", "\(directory)/podman.sock")
     try makeDirectory(home)
     try write(
@@ -88,7 +88,7 @@ extension ContainerEngines {
   }
 
   /// Docker Engine, running, with an image.
-  public func docker() throws -> (engine: ContainerEngine, daemon: ContainerDaemon) {
+  package func docker() throws -> (engine: ContainerEngine, daemon: ContainerDaemon) {
     let (home, socket) = ("\(directory)/docker", "\(directory)/docker.sock")
     try makeDirectory(home)
     let engine = ContainerEngine(

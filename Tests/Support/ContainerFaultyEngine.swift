@@ -5,7 +5,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// What a faulty engine does with one connection once it has read a request.
-public enum EngineBehaviour: Sendable {
+package enum EngineBehaviour: Sendable {
   /// Writes these bytes and ends the connection.
   case answer(String)
   /// Writes these bytes and leaves the connection open.
@@ -19,9 +19,9 @@ public enum EngineBehaviour: Sendable {
 }
 
 /// A server of faults at a path; not a substitute for an engine, but for what may be in its place.
-public final class FaultyEngine: Sendable {
+package final class FaultyEngine: Sendable {
   /// Where it listens.
-  public let path: String
+  package let path: String
   private let state: Mutex<State>
 
   private struct State {
@@ -34,7 +34,7 @@ public final class FaultyEngine: Sendable {
   }
 
   /// Listens at `path`; `behaviour` is asked with the first line of every request.
-  public init(at path: String, _ behaviour: @escaping @Sendable (String) -> EngineBehaviour) throws {
+  package init(at path: String, _ behaviour: @escaping @Sendable (String) -> EngineBehaviour) throws {
     self.path = path
     state = Mutex(State(behaviour: behaviour))
     let socket = try LocalSocket.listen(at: FilePath(path))
@@ -45,22 +45,22 @@ public final class FaultyEngine: Sendable {
   }
 
   /// The first lines of the requests so far.
-  public var requests: [String] { state.withLock { $0.requests } }
+  package var requests: [String] { state.withLock { $0.requests } }
 
   /// Behaves otherwise from now on.
-  public func behave(_ behaviour: @escaping @Sendable (String) -> EngineBehaviour) {
+  package func behave(_ behaviour: @escaping @Sendable (String) -> EngineBehaviour) {
     state.withLock { $0.behaviour = behaviour }
   }
 
   /// Ends every connection that stayed open.
-  public func hangUp() {
+  package func hangUp() {
     state.withLock { state in
       for connection in state.connections { shutdown(connection, Int32(SHUT_RDWR)) }
     }
   }
 
   /// Stops listening, ends every connection and removes the socket.
-  public func stop() {
+  package func stop() {
     state.withLock { $0.isOver = true }
     hangUp()
     // Wakes the thread in accept(2), which then closes the listener.
@@ -142,7 +142,7 @@ public final class FaultyEngine: Sendable {
 }
 
 /// A directory of its own with a short path, as the paths of Unix sockets must be; removed afterwards.
-public func withShortDirectory<T>(_ body: (String) async throws -> T) async throws -> T {
+package func withShortDirectory<T>(_ body: (String) async throws -> T) async throws -> T {
   _ = abandonedDirectoriesAreRemoved
   let path = "/tmp/sp-\(getpid())-\(directories.add(1, ordering: .relaxed).newValue)"
   try makeDirectory(path, mode: 0o700)

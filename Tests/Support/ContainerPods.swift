@@ -1,19 +1,19 @@
 // containerd with its container runtime interface, and pods made through it as the kubelet makes them.
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 @testable import Workloads
 
 /// A running containerd.
-public struct PodRuntime: Sendable {
+package struct PodRuntime: Sendable {
   /// Its socket.
-  public let socket: String
+  package let socket: String
   /// Its `state` directory.
-  public let state: String
+  package let state: String
   /// The process.
-  public let daemon: ContainerDaemon
+  package let daemon: ContainerDaemon
   /// The cgroup that pods are put into, as the kubelet's `kubepods`.
-  public let parent: CgroupDirectory
+  package let parent: CgroupDirectory
   private let engines: ContainerEngines
 
   fileprivate init(
@@ -28,16 +28,16 @@ public struct PodRuntime: Sendable {
 
   /// Runs containerd's own command line.
   @discardableResult
-  public func ctr(_ words: [String]) throws -> String { try engines.run(["ctr", "-a", socket] + words) }
+  package func ctr(_ words: [String]) throws -> String { try engines.run(["ctr", "-a", socket] + words) }
 
   /// Has the test's image in a namespace.
-  public func importImage(namespace: String) throws {
+  package func importImage(namespace: String) throws {
     try ctr(
       ["-n", namespace, "images", "import", "--snapshotter", "native", "\(engines.directory)/image.tar"])
   }
 
   /// Starts a container as `ctr` does, in the cgroup `/NAMESPACE/NAME`.
-  public func start(namespace: String, name: String, labels: [String: String]) throws {
+  package func start(namespace: String, name: String, labels: [String: String]) throws {
     let options = labels.flatMap { ["--label", "\($0.key)=\($0.value)"] }
     try ctr(
       ["-n", namespace, "run", "-d", "--snapshotter", "native", "--runc-binary", "\(engines.directory)/runtime"]
@@ -45,18 +45,18 @@ public struct PodRuntime: Sendable {
   }
 
   /// Runs a program in a pod's container and returns the last line that it wrote.
-  public func execute(_ command: [String], in container: String) throws -> String {
+  package func execute(_ command: [String], in container: String) throws -> String {
     let text = try ctr(["-n", "k8s.io", "task", "exec", "--exec-id", "test", container] + command)
     return String(text.split(separator: "\n").last ?? "")
   }
 }
 
 /// A pod and how it was configured.
-public struct Pod: Sendable {
+package struct Pod: Sendable {
   /// Its UID.
-  public let uid: String
+  package let uid: String
   /// The id of its sandbox.
-  public let sandbox: String
+  package let sandbox: String
   fileprivate let configuration: [UInt8]
 }
 
@@ -107,7 +107,7 @@ extension PodRuntime {
   /// Starts a pod.
   ///
   /// - Parameter hostNetwork: whether it uses the network namespace that containerd is in.
-  public func startPod(
+  package func startPod(
     _ name: String, uid: String, namespace: String, labels: [String: String], hostNetwork: Bool = false
   ) async throws -> Pod {
     let own = ["io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace, "io.kubernetes.pod.uid": uid]
@@ -134,7 +134,8 @@ extension PodRuntime {
   }
 
   /// Starts a container in a pod, and returns its id.
-  public func startContainer(_ name: String, in pod: Pod, command: [String] = ["sleep", "600"]) async throws -> String {
+  package func startContainer(_ name: String, in pod: Pod, command: [String] = ["sleep", "600"]) async throws -> String
+  {
     let configuration = Wire.make { container in
       container.add(1, Wire.make { $0.add(1, name) })
       container.add(2, Wire.make { $0.add(1, ContainerEngines.image) })
@@ -151,7 +152,7 @@ extension PodRuntime {
   }
 
   /// Stops and removes a pod with its containers.
-  public func remove(_ pod: Pod) async throws {
+  package func remove(_ pod: Pod) async throws {
     try await call("StopPodSandbox", Wire.make { $0.add(1, pod.sandbox) })
     try await call("RemovePodSandbox", Wire.make { $0.add(1, pod.sandbox) })
   }
@@ -171,7 +172,7 @@ extension PodRuntime {
 
 extension ContainerEngines {
   /// containerd, running, with the test's image for pods; pods get addresses of 10.88.0.0/24 inside the engines' namespace.
-  public func containerd() throws -> PodRuntime {
+  package func containerd() throws -> PodRuntime {
     let (home, socket) = ("\(directory)/containerd", "\(directory)/containerd.sock")
     try makeDirectory(home)
     try write(

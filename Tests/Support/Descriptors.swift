@@ -4,15 +4,15 @@ internal import Glibc
 internal import Kernel
 
 /// The kernel's number for the calling thread.
-public func currentThread() -> Int32 { sp_gettid() }
+package func currentThread() -> Int32 { sp_gettid() }
 
 /// How many descriptors of this process are of a kind, such as `anon_inode:bpf-map`; other tests run meanwhile.
-public func openDescriptors(linkingTo target: String) -> Int {
+package func openDescriptors(linkingTo target: String) -> Int {
   descriptorTargets().filter { $0 == target }.count
 }
 
 /// What every descriptor of this process stands for, by /proc/self/fd.
-public func descriptorTargets() -> [String] {
+package func descriptorTargets() -> [String] {
   guard let stream = unsafe opendir("/proc/self/fd") else { return [] }
   defer { unsafe closedir(stream) }
   var targets: [String] = []
@@ -30,4 +30,4 @@ public func descriptorTargets() -> [String] {
 }
 
 /// The next connection of a listener, close-on-exec so that no program started meanwhile inherits it; negative: an errno.
-public func acceptClosingOnExec(_ listener: Int32) -> Int32 { sp_accept(listener, Int32(SOCK_CLOEXEC.rawValue)) }
+package func acceptClosingOnExec(_ listener: Int32) -> Int32 { sp_accept(listener, Int32(SOCK_CLOEXEC.rawValue)) }

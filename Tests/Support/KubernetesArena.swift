@@ -6,7 +6,7 @@ internal import SystemPackage
 /// Nine places for pods and one for a stranger, joined by a bridge; cluster after cluster is put into them.
 ///
 /// The pod in place i has the last octet i + 1, in any of the nets 10.77.0.0/24, 10.77.1.0/24 and 10.77.2.0/24.
-public final class KubernetesArena: Sendable {
+package final class KubernetesArena: Sendable {
   private let policed: Policed
   private let namespaces: [NetworkNamespace]
   private let outside: NetworkNamespace
@@ -15,9 +15,9 @@ public final class KubernetesArena: Sendable {
   private let servers: [Servers]
 
   /// The address of whoever is no pod: 10.77.0.200.
-  public static let stranger: UInt32 = 0x0a4d_00c8
+  package static let stranger: UInt32 = 0x0a4d_00c8
   /// How many places there are for pods.
-  public static let places = 9
+  package static let places = 9
   private static let tcp: [UInt16] = [22, 80, 81, 8080, 8085, 9090]
   private static let udp: [UInt16] = [53, 80, 81, 5353]
 
@@ -28,24 +28,23 @@ public final class KubernetesArena: Sendable {
   }
 
   /// One connection to try.
-  public struct Attempt: Sendable {
+  package struct Attempt: Sendable {
     /// The place of the source, nil = the stranger.
-    public var from: Int?
+    package var from: Int?
     /// The place of the destination, nil = the stranger.
-    public var to: Int?
+    package var to: Int?
     /// The source's address.
-    public var source: String
+    package var source: String
     /// The destination's address.
-    public var destination: String
+    package var destination: String
     /// `TCP` or `UDP`.
-    public var proto: String
+    package var proto: String
     /// In host byte order.
-    public var port: UInt16
+    package var port: UInt16
     /// Whether it should succeed.
-    public var isExpected: Bool
+    package var isExpected: Bool
 
-    /// Takes all its parts.
-    public init(
+    package init(
       from: Int?, to: Int?, source: String, destination: String, proto: String, port: UInt16, isExpected: Bool
     ) {
       self.from = from
@@ -59,7 +58,7 @@ public final class KubernetesArena: Sendable {
   }
 
   /// Makes the places.
-  public init(_ policed: Policed) throws {
+  package init(_ policed: Policed) throws {
     self.policed = policed
     let bridge = try policed.sandbox.makeNamespace()
     self.bridge = bridge
@@ -118,7 +117,7 @@ public final class KubernetesArena: Sendable {
   }
 
   /// Labels the pods of a cluster, in their order, as the policy's documents have them, and puts the policy in force.
-  public func enter(_ cluster: KubernetesCluster, labels: [String: String], policies yaml: String) async throws {
+  package func enter(_ cluster: KubernetesCluster, labels: [String: String], policies yaml: String) async throws {
     for place in 0..<Self.places {
       let thread = try policed.thread("pod-\(place)")
       if place < cluster.pods.count, let text = labels[cluster.pods[place].title] {
@@ -132,7 +131,7 @@ public final class KubernetesArena: Sendable {
   }
 
   /// Tries everything at once and returns what did not go as expected.
-  public func surprises(_ attempts: [Attempt]) throws -> [Attempt] {
+  package func surprises(_ attempts: [Attempt]) throws -> [Attempt] {
     var wrong: [Attempt] = []
     let datagrams = attempts.enumerated().filter { $0.element.proto == "UDP" }.map { ($0.offset, $0.element) }
     let streams = attempts.filter { $0.proto == "TCP" }

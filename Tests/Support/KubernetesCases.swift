@@ -2,15 +2,15 @@
 // the pods a, b, c each, as the public conformance suites describe theirs.
 
 /// One question of a case.
-public struct KubernetesProbe: Sendable {
+package struct KubernetesProbe: Sendable {
   /// Who opens the connection.
-  public var from: (namespace: String, pod: String)
+  package var from: (namespace: String, pod: String)
   /// Who is asked.
-  public var to: (namespace: String, pod: String)
+  package var to: (namespace: String, pod: String)
   /// `TCP` or `UDP`.
-  public var proto: String
+  package var proto: String
   /// In host byte order.
-  public var port: Int
+  package var port: Int
 
   var source: String { "\(from.namespace)/\(from.pod)" }
   var destination: String { "\(to.namespace)/\(to.pod)" }
@@ -19,16 +19,16 @@ public struct KubernetesProbe: Sendable {
 }
 
 /// Policies, and who may talk to whom under them.
-public struct KubernetesCase: Sendable, CustomStringConvertible {
+package struct KubernetesCase: Sendable, CustomStringConvertible {
   /// What it shows.
-  public let name: String
+  package let name: String
   /// The policies.
-  public let yaml: String
+  package let yaml: String
   /// Whether a connection between two different pods may be made.
-  public let allows: @Sendable (KubernetesProbe) -> Bool
+  package let allows: @Sendable (KubernetesProbe) -> Bool
 
   /// The name.
-  public var description: String { name }
+  package var description: String { name }
 
   init(_ name: String, _ yaml: String, _ allows: @escaping @Sendable (KubernetesProbe) -> Bool) {
     self.name = name
@@ -40,7 +40,7 @@ public struct KubernetesCase: Sendable, CustomStringConvertible {
   ///
   /// Every pod listens on 80 and 81, TCP and UDP; the port 80 is called `http`, but on z/c `http` is 81. The labels of
   /// a namespace are `ns: NAME`, those of a pod `pod: NAME`.
-  public static func cluster(_ families: KubernetesCluster.Families) -> KubernetesCluster {
+  package static func cluster(_ families: KubernetesCluster.Families) -> KubernetesCluster {
     var cluster = KubernetesCluster(families: families)
     for (row, namespace) in ["x", "y", "z"].enumerated() {
       cluster.namespaces[namespace] = ["ns": namespace]
@@ -57,7 +57,7 @@ public struct KubernetesCase: Sendable, CustomStringConvertible {
   }
 
   /// All questions between different pods.
-  public static var probes: [KubernetesProbe] {
+  package static var probes: [KubernetesProbe] {
     var probes: [KubernetesProbe] = []
     let pods = ["x", "y", "z"].flatMap { namespace in ["a", "b", "c"].map { (namespace, $0) } }
     for from in pods {
@@ -102,7 +102,7 @@ public struct KubernetesCase: Sendable, CustomStringConvertible {
   private static func inNamespace(_ name: String) -> String { "{matchLabels: {ns: \"\(name)\"}}" }
 
   /// NetworkPolicy v1.
-  public static let networkPolicies: [KubernetesCase] = [
+  package static let networkPolicies: [KubernetesCase] = [
     KubernetesCase("no policy allows everything", "") { _ in true },
     KubernetesCase("deny all ingress", network("{podSelector: {}}")) { $0.to.namespace != "x" },
     KubernetesCase("deny all egress", network("{podSelector: {}, policyTypes: [Egress]}")) { $0.from.namespace != "x" },
@@ -235,7 +235,7 @@ public struct KubernetesCase: Sendable, CustomStringConvertible {
   ]
 
   /// ClusterNetworkPolicy v1alpha2, also around NetworkPolicy.
-  public static let clusterPolicies: [KubernetesCase] = [
+  package static let clusterPolicies: [KubernetesCase] = [
     KubernetesCase(
       "Admin Deny",
       cluster("p", "Admin", 1, "\(all), ingress: [{action: Deny, from: [{namespaces: \(inNamespace("x"))}]}]")

@@ -1,9 +1,9 @@
 // A small Kubernetes cluster with policies as tests think of it: plain values, written as YAML for the product to read.
 
 /// Everything of one cluster.
-public struct KubernetesCluster: Sendable {
+package struct KubernetesCluster: Sendable {
   /// Which addresses pods have.
-  public enum Families: Sendable, CaseIterable { case ipv4, ipv6, both }
+  package enum Families: Sendable, CaseIterable { case ipv4, ipv6, both }
 
   /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
   struct Expression: Sendable {
@@ -25,16 +25,16 @@ public struct KubernetesCluster: Sendable {
   }
 
   /// A pod.
-  public struct Pod: Sendable {
+  package struct Pod: Sendable {
     var namespace: String
     var name: String
     var labels: [String: String]
     var ports: [Port]
     /// The last 32 bits of each of its addresses.
-    public var address: UInt32
+    package var address: UInt32
     var isHostNetworked = false
     /// `NAMESPACE/NAME`.
-    public var title: String { "\(namespace)/\(name)" }
+    package var title: String { "\(namespace)/\(name)" }
   }
 
   /// A block by the last 32 bits of addresses: the same in both families.
@@ -86,21 +86,21 @@ public struct KubernetesCluster: Sendable {
   }
 
   /// Which addresses pods have.
-  public var families: Families
+  package var families: Families
   var namespaces: [String: [String: String]] = [:]
   /// All pods.
-  public var pods: [Pod] = []
+  package var pods: [Pod] = []
   var policies: [NetworkPolicy] = []
   var clusterPolicies: [ClusterPolicy] = []
 
   /// An address as text: `10.77.1.2`, `fd77::a4d:102`.
-  public static func text(_ address: UInt32, isIPv4: Bool) -> String {
+  package static func text(_ address: UInt32, isIPv4: Bool) -> String {
     if isIPv4 { return [24, 16, 8, 0].map { String(address >> UInt32($0) & 255) }.joined(separator: ".") }
     return "fd77::\(String(address >> 16, radix: 16)):\(String(address & 0xffff, radix: 16))"
   }
 
   /// The addresses that a pod or stranger has.
-  public func addresses(_ address: UInt32) -> [String] {
+  package func addresses(_ address: UInt32) -> [String] {
     var out: [String] = []
     if families != .ipv6 { out.append(Self.text(address, isIPv4: true)) }
     if families != .ipv4 { out.append(Self.text(address, isIPv4: false)) }
@@ -110,10 +110,10 @@ public struct KubernetesCluster: Sendable {
 
 extension KubernetesCluster {
   /// All documents.
-  public var yaml: String { ([objectsYAML] + policiesYAML).joined() }
+  package var yaml: String { ([objectsYAML] + policiesYAML).joined() }
 
   /// Namespaces and pods.
-  public var objectsYAML: String {
+  package var objectsYAML: String {
     var out = ""
     for (name, labels) in namespaces.sorted(by: { $0.key < $1.key }) {
       out += "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: \"\(name)\", labels: \(Self.flow(labels))}\n"
@@ -140,7 +140,7 @@ extension KubernetesCluster {
   }
 
   /// Each policy as a document.
-  public var policiesYAML: [String] { policies.map(document) + clusterPolicies.map(document) }
+  package var policiesYAML: [String] { policies.map(document) + clusterPolicies.map(document) }
 
   private func document(_ policy: NetworkPolicy) -> String {
     var out = """

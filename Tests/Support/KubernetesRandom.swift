@@ -2,7 +2,7 @@
 
 extension KubernetesCluster {
   /// Makes the cluster of a seed.
-  public init(seed: UInt64, families: Families? = nil, hostNetwork: Bool = true) {
+  package init(seed: UInt64, families: Families? = nil, hostNetwork: Bool = true) {
     var random = SeededGenerator(seed: seed)
     self.init(families: families ?? random.pick(Families.allCases) ?? .both)
     for name in ["alpha", "beta", "gamma"].prefix(1 + random.below(3)) {
@@ -24,7 +24,7 @@ extension KubernetesCluster {
   }
 
   /// Protocols and ports that random policies tell apart.
-  public static let probes: [(proto: String, port: Int)] = [
+  package static let probes: [(proto: String, port: Int)] = [
     ("TCP", 80), ("TCP", 81), ("TCP", 8080), ("TCP", 8085), ("TCP", 9090), ("TCP", 22), ("UDP", 53), ("UDP", 5353),
     ("UDP", 80), ("SCTP", 80),
   ]

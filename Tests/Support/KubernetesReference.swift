@@ -2,7 +2,7 @@
 
 extension KubernetesCluster {
   /// One end of a connection.
-  public enum End: Sendable {
+  package enum End: Sendable {
     case pod(Pod)
     /// An address that no pod has, by its last 32 bits.
     case stranger(UInt32)
@@ -16,7 +16,7 @@ extension KubernetesCluster {
   }
 
   /// Whether a connection may be made: going out at the source and coming in at the destination.
-  public func allows(from source: End, to destination: End, proto: String, port: Int) -> Bool {
+  package func allows(from source: End, to destination: End, proto: String, port: Int) -> Bool {
     if case .pod(let one) = source, case .pod(let other) = destination, one.title == other.title { return true }
     var allowed = true
     if case .pod(let pod) = source {
@@ -31,7 +31,7 @@ extension KubernetesCluster {
   /// What the policies of one pod say to one direction.
   ///
   /// Three tiers in turn: Admin, the NetworkPolicies, Baseline; then Kubernetes' default, which is to allow.
-  public func isAllowed(
+  package func isAllowed(
     _ pod: Pod, _ peer: End, _ destination: End, isIngress: Bool, _ proto: String, _ port: Int
   ) -> Bool {
     if let decided = decision("Admin", pod, peer, destination, isIngress, proto, port) { return decided }

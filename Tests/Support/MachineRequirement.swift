@@ -1,38 +1,38 @@
 // What a test needs of the machine; without it the test is skipped with a reason, or fails where skips are forbidden.
-public import BPF
+package import BPF
 internal import Enforcement
 internal import Glibc
 internal import Kernel
 internal import SystemPackage
-public import Testing
+package import Testing
 
 /// Something that a machine may lack.
-public struct MachineRequirement: Sendable {
+package struct MachineRequirement: Sendable {
   /// What it is, for the message.
-  public let name: String
+  package let name: String
   /// Why it is not there, or nil if it is.
-  public let missing: @Sendable () -> String?
+  package let missing: @Sendable () -> String?
 
   /// States a requirement.
-  public init(_ name: String, missing: @escaping @Sendable () -> String?) {
+  package init(_ name: String, missing: @escaping @Sendable () -> String?) {
     self.name = name
     self.missing = missing
   }
 
   /// The effective user is root.
-  public static let root = MachineRequirement("root") { geteuid() == 0 ? nil : "not root" }
+  package static let root = MachineRequirement("root") { geteuid() == 0 ? nil : "not root" }
 
   /// Making maps, loading programs, and attaching them to cgroups.
-  public static let bpf = MachineRequirement("BPF") { lacking([.bpf, .netAdmin]) }
+  package static let bpf = MachineRequirement("BPF") { lacking([.bpf, .netAdmin]) }
 
   /// Making network namespaces and configuring them.
-  public static let networkNamespaces = MachineRequirement("network namespaces") {
+  package static let networkNamespaces = MachineRequirement("network namespaces") {
     if let lacks = lacking([.sysAdmin, .netAdmin]) { return lacks }
     return Sandbox.find("ip") == nil ? "ip (iproute2) is not installed" : nil
   }
 
   /// A cgroup v2 hierarchy in which we may make directories.
-  public static let cgroups = MachineRequirement("cgroup v2") {
+  package static let cgroups = MachineRequirement("cgroup v2") {
     do throws(KernelError) {
       _ = try CgroupHierarchy.find()
       return geteuid() == 0 ? nil : "not root"
@@ -42,7 +42,7 @@ public struct MachineRequirement: Sendable {
   }
 
   /// A BPF file system at the usual place.
-  public static let pins = MachineRequirement("BPF file system") {
+  package static let pins = MachineRequirement("BPF file system") {
     do throws(KernelError) {
       try BPFFilesystem.standard.require()
       return nil
@@ -52,7 +52,7 @@ public struct MachineRequirement: Sendable {
   }
 
   /// Ending sockets of others (SOCK_DESTROY, CONFIG_INET_DIAG_DESTROY), tried on one in a namespace of its own.
-  public static let socketDestruction = MachineRequirement("destroying sockets") {
+  package static let socketDestruction = MachineRequirement("destroying sockets") {
     do {
       let namespace = try NetworkNamespace.anonymous()
       let listener = try namespace.run { try TestSocket.listening("0.0.0.0", 9) }
@@ -65,14 +65,14 @@ public struct MachineRequirement: Sendable {
   }
 
   /// A program that root can run, and the package that has it where that is called otherwise.
-  public static func program(_ name: String, package: String? = nil) -> MachineRequirement {
+  package static func program(_ name: String, package: String? = nil) -> MachineRequirement {
     MachineRequirement(name) {
       Sandbox.find(name) == nil ? "not installed (package \(package ?? name)); run scripts/install-deps test" : nil
     }
   }
 
   /// Multipath TCP (CONFIG_MPTCP, IPPROTO_MPTCP of RFC 8684), tried.
-  public static let multipathTCP = MachineRequirement("multipath TCP") {
+  package static let multipathTCP = MachineRequirement("multipath TCP") {
     do {
       _ = try TestSocket(family: .ipv4, type: 1, protocol: 262)
       return nil
@@ -82,13 +82,13 @@ public struct MachineRequirement: Sendable {
   }
 
   /// The kernel's own types (CONFIG_DEBUG_INFO_BTF), without which only the told view loads.
-  public static let kernelTypes = MachineRequirement("kernel types") {
+  package static let kernelTypes = MachineRequirement("kernel types") {
     unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0
       ? nil : "/sys/kernel/btf/vmlinux is missing, and programs look into sockets by it"
   }
 
   /// A kernel from this release on; for what was made for such kernels, never for a feature that can be tried.
-  public static func kernel(_ major: Int, _ minor: Int) -> MachineRequirement {
+  package static func kernel(_ major: Int, _ minor: Int) -> MachineRequirement {
     MachineRequirement("kernel \(major).\(minor)") {
       let release = (try? readKernelFile("/proc/sys/kernel/osrelease")) ?? ""
       let parts = release.split(separator: ".").prefix(2).compactMap { Int($0) }
@@ -97,7 +97,7 @@ public struct MachineRequirement: Sendable {
   }
 
   /// All that a suite needs which speaks through the datapath under test.
-  public static let policing = MachineRequirement("policing") {
+  package static let policing = MachineRequirement("policing") {
     for requirement in [root, bpf, cgroups, pins, networkNamespaces]
       + (NetfilterView.underTest == .told ? [] : [kernelTypes])
     {
@@ -107,7 +107,7 @@ public struct MachineRequirement: Sendable {
   }
 
   /// A feature of the kernel, tried.
-  public static func feature(_ feature: Feature) -> MachineRequirement {
+  package static func feature(_ feature: Feature) -> MachineRequirement {
     MachineRequirement(feature.name) { feature.probe().reason }
   }
 
@@ -123,7 +123,7 @@ public struct MachineRequirement: Sendable {
 
 extension Trait where Self == ConditionTrait {
   /// Skips the test unless the machine has everything named; with SALLYPORT_NO_SKIP=1 it runs, and fails, instead.
-  public static func requires(_ requirements: MachineRequirement...) -> ConditionTrait {
+  package static func requires(_ requirements: MachineRequirement...) -> ConditionTrait {
     let missing = requirements.compactMap { requirement in
       requirement.missing().map { "\(requirement.name): \($0)" }
     }

@@ -1,28 +1,28 @@
 // A sandbox with the real datapath attached to its own cgroup, and an enforcer that keeps it.
-public import Enforcement
+package import Enforcement
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Logging
 internal import Policy
 internal import Synchronization
 internal import SystemPackage
 
 /// A policed subtree: threads that live in labelled cgroups, namespaces they work in, policy, and what was told.
-public final class Policed: Sendable {
+package final class Policed: Sendable {
   /// Where everything is.
-  public let sandbox: Sandbox
+  package let sandbox: Sandbox
   /// The programs in the kernel.
-  public let datapath: any KernelDatapath
+  package let datapath: any KernelDatapath
   /// The one writer.
-  public let enforcer: Enforcer
+  package let enforcer: Enforcer
   /// A namespace with nothing but its loopback interface: where threads work when no other is named.
-  public let home: NetworkNamespace
+  package let home: NetworkNamespace
   /// What the kernel told.
-  public let events = PolicedEvents()
+  package let events = PolicedEvents()
   /// What lives, for revocation.
-  public let flows = LiveFlows()
+  package let flows = LiveFlows()
   /// Where its enforcer keeps what readers show.
-  public let stateDirectory: String
+  package let stateDirectory: String
   let tellsAtOnce: Bool
   private let state = Mutex(State())
 
@@ -34,11 +34,11 @@ public final class Policed: Sendable {
   }
 
   /// Two namespaces that a veth pair joins.
-  public struct NamespacePair: Sendable {
+  package struct NamespacePair: Sendable {
     /// 10.77.0.1, fd77::1 and 02:77:00:00:00:01.
-    public let left: NetworkNamespace
+    package let left: NetworkNamespace
     /// 10.77.0.2, fd77::2 and 02:77:00:00:00:02.
-    public let right: NetworkNamespace
+    package let right: NetworkNamespace
   }
 
   private init(
@@ -71,10 +71,10 @@ public final class Policed: Sendable {
   }
 
   /// Reads no records until `resumeEvents()`: they fill the ring.
-  public func pauseEvents() { datapath.stopEvents() }
+  package func pauseEvents() { datapath.stopEvents() }
 
   /// Reads records again.
-  public func resumeEvents() throws {
+  package func resumeEvents() throws {
     try datapath.startEvents { [events, flows] batch in
       flows.note(batch)
       events.note(batch)
@@ -84,7 +84,7 @@ public final class Policed: Sendable {
   /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
   ///
   /// With `tellsAtOnce` the told view hears of listeners after each piece of work of a thread, and not when it looks.
-  public static func with<T>(
+  package static func with<T>(
     _ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest, tellsAtOnce: Bool = true,
     maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
   ) async throws -> T {
@@ -116,7 +116,7 @@ public final class Policed: Sendable {
   /// A place in the events after everything that the kernel told before this call.
   ///
   /// Records come late, because most do not wake the reader; one that is looked for comes after them.
-  public func mark() throws -> Int {
+  package func mark() throws -> Int {
     let kind = datapath.kind
     let port = try thread("marker").run { () throws -> UInt16 in
       let socket = try TestSocket.bound("127.0.0.1", 0)
@@ -139,7 +139,7 @@ public final class Policed: Sendable {
   }
 
   /// All events after a mark until now.
-  public func told(after mark: Int) throws -> [FlowEvent] {
+  package func told(after mark: Int) throws -> [FlowEvent] {
     let end = try self.mark()
     return Array(events.since(mark).prefix(end - mark))
   }
@@ -147,7 +147,7 @@ public final class Policed: Sendable {
   // MARK: Who
 
   /// The thread of a cgroup, made on first use; `name` may be a path such as `web/child`.
-  public func thread(_ name: String) throws -> PolicedThread {
+  package func thread(_ name: String) throws -> PolicedThread {
     if let known = state.withLock({ $0.threads[name] }) { return known }
     let thread = try PolicedThread(in: try threadedCgroup(name), home: home, afterwards: tellListeners)
     state.withLock { $0.threads[name] = thread }
@@ -155,7 +155,7 @@ public final class Policed: Sendable {
   }
 
   /// A threaded cgroup below the sandbox's, with everything above it; nobody lives in it yet.
-  public func threadedCgroup(_ name: String) throws -> CgroupDirectory {
+  package func threadedCgroup(_ name: String) throws -> CgroupDirectory {
     var cgroup = sandbox.cgroup
     for component in FilePath(name).components {
       cgroup = try cgroup.create(component)
@@ -165,7 +165,7 @@ public final class Policed: Sendable {
   }
 
   /// Ends a thread, unlabels its cgroup if it was labelled, and removes the directory.
-  public func remove(_ name: String) async throws {
+  package func remove(_ name: String) async throws {
     let thread = state.withLock { $0.threads.removeValue(forKey: name) }
     thread?.stop()
     guard let cgroup = thread?.cgroup else { return }
@@ -174,7 +174,7 @@ public final class Policed: Sendable {
   }
 
   /// Ends a thread and removes its directory, telling the enforcer nothing.
-  public func removeBehindTheEnforcersBack(_ name: String) throws {
+  package func removeBehindTheEnforcersBack(_ name: String) throws {
     let thread = state.withLock { $0.threads.removeValue(forKey: name) }
     thread?.stop()
     try thread?.cgroup.remove()
@@ -182,7 +182,7 @@ public final class Policed: Sendable {
 
   /// Labels a cgroup.
   @discardableResult
-  public func label(
+  package func label(
     _ cgroup: CgroupDirectory, _ labels: String, at addresses: [String] = [], observe: Bool = false,
     rejectingChildren: Bool = false
   ) async throws -> Publication {
@@ -195,13 +195,13 @@ public final class Policed: Sendable {
   }
 
   /// Takes a cgroup's labels away.
-  public func unlabel(_ cgroup: CgroupDirectory) async throws {
+  package func unlabel(_ cgroup: CgroupDirectory) async throws {
     state.withLock { $0.instances[cgroup.id] = nil }
     _ = try await enforcer.update(setting: [], removing: [cgroup.id])
   }
 
   /// A thread in a labelled cgroup: the same one for the same name, with labels and addresses as given now.
-  public func workload(
+  package func workload(
     _ name: String, _ labels: String, at addresses: [String] = [], observe: Bool = false
   ) async throws -> PolicedThread {
     let thread = try thread(name)
@@ -217,7 +217,7 @@ public final class Policed: Sendable {
   // MARK: Where
 
   /// A namespace of its own with its loopback interface up.
-  public func makeNamespace() throws -> NetworkNamespace {
+  package func makeNamespace() throws -> NetworkNamespace {
     let made = try sandbox.makeNamespace()
     try datapath.police([made])
     state.withLock { $0.namespaces.append(made) }
@@ -225,7 +225,7 @@ public final class Policed: Sendable {
   }
 
   /// Two namespaces on 10.77.0.0/24 and fd77::/64, by name: pairs of different names overlap.
-  public func pair(_ name: String = "pair") throws -> NamespacePair {
+  package func pair(_ name: String = "pair") throws -> NamespacePair {
     if let known = state.withLock({ $0.pairs[name] }) { return known }
     let pair = NamespacePair(left: try makeNamespace(), right: try makeNamespace())
     try sandbox.connect(
@@ -241,17 +241,17 @@ public final class Policed: Sendable {
 
   /// Puts documents in force.
   @discardableResult
-  public func apply(_ yaml: String) async throws -> Publication {
+  package func apply(_ yaml: String) async throws -> Publication {
     let bytes = Array(yaml.utf8)
     let parsed = try PolicyParser.parse(files: [(name: "test.yaml", bytes: bytes)])
     return try await enforcer.apply(policy: parsed.policy, sources: [PolicySource(name: "test.yaml", bytes: bytes)])
   }
 
   /// What the kernel counts.
-  public func counters() throws -> DatapathCounters { try datapath.counters() }
+  package func counters() throws -> DatapathCounters { try datapath.counters() }
 
   /// Who every cgroup of this sandbox is now, by its nearest labelled ancestor.
-  public func subjects() async throws -> [CgroupID: PolicedSubject] {
+  package func subjects() async throws -> [CgroupID: PolicedSubject] {
     let rows = await enforcer.workloadRows
     var subjects: [CgroupID: PolicedSubject] = [:]
     var byPath: [(path: FilePath, subject: PolicedSubject)] = []
@@ -268,7 +268,7 @@ public final class Policed: Sendable {
 
   /// Cuts what the policy in force no longer allows, in all namespaces of this sandbox; with `cgroups` only what a change
   /// of their labels can concern.
-  public func revoke(affecting cgroups: Set<CgroupID>? = nil) async throws -> Revocation {
+  package func revoke(affecting cgroups: Set<CgroupID>? = nil) async throws -> Revocation {
     guard let tables = try await enforcer.tables else { return Revocation() }
     let known = try await subjects()
     let (instances, namespaces) = state.withLock { ($0.instances, $0.namespaces) }

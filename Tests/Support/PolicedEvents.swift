@@ -1,10 +1,10 @@
 // What the kernel programs told, kept in order, and waited for instead of sleeping.
 internal import Dispatch
-public import Enforcement
+package import Enforcement
 internal import Synchronization
 
 /// All flow events since the sandbox was made.
-public final class PolicedEvents: Sendable {
+package final class PolicedEvents: Sendable {
   private struct State {
     var events: [FlowEvent] = []
     var waiting: [DispatchSemaphore] = []
@@ -13,16 +13,16 @@ public final class PolicedEvents: Sendable {
   private let state = Mutex(State())
 
   /// An empty log.
-  public init() {}
+  package init() {}
 
   /// How many came so far: a mark from which to look.
-  public var count: Int { state.withLock { $0.events.count } }
+  package var count: Int { state.withLock { $0.events.count } }
 
   /// What came after a mark.
-  public func since(_ mark: Int) -> [FlowEvent] { state.withLock { Array($0.events.dropFirst(mark)) } }
+  package func since(_ mark: Int) -> [FlowEvent] { state.withLock { Array($0.events.dropFirst(mark)) } }
 
   /// Takes a batch.
-  public func note(_ batch: [FlowEvent]) {
+  package func note(_ batch: [FlowEvent]) {
     let waiting = state.withLock { state in
       state.events += batch
       defer { state.waiting = [] }
@@ -32,7 +32,7 @@ public final class PolicedEvents: Sendable {
   }
 
   /// The first event after a mark that fits, waited for at most `seconds`.
-  public func first(
+  package func first(
     after mark: Int, within seconds: Double = 8, where fits: @Sendable (FlowEvent) -> Bool
   ) -> FlowEvent? {
     let deadline = DispatchTime.now() + seconds

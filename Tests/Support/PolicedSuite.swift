@@ -1,14 +1,14 @@
 // One policed sandbox for all the tests of a suite, and the policies that tests write most.
 internal import Enforcement
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
-public import Testing
+package import Testing
 
 /// Gives a suite one `Policed.current`; its tests run one after the other and each puts its own policy in force.
-public struct PolicedSuite: SuiteTrait, TestScoping {
+package struct PolicedSuite: SuiteTrait, TestScoping {
   /// One scope around the whole suite, not one around each test.
-  public var isRecursive: Bool { false }
+  package var isRecursive: Bool { false }
   private let kind: DatapathKind
   private let view: NetfilterView?
   private let tellsAtOnce: Bool
@@ -20,7 +20,7 @@ public struct PolicedSuite: SuiteTrait, TestScoping {
   }
 
   /// Makes the sandbox, runs the suite, removes the sandbox.
-  public func provideScope(
+  package func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
   ) async throws {
     try await Policed.with(kind, view: view, tellsAtOnce: tellsAtOnce) { policed in
@@ -31,18 +31,18 @@ public struct PolicedSuite: SuiteTrait, TestScoping {
 
 extension Trait where Self == PolicedSuite {
   /// The suite shares one policed sandbox.
-  public static var policed: PolicedSuite { PolicedSuite() }
+  package static var policed: PolicedSuite { PolicedSuite() }
 
   /// The same on the netfilter datapath in its told view, whose tests say themselves when it looks who listens.
-  public static var policedAsTold: PolicedSuite { PolicedSuite(.netfilter, view: .told, tellsAtOnce: false) }
+  package static var policedAsTold: PolicedSuite { PolicedSuite(.netfilter, view: .told, tellsAtOnce: false) }
 }
 
 extension Policed {
   /// The sandbox of the suite that runs.
-  @TaskLocal public static var current: Policed?
+  @TaskLocal package static var current: Policed?
 
   /// The sandbox of the suite that runs; throws outside of one.
-  public static var shared: Policed {
+  package static var shared: Policed {
     get throws {
       guard let current else { throw MissingSandbox() }
       return current
@@ -52,7 +52,7 @@ extension Policed {
   private struct MissingSandbox: Error {}
 
   /// Two workloads in the two namespaces of `pair()`: web may reach db on some ports, and nothing else is allowed.
-  public func webAndStore(
+  package func webAndStore(
     _ ports: String
   ) async throws -> (web: PolicedThread, db: PolicedThread, pair: NamespacePair) {
     try await apply(Self.allowing("app=web", to: "app=db", ports))
@@ -63,7 +63,7 @@ extension Policed {
   }
 
   /// Documents that let `source` reach `destination` on some ports: a rule at either end.
-  public static func allowing(
+  package static func allowing(
     _ source: String, to destination: String, _ ports: String, log: Bool = false, mode: String = "enforce"
   ) -> String {
     outgoing(source, to: destination, ports, log: log, mode: mode)
@@ -71,7 +71,7 @@ extension Policed {
   }
 
   /// A rule set with one outgoing rule.
-  public static func outgoing(
+  package static func outgoing(
     _ subject: String, to peer: String, _ ports: String, action: String = "allow", log: Bool = false,
     mode: String = "enforce"
   ) -> String {
@@ -79,7 +79,7 @@ extension Policed {
   }
 
   /// A rule set with one incoming rule.
-  public static func incoming(
+  package static func incoming(
     _ subject: String, from peer: String, _ ports: String, action: String = "allow", log: Bool = false,
     mode: String = "enforce"
   ) -> String {
@@ -115,7 +115,7 @@ extension Policed {
   }
 
   /// The document that sets default actions.
-  public static func defaults(
+  package static func defaults(
     incoming: String = "reject", outgoing: String = "reject", hostIncoming: String = "allow",
     hostOutgoing: String = "allow"
   ) -> String {
@@ -130,7 +130,7 @@ extension Policed {
   }
 
   /// A document that names a network.
-  public static func network(_ name: String, _ cidrs: String) -> String {
+  package static func network(_ name: String, _ cidrs: String) -> String {
     """
     ---
     apiVersion: sallyport/v1
@@ -144,7 +144,7 @@ extension Policed {
 
 extension NetworkNamespace {
   /// Sets a sysctl of this namespace, such as `ipv4/tcp_syncookies`; never one of the initial namespace.
-  public func set(sysctl name: String, _ value: String) throws {
+  package func set(sysctl name: String, _ value: String) throws {
     try run {
       let file = try OwnedDescriptor.open(FilePath("/proc/sys/net/\(name)"), flags: O_WRONLY)
       let bytes = Array(value.utf8)

@@ -2,20 +2,20 @@
 internal import CLinux
 internal import Dispatch
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Synchronization
-public import SystemPackage
+package import SystemPackage
 
 /// One inhabitant of a policed sandbox.
 ///
 /// Work is handed to it and waited for; it never leaves its cgroup meanwhile.
 ///
 /// One thread for all the work of a cgroup, because moving a thread costs the kernel a grace period.
-public final class PolicedThread: Sendable {
+package final class PolicedThread: Sendable {
   /// Where it lives.
-  public let cgroup: CgroupDirectory
+  package let cgroup: CgroupDirectory
   /// The namespace in which it works when no other is named.
-  public let home: NetworkNamespace
+  package let home: NetworkNamespace
 
   /// What is done after each piece of work, before whoever waits for it goes on.
   private let afterwards: @Sendable () -> Void
@@ -31,7 +31,7 @@ public final class PolicedThread: Sendable {
   private let ended = DispatchSemaphore(value: 0)
 
   /// Starts the thread; `cgroup` must be threaded.
-  public init(
+  package init(
     in cgroup: CgroupDirectory, home: NetworkNamespace, afterwards: @escaping @Sendable () -> Void = {}
   ) throws {
     self.cgroup = cgroup
@@ -62,7 +62,7 @@ public final class PolicedThread: Sendable {
   }
 
   /// Runs `body` on the thread, in a namespace, and waits for it.
-  public func run<T: Sendable>(
+  package func run<T: Sendable>(
     in namespace: NetworkNamespace? = nil, _ body: @escaping @Sendable () throws -> T
   ) throws -> T {
     let entered = (namespace ?? home).descriptor.raw
@@ -88,7 +88,7 @@ public final class PolicedThread: Sendable {
   }
 
   /// Runs `body` on the thread and says which error the kernel gave; nil if it succeeded.
-  public func refusal(
+  package func refusal(
     in namespace: NetworkNamespace? = nil, _ body: @escaping @Sendable () throws -> Void
   ) throws -> Errno? {
     do {
@@ -100,7 +100,7 @@ public final class PolicedThread: Sendable {
   }
 
   /// Ends the thread and waits until it has left the cgroup.
-  public func stop() {
+  package func stop() {
     isOver.withLock { $0 = true }
     arrived.signal()
     ended.wait()

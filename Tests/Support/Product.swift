@@ -5,12 +5,12 @@ internal import SystemPackage
 internal import Testing
 
 /// The executables beside the test bundle.
-public enum Product {
+package enum Product {
   /// The agent and its command line.
-  public static let sallyport = path("sallyport")
+  package static let sallyport = path("sallyport")
 
   /// Where the executable of that name is, built or not; absolute.
-  public static func path(_ name: String) -> String {
+  package static func path(_ name: String) -> String {
     let own = FileIdentity.resolved("/proc/self/exe") ?? FilePath(CommandLine.arguments.first ?? "")
     return own.removingLastComponent().appending(name).string
   }
@@ -18,12 +18,12 @@ public enum Product {
 
 extension MachineRequirement {
   /// The product of this very build.
-  public static let product = MachineRequirement("the sallyport executable") {
+  package static let product = MachineRequirement("the sallyport executable") {
     isThere(Product.sallyport) ? nil : "\(Product.sallyport) is not built"
   }
 
   /// Permission events of fanotify.
-  public static let executionGuard = MachineRequirement("fanotify permission events") {
+  package static let executionGuard = MachineRequirement("fanotify permission events") {
     do throws(KernelError) {
       _ = try ExecutionPermissions()
       return nil
@@ -36,7 +36,7 @@ extension MachineRequirement {
 /// Waits until a condition holds, which another process makes true; the test fails if it does not in time.
 ///
 /// For a test with a thread of its own, or in the separate pass: the calling thread sleeps.
-public func eventually(
+package func eventually(
   _ what: @autoclosure () -> String, seconds: UInt64 = 60, _ condition: () throws -> Bool
 ) throws {
   let end = Clock.monotonicNanoseconds() + seconds * 1_000_000_000

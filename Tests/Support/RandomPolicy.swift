@@ -1,41 +1,41 @@
 // Random policies and flows from a seed, so that every failure can be had again.
 
 internal import Benchmark
-public import Policy
+package import Policy
 
 /// SplitMix64: the same seed gives the same numbers everywhere.
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
   private var numbers: SeededNumbers
 
   /// Takes any seed.
-  public init(seed: UInt64) { numbers = SeededNumbers(seed: seed) }
+  package init(seed: UInt64) { numbers = SeededNumbers(seed: seed) }
 
   /// The next 64 bits.
-  public mutating func next() -> UInt64 { numbers.next() }
+  package mutating func next() -> UInt64 { numbers.next() }
 
   /// A number in 0..<count, 0 if there are none.
-  public mutating func below(_ count: Int) -> Int { numbers.below(count) }
+  package mutating func below(_ count: Int) -> Int { numbers.below(count) }
 
   /// True once in so many times.
-  public mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }
+  package mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }
 
   /// One of the elements, nil if there are none.
-  public mutating func pick<Element>(_ elements: [Element]) -> Element? {
+  package mutating func pick<Element>(_ elements: [Element]) -> Element? {
     elements.isEmpty ? nil : elements[below(elements.count)]
   }
 }
 
 /// A small random policy with identities, full of overlaps.
-public struct RandomPolicy: Sendable {
+package struct RandomPolicy: Sendable {
   /// From what it was made; print it when a test fails.
-  public let seed: UInt64
+  package let seed: UInt64
   /// The policy.
-  public let policy: PolicySet
+  package let policy: PolicySet
   /// The identities of the workloads.
-  public let identities: [IdentityNumber: LabelSet]
+  package let identities: [IdentityNumber: LabelSet]
 
   /// Makes the policy of a seed.
-  public init(seed: UInt64) throws {
+  package init(seed: UInt64) throws {
     self.seed = seed
     var random = SeededGenerator(seed: seed)
     var networks: [ExternalNetwork] = []
@@ -67,14 +67,14 @@ public struct RandomPolicy: Sendable {
   private static let values = ["a", "b", "c"]
 
   /// Random labels over few keys and values.
-  public static func labels(_ random: inout SeededGenerator) throws -> LabelSet {
+  package static func labels(_ random: inout SeededGenerator) throws -> LabelSet {
     var labels: [Label] = []
     for key in keys where !random.oneIn(3) { labels.append(try Label(key, random.pick(values) ?? "")) }
     return try LabelSet(labels)
   }
 
   /// A random selector of 0…3 requirements of every kind.
-  public static func selector(_ random: inout SeededGenerator) throws -> Selector {
+  package static func selector(_ random: inout SeededGenerator) throws -> Selector {
     if random.oneIn(5) { return .everything }
     if random.oneIn(12) {
       let word = random.pick(["host", "world", "unknown"]) ?? "host"
@@ -115,7 +115,7 @@ public struct RandomPolicy: Sendable {
   }
 
   /// An address near the networks of random policies.
-  public static func address(_ random: inout SeededGenerator) -> IPAddress {
+  package static func address(_ random: inout SeededGenerator) -> IPAddress {
     random.oneIn(3) ? address6(&random) : address4(&random)
   }
 
@@ -171,18 +171,18 @@ public struct RandomPolicy: Sendable {
 }
 
 /// One question to ask of a policy and of its tables.
-public struct RandomQuestion: Sendable {
+package struct RandomQuestion: Sendable {
   /// The flow as the specification takes it.
-  public let flow: Flow
+  package let flow: Flow
   /// The subject as the tables know it.
-  public let subject: IdentityNumber
+  package let subject: IdentityNumber
   /// The peer as the tables know it, nil if it is an address.
-  public let peer: IdentityNumber?
+  package let peer: IdentityNumber?
   /// The address of an external peer, nil if the peer is an identity of this host.
-  public let address: IPAddress?
+  package let address: IPAddress?
 
   /// Draws a question about a policy.
-  public init(about random: RandomPolicy, using generator: inout SeededGenerator) {
+  package init(about random: RandomPolicy, using generator: inout SeededGenerator) {
     func known(_ generator: inout SeededGenerator) -> (IdentityNumber, Endpoint) {
       switch generator.below(8) {
       case 0: return (.host, .host())
@@ -214,7 +214,7 @@ public struct RandomQuestion: Sendable {
   }
 
   /// What compiled tables answer.
-  public func verdict(of tables: Tables) -> Verdict {
+  package func verdict(of tables: Tables) -> Verdict {
     let number = peer ?? address.map(tables.identity(of:)) ?? .unknown
     return tables.verdict(
       flow.direction, subject: subject, peer: number, protocol: flow.protocol, port: flow.port)

@@ -1,15 +1,15 @@
 // A place of its own for a test: a cgroup subtree, network namespaces, a directory for pins; all of it removed.
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Synchronization
-public import SystemPackage
+package import SystemPackage
 
 /// What one test makes in the kernel; use `withSandbox`, which removes it also when the test fails.
-public final class Sandbox: Sendable {
+package final class Sandbox: Sendable {
   /// The sandbox's own cgroup, directly below the hierarchy's root.
-  public let cgroup: CgroupDirectory
+  package let cgroup: CgroupDirectory
   /// A directory of its own on the BPF file system; made on first use.
-  public let pinDirectory: String
+  package let pinDirectory: String
   private let name: String
 
   private static let prefix = "sallyport-test-"
@@ -34,7 +34,7 @@ public final class Sandbox: Sendable {
   // MARK: Cgroups
 
   /// A child of the sandbox's cgroup; `path` may have several components, all of which are made.
-  public func makeCgroup(_ path: String) throws -> CgroupDirectory {
+  package func makeCgroup(_ path: String) throws -> CgroupDirectory {
     var directory = cgroup
     for component in FilePath(path).components { directory = try directory.create(component) }
     return directory
@@ -44,7 +44,7 @@ public final class Sandbox: Sendable {
   ///
   /// The sandbox's cgroup itself becomes threaded first, since the process is in the root and threads stay in its
   /// domain: such a sandbox can hold no processes of its own, and `makeCgroup` is of no use in it.
-  public func makeThreadedCgroup(_ name: String) throws -> CgroupDirectory {
+  package func makeThreadedCgroup(_ name: String) throws -> CgroupDirectory {
     if try readKernelFile("cgroup.type", at: cgroup.descriptor.raw) != "threaded\n" { try cgroup.makeThreaded() }
     let child = try cgroup.create(try Self.component(name))
     if try readKernelFile("cgroup.type", at: child.descriptor.raw) != "threaded\n" { try child.makeThreaded() }
@@ -54,7 +54,7 @@ public final class Sandbox: Sendable {
   /// Runs `body` on a thread of its own inside a threaded cgroup and, if given, a network namespace.
   ///
   /// Sockets made in it belong to that cgroup and can be used from anywhere afterwards.
-  public func run<T: Sendable>(
+  package func run<T: Sendable>(
     in threaded: CgroupDirectory, namespace: NetworkNamespace? = nil, _ body: @escaping @Sendable () throws -> T
   ) throws -> T {
     let root = try CgroupHierarchy.find().root()
@@ -72,7 +72,7 @@ public final class Sandbox: Sendable {
   // MARK: Programs
 
   /// Runs a program to its end in a cgroup and namespace; throws if its exit code is not 0.
-  public func command(
+  package func command(
     _ words: [String], cgroup: CgroupDirectory? = nil, namespace: NetworkNamespace? = nil
   ) throws {
     let child = try start(words, cgroup: cgroup, namespace: namespace)
@@ -83,7 +83,7 @@ public final class Sandbox: Sendable {
   }
 
   /// Starts a program in a cgroup and namespace; it is killed with the sandbox if it is in one of its cgroups.
-  public func start(
+  package func start(
     _ words: [String], cgroup: CgroupDirectory? = nil, namespace: NetworkNamespace? = nil,
     input: Int32? = nil, output: Int32? = nil
   ) throws -> ChildProcess {
@@ -95,7 +95,7 @@ public final class Sandbox: Sendable {
   }
 
   /// The path of a program, looked for where root looks.
-  public static func find(_ name: String) -> FilePath? {
+  package static func find(_ name: String) -> FilePath? {
     if name.hasPrefix("/") { return FilePath(name) }
     let places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map { "\($0)/\(name)" }
     return places.first { unsafe access($0, X_OK) == 0 }.map { FilePath($0) }
@@ -104,7 +104,7 @@ public final class Sandbox: Sendable {
   // MARK: Networks
 
   /// A namespace without a name, with its loopback interface up.
-  public func makeNamespace() throws -> NetworkNamespace {
+  package func makeNamespace() throws -> NetworkNamespace {
     let namespace = try NetworkNamespace.anonymous()
     try namespace.bringLoopbackUp()
     return namespace
@@ -113,7 +113,7 @@ public final class Sandbox: Sendable {
   /// Joins two namespaces by a veth pair (`sp0` in both); addresses are CIDRs such as `10.9.0.1/24`.
   ///
   /// IPv6 addresses are usable at once: no duplicate address detection.
-  public func connect(
+  package func connect(
     _ first: NetworkNamespace, _ firstAddresses: [String], _ second: NetworkNamespace, _ secondAddresses: [String]
   ) throws {
     try command(
@@ -131,7 +131,7 @@ public final class Sandbox: Sendable {
   // MARK: Pins
 
   /// Makes the directory for pins and returns its path; mounts nothing.
-  public func makePinDirectory() throws -> String {
+  package func makePinDirectory() throws -> String {
     try BPFFilesystem.standard.require()
     let rc = unsafe mkdir(pinDirectory, 0o700)
     guard rc == 0 || errno == EEXIST else { throw KernelError("make", pinDirectory, Errno(rawValue: errno)) }
@@ -165,7 +165,7 @@ public final class Sandbox: Sendable {
 }
 
 /// Runs `body` with a sandbox and removes the sandbox afterwards, whatever happens.
-public func withSandbox<T>(_ body: (Sandbox) throws -> T) throws -> T {
+package func withSandbox<T>(_ body: (Sandbox) throws -> T) throws -> T {
   let sandbox = try Sandbox()
   let result = Result { try body(sandbox) }
   try finish(sandbox, result)
@@ -173,7 +173,7 @@ public func withSandbox<T>(_ body: (Sandbox) throws -> T) throws -> T {
 }
 
 /// The same for a test that suspends.
-public func withSandbox<T>(_ body: (Sandbox) async throws -> T) async throws -> T {
+package func withSandbox<T>(_ body: (Sandbox) async throws -> T) async throws -> T {
   let sandbox = try Sandbox()
   let result: Result<T, any Error>
   do { result = .success(try await body(sandbox)) } catch { result = .failure(error) }

@@ -4,7 +4,7 @@ internal import SystemPackage
 
 extension TestSocket {
   /// Sends one datagram with a chosen source address: IP_PKTINFO or IPV6_PKTINFO.
-  public func send(_ text: String, to address: String, _ port: UInt16, from source: String) throws {
+  package func send(_ text: String, to address: String, _ port: UInt16, from source: String) throws {
     let chosen = try addressBytes(source)
     let isIPv4 = chosen.count == 4
     // in_pktinfo {ifindex, spec_dst, addr}; in6_pktinfo {addr, ifindex}.
@@ -48,7 +48,7 @@ extension TestSocket {
   }
 
   /// sendmmsg: the same text to many destinations in one call; says how many were sent before the first refusal.
-  public func send(_ text: String, toEach places: [(address: String, port: UInt16)]) throws -> Int {
+  package func send(_ text: String, toEach places: [(address: String, port: UInt16)]) throws -> Int {
     // GNU-only, so the Glibc module does not show it.
     guard let symbol = unsafe dlsym(nil, "sendmmsg") else { throw Errno.noFunction }
     typealias Call = @convention(c) (Int32, UnsafeMutableRawPointer?, UInt32, Int32) -> Int32
@@ -82,7 +82,7 @@ extension TestSocket {
 }
 
 /// Passes a socket through a pair of Unix sockets (SCM_RIGHTS): a new descriptor for the same socket.
-public func passed(_ socket: TestSocket) throws -> TestSocket {
+package func passed(_ socket: TestSocket) throws -> TestSocket {
   var pair: [Int32] = [0, 0]
   try TestSocket.check(unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair))
   let ends = (TestSocket(adopting: pair[0]), TestSocket(adopting: pair[1]))

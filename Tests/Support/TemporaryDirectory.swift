@@ -1,17 +1,17 @@
 // A directory of a test's own, gone with whatever is in it.
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// A new directory below /tmp that only root may enter; removed with everything in it when nobody holds it any more.
 ///
 /// Keep it alive as long as the path is used: `defer { withExtendedLifetime(directory) {} }`, or call `with`.
-public final class TemporaryDirectory: Sendable {
+package final class TemporaryDirectory: Sendable {
   /// Absolute, without a slash at its end.
-  public let path: String
+  package let path: String
 
   /// Makes it.
-  public init() throws(KernelError) {
+  package init() throws(KernelError) {
     var name = Array("/tmp/sallyport-test-XXXXXX".utf8CString)
     guard unsafe mkdtemp(&name) != nil else {
       throw KernelError("make", "temporary directory", Errno(rawValue: errno))
@@ -22,7 +22,7 @@ public final class TemporaryDirectory: Sendable {
   deinit { Self.remove(path) }
 
   /// Runs `body` with the path of a new directory that is gone afterwards.
-  public static func with<T>(_ body: (String) async throws -> T) async throws -> T {
+  package static func with<T>(_ body: (String) async throws -> T) async throws -> T {
     let directory = try TemporaryDirectory()
     defer { withExtendedLifetime(directory) {} }
     return try await body(directory.path)
@@ -31,7 +31,7 @@ public final class TemporaryDirectory: Sendable {
   /// Removes a directory and everything below it; links are not followed.
   ///
   /// Again if somebody wrote into it meanwhile, as an agent's last snapshot does.
-  public static func remove(_ path: String) {
+  package static func remove(_ path: String) {
     for _ in 0..<10 {
       for name in (try? directoryNames(path)) ?? [] {
         let child = "\(path)/\(name)"

@@ -2,4 +2,4 @@
 @_exported public import Coverage
 
 /// A socket of any kind, as the probes use it.
-public typealias TestSocket = ProbeSocket
+package typealias TestSocket = ProbeSocket

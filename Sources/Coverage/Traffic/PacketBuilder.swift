@@ -3,23 +3,23 @@
 /// A packet in the making; every call returns a changed copy, `bytes` is the result with lengths and checksums.
 ///
 /// `PacketBuilder.ipv4(from: [10, 0, 0, 1], to: [10, 0, 0, 2]).tcp(from: 40000, to: 443, flags: .syn).bytes`
-public struct PacketBuilder: Sendable {
+package struct PacketBuilder: Sendable {
   /// The flags of a TCP header.
-  public struct TCPFlags: OptionSet, Sendable {
+  package struct TCPFlags: OptionSet, Sendable {
     /// The flag byte of the header.
-    public let rawValue: UInt8
+    package let rawValue: UInt8
     /// Wraps the flag byte.
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
     /// No more data from the sender.
-    public static let fin = TCPFlags(rawValue: 1)
+    package static let fin = TCPFlags(rawValue: 1)
     /// Synchronise sequence numbers.
-    public static let syn = TCPFlags(rawValue: 2)
+    package static let syn = TCPFlags(rawValue: 2)
     /// Reset.
-    public static let rst = TCPFlags(rawValue: 4)
+    package static let rst = TCPFlags(rawValue: 4)
     /// Push.
-    public static let psh = TCPFlags(rawValue: 8)
+    package static let psh = TCPFlags(rawValue: 8)
     /// The acknowledgement number counts.
-    public static let ack = TCPFlags(rawValue: 16)
+    package static let ack = TCPFlags(rawValue: 16)
   }
 
   private let source: [UInt8]
@@ -43,12 +43,12 @@ public struct PacketBuilder: Sendable {
   }
 
   /// An IPv4 packet; addresses are 4 bytes in network order.
-  public static func ipv4(from source: [UInt8], to destination: [UInt8]) -> PacketBuilder {
+  package static func ipv4(from source: [UInt8], to destination: [UInt8]) -> PacketBuilder {
     PacketBuilder(source: fit(source, 4), destination: fit(destination, 4))
   }
 
   /// An IPv6 packet; addresses are 16 bytes in network order.
-  public static func ipv6(from source: [UInt8], to destination: [UInt8]) -> PacketBuilder {
+  package static func ipv6(from source: [UInt8], to destination: [UInt8]) -> PacketBuilder {
     PacketBuilder(source: fit(source, 16), destination: fit(destination, 16))
   }
 
@@ -65,7 +65,7 @@ public struct PacketBuilder: Sendable {
   // MARK: Transport
 
   /// A TCP segment; `options` are padded to a multiple of 4 bytes, at most 40.
-  public func tcp(
+  package func tcp(
     from source: UInt16, to destination: UInt16, flags: TCPFlags = .syn, sequence: UInt32 = 1,
     acknowledgement: UInt32 = 0, options: [UInt8] = [], payload: [UInt8] = []
   ) -> PacketBuilder {
@@ -80,7 +80,7 @@ public struct PacketBuilder: Sendable {
   }
 
   /// A UDP datagram.
-  public func udp(from source: UInt16, to destination: UInt16, payload: [UInt8] = []) -> PacketBuilder {
+  package func udp(from source: UInt16, to destination: UInt16, payload: [UInt8] = []) -> PacketBuilder {
     let length = UInt16(truncatingIfNeeded: 8 + payload.count)
     return with {
       $0.transportProtocol = 17
@@ -90,7 +90,7 @@ public struct PacketBuilder: Sendable {
   }
 
   /// An ICMP message, or ICMPv6 in an IPv6 packet; `rest` is the header's last 4 bytes, such as id and sequence.
-  public func icmp(
+  package func icmp(
     type: UInt8, code: UInt8 = 0, rest: (UInt16, UInt16) = (0, 0), payload: [UInt8] = []
   ) -> PacketBuilder {
     with {
@@ -101,7 +101,7 @@ public struct PacketBuilder: Sendable {
   }
 
   /// Any other protocol by number, with its header and payload as they are.
-  public func other(_ number: UInt8, _ payload: [UInt8] = []) -> PacketBuilder {
+  package func other(_ number: UInt8, _ payload: [UInt8] = []) -> PacketBuilder {
     with {
       $0.transportProtocol = number
       $0.transport = payload
@@ -114,19 +114,19 @@ public struct PacketBuilder: Sendable {
   /// An IPv6 extension header before the transport: 0 hop-by-hop, 43 routing, 60 destination options.
   ///
   /// `body` follows next header and length; it is padded with PadN to a multiple of 8 bytes.
-  public func extensionHeader(_ kind: UInt8, _ body: [UInt8] = []) -> PacketBuilder {
+  package func extensionHeader(_ kind: UInt8, _ body: [UInt8] = []) -> PacketBuilder {
     with { $0.extensions.append((kind, body)) }
   }
 
   /// IPv4 options, padded with end-of-options to a multiple of 4 bytes, at most 40.
-  public func ipOptions(_ bytes: [UInt8]) -> PacketBuilder {
+  package func ipOptions(_ bytes: [UInt8]) -> PacketBuilder {
     with { $0.options = bytes + [UInt8](repeating: 0, count: (4 - bytes.count % 4) % 4) }
   }
 
   /// A fragment at `offset` bytes, a multiple of 8; one that is not the first has no transport header, only payload.
   ///
   /// In IPv6 this adds a fragment header after the other extension headers.
-  public func fragment(offset: UInt16, more: Bool, identification: UInt32 = 0x1234) -> PacketBuilder {
+  package func fragment(offset: UInt16, more: Bool, identification: UInt32 = 0x1234) -> PacketBuilder {
     with {
       $0.fragmentField = isIPv6 ? offset & 0xfff8 | (more ? 1 : 0) : offset >> 3 | (more ? 0x2000 : 0)
       $0.identification = identification
@@ -135,18 +135,18 @@ public struct PacketBuilder: Sendable {
   }
 
   /// Another hop limit (time to live) than 64.
-  public func hopLimit(_ value: UInt8) -> PacketBuilder { with { $0.hopLimit = value } }
+  package func hopLimit(_ value: UInt8) -> PacketBuilder { with { $0.hopLimit = value } }
 
   /// Cuts the finished packet (without the Ethernet header) to `count` bytes: lengths in headers stay as they were.
-  public func truncated(to count: Int) -> PacketBuilder { with { $0.cut = count } }
+  package func truncated(to count: Int) -> PacketBuilder { with { $0.cut = count } }
 
   /// Leaves the Ethernet header out.
-  public var withoutEthernet: PacketBuilder { with { $0.ethernet = false } }
+  package var withoutEthernet: PacketBuilder { with { $0.ethernet = false } }
 
   // MARK: The result
 
   /// The packet, with its 14-byte Ethernet header unless it was left out.
-  public var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     let packet = isIPv6 ? ipv6Packet : ipv4Packet
     let cutPacket = cut.map { Array(packet.prefix($0)) } ?? packet
     guard ethernet else { return cutPacket }

@@ -1,50 +1,50 @@
 // Sockets as probes and tests use them: what fails is an Errno, and what waits has a deadline.
-public import Glibc
-public import Kernel
-public import SystemPackage
+package import Glibc
+package import Kernel
+package import SystemPackage
 
 /// A socket of any kind, non-blocking, closed when it goes; usable from any thread.
-public final class ProbeSocket: Sendable {
+package final class ProbeSocket: Sendable {
   /// The socket.
-  public let descriptor: OwnedDescriptor
+  package let descriptor: OwnedDescriptor
   /// Its family; sockets that have none say `.ipv4`.
-  public let family: Family
+  package let family: Family
 
   /// The number of the descriptor.
-  public var raw: Int32 { descriptor.raw }
+  package var raw: Int32 { descriptor.raw }
 
   /// How long anything that is expected to succeed may take, in milliseconds.
-  public static let patience: Int32 = 8000
+  package static let patience: Int32 = 8000
 
   /// Takes ownership of a descriptor.
-  public init(adopting raw: Int32, family: Family = .ipv4) {
+  package init(adopting raw: Int32, family: Family = .ipv4) {
     descriptor = OwnedDescriptor(adopting: raw)
     self.family = family
   }
 
   /// A new socket by the three numbers of socket(2); belongs to the cgroup of the calling thread.
-  public convenience init(family: Family, type: Int32, protocol: Int32 = 0) throws(Errno) {
+  package convenience init(family: Family, type: Int32, protocol: Int32 = 0) throws(Errno) {
     let flags = Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     self.init(adopting: try Self.check(socket(family.rawValue, type | flags, `protocol`)), family: family)
   }
 
   /// A TCP socket.
-  public static func tcp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
+  package static func tcp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     try ProbeSocket(family: family, type: Int32(SOCK_STREAM.rawValue))
   }
 
   /// A UDP socket.
-  public static func udp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
+  package static func udp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     try ProbeSocket(family: family, type: Int32(SOCK_DGRAM.rawValue))
   }
 
   /// A raw socket of a protocol; 255 (IPPROTO_RAW) sends IP headers as given.
-  public static func rawIP(_ family: Family = .ipv4, protocol: Int32) throws(Errno) -> ProbeSocket {
+  package static func rawIP(_ family: Family = .ipv4, protocol: Int32) throws(Errno) -> ProbeSocket {
     try ProbeSocket(family: family, type: Int32(SOCK_RAW.rawValue), protocol: `protocol`)
   }
 
   /// A listening TCP socket.
-  public static func listening(_ address: String, _ port: UInt16, backlog: Int32 = 64) throws -> ProbeSocket {
+  package static func listening(_ address: String, _ port: UInt16, backlog: Int32 = 64) throws -> ProbeSocket {
     let listener = try tcp(Family(of: address))
     try listener.bind(address, port)
     try check(listen(listener.raw, backlog))
@@ -52,7 +52,7 @@ public final class ProbeSocket: Sendable {
   }
 
   /// A bound UDP socket.
-  public static func bound(_ address: String, _ port: UInt16) throws -> ProbeSocket {
+  package static func bound(_ address: String, _ port: UInt16) throws -> ProbeSocket {
     let socket = try udp(Family(of: address))
     try socket.bind(address, port)
     return socket
@@ -64,7 +64,7 @@ public final class ProbeSocket: Sendable {
   ///
   /// A child that this process starts holds a copy of every descriptor until its exec(2) closes them, so a socket closed
   /// here may keep its port for that long. The kernel tells nobody when it is free.
-  public func bind(_ address: String, _ port: UInt16 = 0) throws {
+  package func bind(_ address: String, _ port: UInt16 = 0) throws {
     try setOption(SOL_SOCKET, SO_REUSEADDR, 1)
     for attempt in 1...100 {
       do {
@@ -77,7 +77,7 @@ public final class ProbeSocket: Sendable {
   }
 
   /// Binds to a name that is given as it is.
-  public func bind(name: [UInt8]) throws(Errno) {
+  package func bind(name: [UInt8]) throws(Errno) {
     let rc = unsafe name.withUnsafeBytes { bytes in
       unsafe Glibc.bind(raw, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
     }
@@ -85,19 +85,19 @@ public final class ProbeSocket: Sendable {
   }
 
   /// Sets an option that is an int.
-  public func setOption(_ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
+  package func setOption(_ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
     var value = value
     try Self.check(unsafe setsockopt(raw, level, option, &value, 4))
   }
 
   /// Sets an option that is bytes, such as a group membership.
-  public func setOption(_ level: Int32, _ option: Int32, bytes: [UInt8]) throws(Errno) {
+  package func setOption(_ level: Int32, _ option: Int32, bytes: [UInt8]) throws(Errno) {
     try Self.check(
       unsafe bytes.withUnsafeBytes { unsafe setsockopt(raw, level, option, $0.baseAddress, socklen_t($0.count)) })
   }
 
   /// The port it is bound to.
-  public var localPort: UInt16 {
+  package var localPort: UInt16 {
     get throws(Errno) {
       var name = [UInt8](repeating: 0, count: 28)
       var length = socklen_t(name.count)
@@ -110,31 +110,31 @@ public final class ProbeSocket: Sendable {
   }
 
   /// Begins to listen.
-  public func startListening(backlog: Int32 = 64) throws(Errno) { try Self.check(listen(raw, backlog)) }
+  package func startListening(backlog: Int32 = 64) throws(Errno) { try Self.check(listen(raw, backlog)) }
 
   // MARK: Connections
 
   /// Begins to connect; success also means that it is under way.
-  public func startConnect(_ address: String, _ port: UInt16) throws {
+  package func startConnect(_ address: String, _ port: UInt16) throws {
     do {
       _ = try unsafe withAddress(address, port) { unsafe Glibc.connect(raw, $0, $1) }
     } catch let error as Errno where error == .nowInProgress {}
   }
 
   /// Connects; `.timedOut` if it takes longer than `milliseconds`.
-  public func connect(_ address: String, _ port: UInt16, within milliseconds: Int32 = patience) throws {
+  package func connect(_ address: String, _ port: UInt16, within milliseconds: Int32 = patience) throws {
     try startConnect(address, port)
     try finishConnect(within: milliseconds)
   }
 
   /// Waits for a connection that was begun.
-  public func finishConnect(within milliseconds: Int32 = patience) throws(Errno) {
+  package func finishConnect(within milliseconds: Int32 = patience) throws(Errno) {
     try wait(for: Int16(POLLOUT), milliseconds)
     try throwPendingError()
   }
 
   /// Throws the error that waits in the socket, and clears it.
-  public func throwPendingError() throws(Errno) {
+  package func throwPendingError() throws(Errno) {
     var error: Int32 = 0
     var length = socklen_t(4)
     try Self.check(unsafe getsockopt(raw, SOL_SOCKET, SO_ERROR, &error, &length))
@@ -142,7 +142,7 @@ public final class ProbeSocket: Sendable {
   }
 
   /// connect() to AF_UNSPEC: lets go of the destination.
-  public func disconnect() throws(Errno) {
+  package func disconnect() throws(Errno) {
     let unspecified = [UInt8](repeating: 0, count: 16)
     let rc = unsafe unspecified.withUnsafeBytes { bytes in
       unsafe Glibc.connect(raw, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), 16)
@@ -151,7 +151,7 @@ public final class ProbeSocket: Sendable {
   }
 
   /// Accepts one connection; the thread that calls it owns nothing: the connection belongs to the listener's cgroup.
-  public func accept(within milliseconds: Int32 = patience) throws(Errno) -> ProbeSocket {
+  package func accept(within milliseconds: Int32 = patience) throws(Errno) -> ProbeSocket {
     try wait(for: Int16(POLLIN), milliseconds)
     // In one step: a child that another test starts meanwhile must not inherit it.
     do throws(KernelError) {
@@ -160,13 +160,13 @@ public final class ProbeSocket: Sendable {
   }
 
   /// Whether something can be read (or accepted) now.
-  public var isReadable: Bool { (try? wait(for: Int16(POLLIN), 0)) != nil }
+  package var isReadable: Bool { (try? wait(for: Int16(POLLIN), 0)) != nil }
 
   // MARK: Bytes
 
   /// Sends on a connected socket.
   @discardableResult
-  public func send(_ text: String, flags: Int32 = 0) throws(Errno) -> Int {
+  package func send(_ text: String, flags: Int32 = 0) throws(Errno) -> Int {
     let bytes = Array(text.utf8)
     return try Self.check(
       unsafe bytes.withUnsafeBytes { unsafe Glibc.send(raw, $0.baseAddress, $0.count, flags | noSignal) })
@@ -174,31 +174,31 @@ public final class ProbeSocket: Sendable {
 
   /// Sends bytes on a connected socket.
   @discardableResult
-  public func send(rawBytes bytes: [UInt8]) throws(Errno) -> Int {
+  package func send(rawBytes bytes: [UInt8]) throws(Errno) -> Int {
     try Self.check(unsafe bytes.withUnsafeBytes { unsafe Glibc.send(raw, $0.baseAddress, $0.count, noSignal) })
   }
 
   /// Sends one datagram.
   @discardableResult
-  public func send(_ text: String, to address: String, _ port: UInt16, flags: Int32 = 0) throws -> Int {
+  package func send(_ text: String, to address: String, _ port: UInt16, flags: Int32 = 0) throws -> Int {
     try send(bytes: Array(text.utf8), to: address, port, flags: flags)
   }
 
   /// Sends one datagram or raw packet.
   @discardableResult
-  public func send(bytes: [UInt8], to address: String, _ port: UInt16 = 0, flags: Int32 = 0) throws -> Int {
+  package func send(bytes: [UInt8], to address: String, _ port: UInt16 = 0, flags: Int32 = 0) throws -> Int {
     try unsafe withAddress(address, port) { name, length in
       unsafe bytes.withUnsafeBytes { unsafe sendto(raw, $0.baseAddress, $0.count, flags | noSignal, name, length) }
     }
   }
 
   /// What arrives, as text; empty at the end of a stream; `.timedOut` if nothing comes.
-  public func receive(within milliseconds: Int32 = patience) throws(Errno) -> String {
+  package func receive(within milliseconds: Int32 = patience) throws(Errno) -> String {
     String(decoding: try receiveBytes(within: milliseconds), as: UTF8.self)
   }
 
   /// What arrives, as bytes.
-  public func receiveBytes(within milliseconds: Int32 = patience) throws(Errno) -> [UInt8] {
+  package func receiveBytes(within milliseconds: Int32 = patience) throws(Errno) -> [UInt8] {
     try wait(for: Int16(POLLIN), milliseconds)
     var buffer = [UInt8](repeating: 0, count: 65536)
     let count = try Self.check(unsafe buffer.withUnsafeMutableBytes { unsafe recv(raw, $0.baseAddress, $0.count, 0) })
@@ -206,7 +206,7 @@ public final class ProbeSocket: Sendable {
   }
 
   /// The bytes of a datagram and of its sender's name, for an answer.
-  public func receiveFrom(within milliseconds: Int32 = patience) throws(Errno) -> (text: String, sender: [UInt8]) {
+  package func receiveFrom(within milliseconds: Int32 = patience) throws(Errno) -> (text: String, sender: [UInt8]) {
     try wait(for: Int16(POLLIN), milliseconds)
     var buffer = [UInt8](repeating: 0, count: 65536)
     var name = [UInt8](repeating: 0, count: 28)
@@ -222,7 +222,7 @@ public final class ProbeSocket: Sendable {
 
   /// Answers a datagram.
   @discardableResult
-  public func reply(_ text: String, to name: [UInt8]) throws(Errno) -> Int {
+  package func reply(_ text: String, to name: [UInt8]) throws(Errno) -> Int {
     let bytes = Array(text.utf8)
     let count = unsafe bytes.withUnsafeBytes { bytes in
       unsafe name.withUnsafeBytes { name in
@@ -239,7 +239,7 @@ public final class ProbeSocket: Sendable {
   private var noSignal: Int32 { Int32(MSG_NOSIGNAL) }
 
   /// Waits for poll events; an error that is pending counts as ready.
-  public func wait(for events: Int16, _ milliseconds: Int32) throws(Errno) {
+  package func wait(for events: Int16, _ milliseconds: Int32) throws(Errno) {
     let deadline = Clock.monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
     while true {
       let now = Clock.monotonicNanoseconds()
@@ -253,7 +253,7 @@ public final class ProbeSocket: Sendable {
   }
 
   /// Calls `body` with the bytes of an address; a negative result becomes the errno.
-  public func withAddress<R: FixedWidthInteger>(
+  package func withAddress<R: FixedWidthInteger>(
     _ address: String, _ port: UInt16, _ body: (UnsafePointer<sockaddr>?, socklen_t) -> R
   ) throws -> R {
     let name = try socketAddress(family, address, port)
@@ -265,7 +265,7 @@ public final class ProbeSocket: Sendable {
 
   /// Turns -1 into the errno; anything else is the result.
   @discardableResult
-  public static func check<R: FixedWidthInteger>(_ rc: R) throws(Errno) -> R {
+  package static func check<R: FixedWidthInteger>(_ rc: R) throws(Errno) -> R {
     if rc < 0 { throw Errno(rawValue: errno) }
     return rc
   }

@@ -1,12 +1,12 @@
 // Frames and whole packets: what a process with CAP_NET_RAW can put on a wire.
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 extension ProbeSocket {
   /// A packet socket that sends frames; it belongs to the calling thread's network namespace.
   ///
   /// `receiving` is the kind of frames that it gets, as in `ETH_P_ALL`; 0 = none.
-  public static func frames(receiving kind: Int32 = 0) throws(Errno) -> ProbeSocket {
+  package static func frames(receiving kind: Int32 = 0) throws(Errno) -> ProbeSocket {
     let flags = Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     let made = try check(
       socket(17, Int32(SOCK_RAW.rawValue) | flags, Int32(UInt16(truncatingIfNeeded: kind).bigEndian)))
@@ -14,7 +14,7 @@ extension ProbeSocket {
   }
 
   /// Sends a frame through an interface of the calling thread's network namespace.
-  public func send(frame: [UInt8], through interface: String) throws(Errno) {
+  package func send(frame: [UInt8], through interface: String) throws(Errno) {
     let index = unsafe if_nametoindex(interface)
     guard index != 0 else { throw .noSuchAddressOrDevice }
     var name: [UInt8] = [17, 0, frame[12], frame[13]]
@@ -31,20 +31,20 @@ extension ProbeSocket {
   }
 
   /// A raw socket that sends IP headers as given; it receives nothing.
-  public static func packets(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
+  package static func packets(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     let socket = try rawIP(family, protocol: 255)
     if family == .ipv6 { try socket.setOption(41, 36, 1) }
     return socket
   }
 
   /// A raw socket for ICMP or ICMPv6; the kernel fills in ICMPv6's checksum.
-  public static func icmp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
+  package static func icmp(_ family: Family = .ipv4) throws(Errno) -> ProbeSocket {
     try rawIP(family, protocol: family == .ipv4 ? 1 : 58)
   }
 }
 
 /// An ICMP or ICMPv6 message with an even number of bytes of payload, and ICMP's checksum (ICMPv6's is the kernel's).
-public func icmpMessage(
+package func icmpMessage(
   _ type: UInt8, code: UInt8 = 0, id: UInt16 = 0, sequence: UInt16 = 1,
   payload: [UInt8] = [UInt8](repeating: 0x2a, count: 8)
 ) -> [UInt8] {

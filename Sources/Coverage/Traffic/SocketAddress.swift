@@ -4,21 +4,21 @@ internal import Policy
 internal import SystemPackage
 
 /// The family of a socket; an IPv6 one may also speak IPv4 by mapped addresses.
-public enum Family: Int32, Sendable, CaseIterable {
+package enum Family: Int32, Sendable, CaseIterable {
   /// AF_INET.
   case ipv4 = 2
   /// AF_INET6.
   case ipv6 = 10
 
   /// The loopback address of the family.
-  public var loopback: String { self == .ipv4 ? "127.0.0.1" : "::1" }
+  package var loopback: String { self == .ipv4 ? "127.0.0.1" : "::1" }
 
   /// The family in which an address is usually written.
-  public init(of address: String) { self = address.contains(":") ? .ipv6 : .ipv4 }
+  package init(of address: String) { self = address.contains(":") ? .ipv6 : .ipv4 }
 }
 
 /// The bytes of a `sockaddr_in` or `sockaddr_in6`; in IPv6 an IPv4 address becomes a mapped one.
-public func socketAddress(_ family: Family, _ address: String, _ port: UInt16) throws -> [UInt8] {
+package func socketAddress(_ family: Family, _ address: String, _ port: UInt16) throws -> [UInt8] {
   let parts = address.split(separator: "%")
   let parsed = try IPAddress(parsing: String(parts.first ?? ""))
   let portBytes = [UInt8(port >> 8), UInt8(port & 0xff)]
@@ -33,7 +33,7 @@ public func socketAddress(_ family: Family, _ address: String, _ port: UInt16) t
 }
 
 /// The bytes of an address in network order: 4 or 16.
-public func addressBytes(_ address: String) throws -> [UInt8] {
+package func addressBytes(_ address: String) throws -> [UInt8] {
   let parsed = try IPAddress(parsing: address)
   let all = (0..<16).map { parsed.bytes[$0] }
   return parsed.isIPv4 ? Array(all.suffix(4)) : all

@@ -1,15 +1,15 @@
 // The main datapath: BPF programs on a cgroup, kept by pinned links.
 
 internal import BPF
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// BPF programs attached to one cgroup directory.
 ///
 /// Tests must never pass the hierarchy's root: they would police the machine they run on.
-public final class CgroupDatapath: KernelDatapath {
+package final class CgroupDatapath: KernelDatapath {
   /// What it holds in the kernel.
-  public let kernel: KernelState
+  package let kernel: KernelState
   private let cgroup: CgroupDirectory
   /// The name of a cgroup that lives for one attempt; the lock makes it the only one.
   private static let trial: FilePath.Component = "sallyport-trial"
@@ -23,7 +23,7 @@ public final class CgroupDatapath: KernelDatapath {
   ///
   /// Nothing is attached anew; nothing that is attached ends. Programs that differ from this binary's are replaced link
   /// by link, with the maps kept. Another ABI version, or another cgroup, is refused.
-  public static func open(_ options: DatapathOptions, state: StateDirectory) throws(DatapathError) -> CgroupDatapath {
+  package static func open(_ options: DatapathOptions, state: StateDirectory) throws(DatapathError) -> CgroupDatapath {
     try open(options, state: state, lock: state.acquire())
   }
 
@@ -36,10 +36,10 @@ public final class CgroupDatapath: KernelDatapath {
   }
 
   /// Nothing: programs on a cgroup see its sockets in every namespace.
-  public func police(_ namespaces: [NetworkNamespace]) {}
+  package func police(_ namespaces: [NetworkNamespace]) {}
 
   /// Attaches each program to a cgroup made for it below the policed one: what excludes programs there is found.
-  public func tryToAttach() throws(DatapathError) {
+  package func tryToAttach() throws(DatapathError) {
     let directory: CgroupDirectory
     do throws(KernelError) {
       directory = try cgroup.create(Self.trial)
@@ -59,7 +59,7 @@ public final class CgroupDatapath: KernelDatapath {
   }
 
   /// Attaches each program by a link that is pinned.
-  public func attachHooks() throws(DatapathError) {
+  package func attachHooks() throws(DatapathError) {
     let pinned = kernel.pinned
     var made: [String] = []
     do throws(BPFError) {
@@ -80,7 +80,7 @@ public final class CgroupDatapath: KernelDatapath {
   }
 
   /// Attaches again what the kernel ended, and pins again what was removed.
-  public func mendPins() -> PinCondition {
+  package func mendPins() -> PinCondition {
     kernel.held.mend { (name, program) throws(BPFError) in
       // A cgroup that is gone has nobody left to police.
       guard let hook = Hook.all.first(where: { $0.program == name }), (try? cgroup.isEmpty()) != nil else { return nil }
@@ -89,7 +89,7 @@ public final class CgroupDatapath: KernelDatapath {
   }
 
   /// Nothing: the links are pinned, and end with their pins.
-  public func detachHooks() {}
+  package func detachHooks() {}
 
   /// Why a program cannot be attached: capabilities were checked when the datapath was opened, so it is other programs.
   private func remedy(attaching error: BPFError) -> String? {
@@ -104,7 +104,7 @@ public final class CgroupDatapath: KernelDatapath {
   }
 
   /// Which sockets speak for another workload than their creator's.
-  public func retags() throws(DatapathError) -> RetagTable? {
+  package func retags() throws(DatapathError) -> RetagTable? {
     do throws(BPFError) { return try RetagTable(kernel.pinned) } catch {
       throw kernel.failure("open retagged sockets", error)
     }

@@ -1,25 +1,24 @@
 // What can enforce: the verbs that the enforcer needs, whatever is behind them.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// What a datapath held when it was opened.
-public struct Holdings: Sendable, Equatable {
+package struct Holdings: Sendable, Equatable {
   /// Whether it was made just now: nothing is attached, and all tables are empty.
-  public var isNew: Bool
+  package var isNew: Bool
   /// The generation in force.
-  public var generation: UInt32
+  package var generation: UInt32
   /// The workloads that the kernel knows.
-  public var workloads: [CgroupID: WorkloadRow]
+  package var workloads: [CgroupID: WorkloadRow]
   /// The levels at which it looks for them.
-  public var levels: UInt32
+  package var levels: UInt32
   /// The workloads with counters.
-  public var counted: Set<CgroupID>
+  package var counted: Set<CgroupID>
   /// Whether it asks sockets whom they speak for, because some may have been retagged.
-  public var heedsRetags: Bool
+  package var heedsRetags: Bool
 
-  /// Takes all its parts.
-  public init(
+  package init(
     isNew: Bool, generation: UInt32 = 0, workloads: [CgroupID: WorkloadRow] = [:], levels: UInt32 = 0,
     counted: Set<CgroupID> = [], heedsRetags: Bool = false
   ) {
@@ -33,30 +32,29 @@ public struct Holdings: Sendable, Equatable {
 }
 
 /// How many rows a table may have, and what it is called.
-public struct DatapathLimits: Sendable, Equatable {
+package struct DatapathLimits: Sendable, Equatable {
   /// Cells, both slots together.
-  public var cells: Int
+  package var cells: Int
   /// Networks and addresses, both slots together.
-  public var networks: Int
+  package var networks: Int
   /// Workloads.
-  public var workloads: Int
+  package var workloads: Int
 
-  /// Takes all its parts.
-  public init(cells: Int, networks: Int, workloads: Int) {
+  package init(cells: Int, networks: Int, workloads: Int) {
     self.cells = cells
     self.networks = networks
     self.workloads = workloads
   }
 
   /// What one policy may have of both slots: what is in force must leave room for what replaces it.
-  public var cellsPerPolicy: Int { cells / 2 }
+  package var cellsPerPolicy: Int { cells / 2 }
   /// Likewise, with the addresses of workloads.
-  public var networksPerSlot: Int { networks / 2 }
+  package var networksPerSlot: Int { networks / 2 }
   /// Likewise, without them: every workload may have an address.
-  public var networksPerPolicy: Int { max(networksPerSlot - workloads, networksPerSlot / 2) }
+  package var networksPerPolicy: Int { max(networksPerSlot - workloads, networksPerSlot / 2) }
 
   /// What the loader makes unless it is told otherwise.
-  public static let standard = DatapathLimits(
+  package static let standard = DatapathLimits(
     cells: Int(DatapathOptions(cgroup: "").maxEntries), networks: Int(DatapathOptions.networkEntries), workloads: 65_535
   )
 }
@@ -64,7 +62,7 @@ public struct DatapathLimits: Sendable, Equatable {
 /// Something that enforces verdicts from tables.
 ///
 /// One writer at a time; `counters()` may be called by anybody.
-public protocol Datapath: Sendable {
+package protocol Datapath: Sendable {
   /// What it held when it was opened: new, or adopted from an agent before this one.
   var holdings: Holdings { get }
   /// How much fits.

@@ -1,22 +1,22 @@
 // What goes wrong between the wanted state and the kernel.
 
-public import Kernel
+import Kernel
 
 /// A change of the datapath that failed; the state before it is in force unless the description says otherwise.
-public struct DatapathError: ExplainedError, Sendable {
+package struct DatapathError: ExplainedError, Sendable {
   /// What was attempted, such as `write sp_policy`.
-  public let operation: String
+  package let operation: String
   /// On what: a path, a map, a workload.
-  public let subject: String
+  package let subject: String
   /// Why, in words.
-  public let reason: String
+  package let reason: String
   /// The error of the layer below, if there is one; its details, such as a verifier's log, are there.
-  public let underlying: (any Error)?
+  package let underlying: (any Error)?
   /// What to do about it, if we know.
-  public let remedy: String?
+  package let remedy: String?
 
   /// States a failure; reason and remedy are those of the layer below where none is given.
-  public init(
+  package init(
     _ operation: String, _ subject: String, reason: String = "", underlying: (any Error)? = nil, remedy: String? = nil
   ) {
     self.operation = operation
@@ -28,11 +28,11 @@ public struct DatapathError: ExplainedError, Sendable {
   }
 
   /// Operation, subject and reason.
-  public var problem: String { "\(operation) \(subject): \(reason)" }
+  package var problem: String { "\(operation) \(subject): \(reason)" }
 
   /// What was attempted, if the layer below lacks a privilege.
-  public var denied: String? { (underlying as? any ExplainedError)?.denied }
+  package var denied: String? { (underlying as? any ExplainedError)?.denied }
 
   /// What the verifier said to the layer below.
-  public var fullLog: String? { (underlying as? any ExplainedError)?.fullLog }
+  package var fullLog: String? { (underlying as? any ExplainedError)?.fullLog }
 }

@@ -1,24 +1,24 @@
 // What a datapath is made with.
 
 /// The options of a datapath in the kernel.
-public struct DatapathOptions: Sendable, Equatable {
+package struct DatapathOptions: Sendable, Equatable {
   /// The cgroup2 directory to enforce on: an absolute path in a file system.
-  public var cgroup: String
+  package var cgroup: String
   /// Where BPF objects are pinned: a directory on a BPF file system.
-  public var bpffs: String
+  package var bpffs: String
   /// Room for networks and addresses, both slots together; rows cost memory only when they exist.
   static let networkEntries: UInt32 = 1_048_576
   /// Room for cells, both slots together.
-  public var maxEntries: UInt32
+  package var maxEntries: UInt32
   /// After how much silence a UDP or other conversation is over.
-  public var conversationIdle: Duration
+  package var conversationIdle: Duration
   /// The same for ICMP.
-  public var echoIdle: Duration
+  package var echoIdle: Duration
   /// How the netfilter datapath writes its rules.
-  public var netfilter = NetfilterSettings()
+  package var netfilter = NetfilterSettings()
 
   /// Takes what has no usual value, and the usual values.
-  public init(
+  package init(
     cgroup: String, bpffs: String = "/sys/fs/bpf", maxEntries: UInt32 = 262_144,
     conversationIdle: Duration = .seconds(60), echoIdle: Duration = .seconds(30)
   ) {

@@ -5,16 +5,16 @@ internal import Kernel
 internal import Synchronization
 
 /// How the pins of an instance are, and what was done about it.
-public struct PinCondition: Sendable, Equatable {
+package struct PinCondition: Sendable, Equatable {
   /// What was pinned again.
-  public var pinned: [String] = []
+  package var pinned: [String] = []
   /// Programs that were not attached any more and are again: what passed meanwhile was not judged.
-  public var attached: [String] = []
+  package var attached: [String] = []
   /// What could not be done: enforcement holds as long as this process.
-  public var failures: [String] = []
+  package var failures: [String] = []
 
   /// Whether nothing had to be done.
-  public var isGood: Bool { self == PinCondition() }
+  package var isGood: Bool { self == PinCondition() }
 }
 
 /// Descriptors of everything that is pinned, so that it lives as long as the agent.

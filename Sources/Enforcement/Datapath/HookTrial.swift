@@ -1,27 +1,27 @@
 // The hooks of the cgroup datapath tried one by one on a cgroup that nobody lives in.
-public import BPF
-public import Kernel
+package import BPF
+package import Kernel
 internal import SystemPackage
 
 /// One hook that the cgroup datapath attaches to, and what this kernel made of it.
-public struct HookTrial: Sendable {
+package struct HookTrial: Sendable {
   /// Which one.
-  public let hook: AttachType
+  package let hook: AttachType
   /// The smallest program of its kind, loaded.
-  public let load: FeatureSupport
+  package let load: FeatureSupport
   /// The same, attached to a scratch cgroup; nil if it did not load, or there is no cgroup to try it on.
-  public let attach: FeatureSupport?
+  package let attach: FeatureSupport?
 
   /// Whether it is known to work: loaded, and attached where that was tried.
-  public var isUsable: Bool { load.isSupported && attach?.isSupported != false }
+  package var isUsable: Bool { load.isSupported && attach?.isSupported != false }
 
   /// The hooks that the datapath uses.
-  public static let hooks: [AttachType] = Hook.all.map(\.type)
+  package static let hooks: [AttachType] = Hook.all.map(\.type)
 
   /// Tries all of them; nothing stays attached.
   ///
   /// `scratch` is a cgroup without processes that the caller made, and removes.
-  public static func all(on scratch: CgroupDirectory?) -> [HookTrial] { hooks.map { one($0, scratch) } }
+  package static func all(on scratch: CgroupDirectory?) -> [HookTrial] { hooks.map { one($0, scratch) } }
 
   private static func one(_ hook: AttachType, _ scratch: CgroupDirectory?) -> HookTrial {
     let program: BPFProgram
@@ -60,7 +60,7 @@ extension AttachType {
 
 extension DatapathKind {
   /// What the programs of a kind need of a kernel, those of every object that an agent may choose.
-  public static func needs(of kind: DatapathKind) throws(BPFError) -> [ObjectNeeds] {
+  package static func needs(of kind: DatapathKind) throws(BPFError) -> [ObjectNeeds] {
     try EmbeddedObject.of(kind).map { object throws(BPFError) in
       let parsed = try object.withBytes { bytes throws(BPFError) in try BPFObject.open(bytes: bytes, name: "sp") }
       return try parsed.needs()

@@ -2,12 +2,12 @@
 
 internal import BPF
 internal import CDatapath
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 internal import Synchronization
 
 /// A datapath whose programs and tables are in the kernel, and stay there when the agent is gone.
-public protocol KernelDatapath: Datapath {
+package protocol KernelDatapath: Datapath {
   /// What it holds in the kernel.
   var kernel: KernelState { get }
   /// Says which network namespaces policed processes live in, beside those said before.
@@ -28,13 +28,13 @@ public protocol KernelDatapath: Datapath {
 }
 
 /// The maps and programs of one instance, pinned and open.
-public final class KernelState: Sendable {
+package final class KernelState: Sendable {
   /// How packets come to the programs.
-  public let kind: DatapathKind
+  package let kind: DatapathKind
   /// What it held when it was opened.
-  public let holdings: Holdings
+  package let holdings: Holdings
   /// What was done on opening that people may want to know.
-  public let notes: [String]
+  package let notes: [String]
   let tables: KernelTables
   /// What numbers stand for.
   let names: NameTable
@@ -94,7 +94,7 @@ public final class KernelState: Sendable {
   /// Ends enforcement without an agent: detaches and removes everything that is pinned, of both kinds; false if there was
   /// nothing.
   @discardableResult
-  public static func remove(bpffs: String = "/sys/fs/bpf", state: StateDirectory) throws(DatapathError) -> Bool {
+  package static func remove(bpffs: String = "/sys/fs/bpf", state: StateDirectory) throws(DatapathError) -> Bool {
     let lock = try state.acquire()
     defer { _ = consume lock }
     var found = false
@@ -146,42 +146,42 @@ final class RecordObserver: Sendable {
 
 extension KernelDatapath {
   /// How packets come to the programs.
-  public var kind: DatapathKind { kernel.kind }
+  package var kind: DatapathKind { kernel.kind }
   /// What it held when it was opened.
-  public var holdings: Holdings { kernel.holdings }
+  package var holdings: Holdings { kernel.holdings }
   /// What was done on opening that people may want to know.
-  public var notes: [String] { kernel.notes }
+  package var notes: [String] { kernel.notes }
   /// How much fits.
-  public var limits: DatapathLimits { kernel.tables.limits }
+  package var limits: DatapathLimits { kernel.tables.limits }
   /// The directory of its pins.
-  public var pins: String { kernel.pinned.published }
+  package var pins: String { kernel.pinned.published }
 
   /// Reads a slot back.
-  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
+  package func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
     do throws(BPFError) { return try kernel.tables.contents(of: slot) } catch {
       throw kernel.failure("read tables", error)
     }
   }
 
   /// Reads back what is the same for both slots.
-  public func current() throws(DatapathError) -> Holdings {
+  package func current() throws(DatapathError) -> Holdings {
     do throws(BPFError) { return try kernel.tables.holdings(isNew: false) } catch {
       throw kernel.failure("read tables", error)
     }
   }
 
   /// Makes one step.
-  public func apply(_ change: TableChange) throws(DatapathError) {
+  package func apply(_ change: TableChange) throws(DatapathError) {
     do throws(BPFError) { try kernel.tables.apply(change) } catch { throw kernel.tables.failure(change, error) }
   }
 
   /// What was counted since it was attached.
-  public func counters() throws(DatapathError) -> DatapathCounters {
+  package func counters() throws(DatapathError) -> DatapathCounters {
     do throws(BPFError) { return try kernel.tables.counters() } catch { throw kernel.failure("read counters", error) }
   }
 
   /// Remembers what numbers stand for.
-  public func name(
+  package func name(
     _ numbers: [(number: IdentityNumber, labels: LabelSet)], isUsed: (IdentityNumber) -> Bool
   ) throws(DatapathError) {
     do throws(BPFError) { try kernel.names.write(numbers, isUsed: isUsed) } catch {
@@ -190,32 +190,32 @@ extension KernelDatapath {
   }
 
   /// What numbers stand for.
-  public func names() throws(DatapathError) -> [IdentityNumber: LabelSet] {
+  package func names() throws(DatapathError) -> [IdentityNumber: LabelSet] {
     do throws(BPFError) { return try kernel.names.read() } catch { throw kernel.failure("read names", error) }
   }
 
   /// Remembers from which documents a slot is compiled.
-  public func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) {
+  package func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) {
     do throws(BPFError) { try kernel.names.mark(slot, documents) } catch { throw kernel.failure("write names", error) }
   }
 
   /// The mark of a slot.
-  public func mark(of slot: Slot) throws(DatapathError) -> UInt64? {
+  package func mark(of slot: Slot) throws(DatapathError) -> UInt64? {
     do throws(BPFError) { return try kernel.names.mark(of: slot) } catch { throw kernel.failure("read names", error) }
   }
 
   /// Whether other programs enforce until these do.
-  public var isReplacing: Bool { kernel.isReplacing }
+  package var isReplacing: Bool { kernel.isReplacing }
 
   /// Begins to enforce; then what the other kind of datapath enforced until now ends.
-  public func attach() throws(DatapathError) {
+  package func attach() throws(DatapathError) {
     try attachHooks()
     try kernel.held.hold()
     try kernel.endFormer()
   }
 
   /// Ends enforcement and leaves nothing behind.
-  public func detach() throws(DatapathError) {
+  package func detach() throws(DatapathError) {
     stopEvents()
     kernel.held.release()
     try detachHooks()
@@ -225,13 +225,13 @@ extension KernelDatapath {
   /// Begins to deliver records, in batches, from a thread of its own.
   ///
   /// Records that cannot be read are left out and counted by `malformedRecords`.
-  public func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {
+  package func startEvents(_ deliver: @escaping @Sendable ([FlowEvent]) -> Void) throws(DatapathError) {
     try kernel.startEvents(deliver)
   }
 
   /// Ends the delivery; no call is under way when it returns.
-  public func stopEvents() { kernel.stopEvents() }
+  package func stopEvents() { kernel.stopEvents() }
 
   /// How many records had another size than this program knows.
-  public var malformedRecords: UInt64 { kernel.malformedRecords }
+  package var malformedRecords: UInt64 { kernel.malformedRecords }
 }

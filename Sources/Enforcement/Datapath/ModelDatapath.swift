@@ -1,13 +1,13 @@
 // A datapath in memory: it keeps rows as the kernel would, answers verdicts from them, and fails when told to.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 internal import Synchronization
 
 /// A datapath for tests, and for asking "what if".
 ///
 /// It refuses what the kernel would refuse.
-public final class ModelDatapath: Datapath {
+package final class ModelDatapath: Datapath {
   struct State: Sendable {
     var generation: UInt32 = 0
     var slots: [Slot: SlotContents] = [.even: .empty, .odd: .empty]
@@ -29,22 +29,22 @@ public final class ModelDatapath: Datapath {
 
   private let state: Mutex<State>
   /// What it held when it was made.
-  public let holdings: Holdings
+  package let holdings: Holdings
   /// How much fits.
-  public let limits: DatapathLimits
+  package let limits: DatapathLimits
 
   /// Nothing is pinned.
-  public var pins: String { "" }
+  package var pins: String { "" }
 
   /// An empty one.
-  public init(limits: DatapathLimits = .standard) {
+  package init(limits: DatapathLimits = .standard) {
     self.limits = limits
     holdings = Holdings(isNew: true)
     state = Mutex(State())
   }
 
   /// What a restarted agent finds: the same rows, taken over.
-  public init(adopting former: ModelDatapath) {
+  package init(adopting former: ModelDatapath) {
     limits = former.limits
     var held = former.state.withLock { $0 }
     held.log = []
@@ -58,54 +58,54 @@ public final class ModelDatapath: Datapath {
   }
 
   /// Forgets what numbers stand for, as if the table of names had gone.
-  public func forgetNames() { state.withLock { $0.names = [:] } }
+  package func forgetNames() { state.withLock { $0.names = [:] } }
 
   /// Remembers what numbers stand for.
-  public func name(
+  package func name(
     _ numbers: [(number: IdentityNumber, labels: LabelSet)], isUsed: (IdentityNumber) -> Bool
   ) throws(DatapathError) {
     state.withLock { state in for name in numbers { state.names[name.number] = name.labels } }
   }
 
   /// What numbers stand for.
-  public func names() throws(DatapathError) -> [IdentityNumber: LabelSet] { state.withLock { $0.names } }
+  package func names() throws(DatapathError) -> [IdentityNumber: LabelSet] { state.withLock { $0.names } }
 
   /// Remembers from which documents a slot is compiled.
-  public func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) {
+  package func mark(_ slot: Slot, _ documents: UInt64) throws(DatapathError) {
     state.withLock { $0.marks[slot] = documents }
   }
 
   /// The mark of a slot.
-  public func mark(of slot: Slot) throws(DatapathError) -> UInt64? { state.withLock { $0.marks[slot] } }
+  package func mark(of slot: Slot) throws(DatapathError) -> UInt64? { state.withLock { $0.marks[slot] } }
 
   /// Every step that succeeded, in order.
-  public var log: [TableChange] { state.withLock { $0.log } }
+  package var log: [TableChange] { state.withLock { $0.log } }
   /// The generation in force.
-  public var generation: UInt32 { state.withLock { $0.generation } }
+  package var generation: UInt32 { state.withLock { $0.generation } }
   /// The workloads it has.
-  public var workloads: [CgroupID: WorkloadRow] { state.withLock { $0.workloads } }
+  package var workloads: [CgroupID: WorkloadRow] { state.withLock { $0.workloads } }
   /// The levels it looks at.
-  public var levels: UInt32 { state.withLock { $0.levels } }
+  package var levels: UInt32 { state.withLock { $0.levels } }
   /// The workloads with counters.
-  public var counted: Set<CgroupID> { state.withLock { $0.counted } }
+  package var counted: Set<CgroupID> { state.withLock { $0.counted } }
   /// Whether it enforces.
-  public var isAttached: Bool { state.withLock { $0.attached } }
+  package var isAttached: Bool { state.withLock { $0.attached } }
   /// Whether it was told to leave nothing behind.
-  public var isDetached: Bool { state.withLock { $0.detached } }
+  package var isDetached: Bool { state.withLock { $0.detached } }
   /// The contents in force.
-  public var active: SlotContents { state.withLock { $0.slots[Slot(generation: $0.generation)] ?? .empty } }
+  package var active: SlotContents { state.withLock { $0.slots[Slot(generation: $0.generation)] ?? .empty } }
   /// Whether sockets are asked whom they speak for.
-  public var heedsRetags: Bool { state.withLock { $0.heedsRetags } }
+  package var heedsRetags: Bool { state.withLock { $0.heedsRetags } }
   /// How many steps were tried.
-  public var steps: Int { state.withLock { $0.steps } }
+  package var steps: Int { state.withLock { $0.steps } }
 
   /// Forgets the log.
-  public func clearLog() { state.withLock { $0.log = [] } }
+  package func clearLog() { state.withLock { $0.log = [] } }
 
   /// Makes a step fail after some of its rows: the `step`-th from now, 0 = the next.
   ///
   /// With `forever` all later ones too.
-  public func fail(step: Int, afterRows rows: Int = 0, forever: Bool = false) {
+  package func fail(step: Int, afterRows rows: Int = 0, forever: Bool = false) {
     state.withLock {
       $0.failure = ($0.steps + step, rows)
       $0.failsForever = forever
@@ -113,7 +113,7 @@ public final class ModelDatapath: Datapath {
   }
 
   /// Ends the failures.
-  public func heal() {
+  package func heal() {
     state.withLock {
       $0.failure = nil
       $0.failsForever = false
@@ -122,15 +122,15 @@ public final class ModelDatapath: Datapath {
   }
 
   /// Makes `attach()` fail.
-  public func failToAttach() { state.withLock { $0.failsToAttach = true } }
+  package func failToAttach() { state.withLock { $0.failsToAttach = true } }
 
   /// Reads a slot back.
-  public func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
+  package func contents(of slot: Slot) throws(DatapathError) -> SlotContents {
     state.withLock { $0.slots[slot] ?? .empty }
   }
 
   /// Reads back what is the same for both slots.
-  public func current() throws(DatapathError) -> Holdings {
+  package func current() throws(DatapathError) -> Holdings {
     state.withLock {
       Holdings(
         isNew: false, generation: $0.generation, workloads: $0.workloads, levels: $0.levels, counted: $0.counted,
@@ -139,7 +139,7 @@ public final class ModelDatapath: Datapath {
   }
 
   /// Makes one step.
-  public func apply(_ change: TableChange) throws(DatapathError) {
+  package func apply(_ change: TableChange) throws(DatapathError) {
     let limits = limits
     let problem: DatapathError? = state.withLock { state in
       defer { state.steps += 1 }
@@ -159,7 +159,7 @@ public final class ModelDatapath: Datapath {
   }
 
   /// Begins to enforce.
-  public func attach() throws(DatapathError) {
+  package func attach() throws(DatapathError) {
     let failed = state.withLock { state in
       if !state.failsToAttach { state.attached = true }
       return state.failsToAttach
@@ -168,10 +168,10 @@ public final class ModelDatapath: Datapath {
   }
 
   /// What was counted since it was attached.
-  public func counters() throws(DatapathError) -> DatapathCounters { DatapathCounters() }
+  package func counters() throws(DatapathError) -> DatapathCounters { DatapathCounters() }
 
   /// Ends enforcement and leaves nothing behind.
-  public func detach() throws(DatapathError) {
+  package func detach() throws(DatapathError) {
     state.withLock {
       $0 = State()
       $0.detached = true
@@ -181,7 +181,7 @@ public final class ModelDatapath: Datapath {
   /// The cell that decides at one end of a flow, by the rows in force; nil = the default does.
   ///
   /// The same walk as the kernel's; an identity without a row has no classes.
-  public func decision(
+  package func decision(
     _ direction: Direction, subject: IdentityNumber, peer: IdentityNumber, protocol: IPProtocol, port: UInt16
   ) -> (cell: Cell?, default: Action)? {
     let rows = active

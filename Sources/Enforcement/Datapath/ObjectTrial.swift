@@ -1,34 +1,34 @@
 // The embedded programs tried on this kernel: which load, with which optional features, and at what cost.
 
-public import BPF
+package import BPF
 internal import CDatapath
 
 /// One object of this binary, in one of the ways in which an agent may load it, and what the kernel made of it.
-public struct ObjectTrial: Sendable {
+package struct ObjectTrial: Sendable {
   /// Which one, such as `cgroup` or `workload`.
-  public let object: String
+  package let object: String
   /// The optional features of the kernel that its programs were to use.
-  public let features: [String]
+  package let features: [String]
   /// What became of each program, in the order of the file.
-  public let programs: [Program]
+  package let programs: [Program]
 
   /// What became of one program.
-  public struct Program: Sendable {
+  package struct Program: Sendable {
     /// Its name.
-    public let name: String
+    package let name: String
     /// A hash of its instructions, as 16 hexadecimal digits; nil if it was refused.
-    public let tag: String?
+    package let tag: String?
     /// How many instructions it has in the kernel; nil if it was refused.
-    public let instructions: Int?
+    package let instructions: Int?
     /// How many instructions the verifier walked over, of at most 1,000,000; nil if it was refused.
-    public let verifiedInstructions: Int?
+    package let verifiedInstructions: Int?
     /// Whether it runs as machine code and not in the interpreter.
-    public let isCompiled: Bool
+    package let isCompiled: Bool
     /// Why the kernel refused it, or nil.
-    public let refusal: String?
+    package let refusal: String?
 
     /// States what became of a program of which nothing more is known.
-    public init(name: String, isCompiled: Bool, refusal: String?) {
+    package init(name: String, isCompiled: Bool, refusal: String?) {
       self.name = name
       self.isCompiled = isCompiled
       self.refusal = refusal
@@ -39,17 +39,17 @@ public struct ObjectTrial: Sendable {
   }
 
   /// States a trial.
-  public init(object: String, features: [String] = [], programs: [Program]) {
+  package init(object: String, features: [String] = [], programs: [Program]) {
     self.object = object
     self.features = features
     self.programs = programs
   }
 
   /// Whether an agent could use the object this way.
-  public var isLoaded: Bool { programs.allSatisfy { $0.refusal == nil } }
+  package var isLoaded: Bool { programs.allSatisfy { $0.refusal == nil } }
 
   /// Tries an object that `open` parses and configures; nothing stays in the kernel.
-  public init(object: String, features: [String] = [], open: () throws(BPFError) -> OpenObject) throws(BPFError) {
+  package init(object: String, features: [String] = [], open: () throws(BPFError) -> OpenObject) throws(BPFError) {
     self.object = object
     self.features = features
     programs = try BPFObject.verify(open).map(Program.init)
@@ -80,7 +80,7 @@ extension DatapathKind {
   /// Tries the programs of each kind as an agent would: with fewer and fewer features until they load.
   ///
   /// `all` goes on after that: each choice then has its trial.
-  public static func trials(all: Bool = false) throws(BPFError) -> [ObjectTrial] {
+  package static func trials(all: Bool = false) throws(BPFError) -> [ObjectTrial] {
     var trials: [ObjectTrial] = []
     for object in allCases.flatMap({ EmbeddedObject.of($0) }) {
       let isLoaded = trials.contains { $0.object == object.name && $0.isLoaded }

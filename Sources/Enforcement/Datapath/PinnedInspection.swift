@@ -1,39 +1,39 @@
 // What can be read of an instance's pinned state by anybody, also when no agent runs.
 
 internal import BPF
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// The state of one instance as the kernel has it.
-public struct PinnedInspection: Sendable, Equatable {
+package struct PinnedInspection: Sendable, Equatable {
   /// How packets come to the programs.
-  public var kind: DatapathKind
+  package var kind: DatapathKind
   /// How the programs of the netfilter datapath learn whose packet it is; nil on the other one.
-  public var view: NetfilterView?
+  package var view: NetfilterView?
   /// The generation in force.
-  public var generation: UInt32
+  package var generation: UInt32
   /// The programs that are attached.
-  public var attached: [String]
+  package var attached: [String]
   /// The programs that should be attached and are not.
-  public var missing: [String]
+  package var missing: [String]
   /// The cgroup that they police; nil if it is gone, or nothing is attached.
-  public var cgroup: CgroupID?
+  package var cgroup: CgroupID?
   /// The workloads that the kernel knows.
-  public var workloads: [CgroupID: WorkloadRow]
+  package var workloads: [CgroupID: WorkloadRow]
   /// How many cells there are, both slots together.
-  public var cells: Int
+  package var cells: Int
   /// How much fits.
-  public var limits: DatapathLimits
+  package var limits: DatapathLimits
   /// Everything that is counted.
-  public var counters: DatapathCounters
+  package var counters: DatapathCounters
 
   /// Whether every program is attached to a cgroup that exists.
-  public var isEnforcing: Bool { missing.isEmpty && cgroup != nil }
+  package var isEnforcing: Bool { missing.isEmpty && cgroup != nil }
 
   /// Reads the pinned state of a state directory; nil if there is none.
   ///
   /// Takes no lock and changes nothing.
-  public static func read(
+  package static func read(
     bpffs: String = "/sys/fs/bpf", state: StateDirectory
   ) throws(DatapathError) -> PinnedInspection? {
     // Without the right to look, what is there looks as if it were not.
@@ -50,7 +50,7 @@ public struct PinnedInspection: Sendable, Equatable {
   /// Which programs the kernel has attached to a cgroup, whoever holds them and wherever they are pinned.
   ///
   /// For the cgroup datapath, when nothing is pinned that could tell; nil if the cgroup is gone.
-  public static func attached(
+  package static func attached(
     toCgroupAt path: String
   ) throws(DatapathError) -> (cgroup: CgroupID, attached: [String], missing: [String])? {
     guard let cgroup = try? CgroupHierarchy.find().directory(mountedAt: FilePath(path)) else { return nil }

@@ -4,7 +4,7 @@ internal import BPF
 
 extension KernelDatapath {
   /// The tag of every pinned program, by name: a hash of its instructions.
-  public func programTags() throws(DatapathError) -> [String: String] {
+  package func programTags() throws(DatapathError) -> [String: String] {
     var tags: [String: String] = [:]
     do throws(BPFError) {
       for name in kernel.pinned.object.programs { tags[name] = try BPFProgram.pinned(kernel.pinned.program(name)).tag }

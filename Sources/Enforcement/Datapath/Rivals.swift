@@ -1,36 +1,36 @@
 // Who else enforces on a cgroup, above or below it: two sets of tables would judge every packet there.
 
 internal import BPF
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// Enforcement of another instance on the same or an overlapping cgroup.
-public struct RivalEnforcement: Sendable, Equatable {
+package struct RivalEnforcement: Sendable, Equatable {
   /// The cgroup it is on.
-  public var cgroup: String
+  package var cgroup: String
   /// The state directory of its agent; nil when its pins are gone.
-  public var state: String?
+  package var state: String?
   /// Where it is pinned.
-  public var pins: String?
+  package var pins: String?
   /// The process that holds it, if there is one.
-  public var process: ProcessID?
+  package var process: ProcessID?
 
   /// What and where, in words.
-  public var description: String {
+  package var description: String {
     let agent = process.map { "process \($0)" } ?? "an agent that is gone"
     guard let state, let pins else { return "programs without pins on \(cgroup), of \(agent)" }
     return "\(agent) with the state directory \(state) on \(cgroup) (pins \(pins))"
   }
 
   /// How it is ended.
-  public var remedy: String {
+  package var remedy: String {
     if let state { return "end it with `sallyport detach --state \(state)`, or name another cgroup" }
     return process.map { "end process \($0): the programs go with it" }
       ?? "see `bpftool cgroup show` and detach them, or name another cgroup"
   }
 
   /// Finds all enforcement that is not of this state directory.
-  public static func find(
+  package static func find(
     on cgroup: CgroupDirectory, bpffs: String = "/sys/fs/bpf", besides state: StateDirectory
   ) throws(DatapathError) -> [RivalEnforcement] {
     let own = state.instance
@@ -120,7 +120,7 @@ public struct RivalEnforcement: Sendable, Equatable {
 
 extension StateDirectory {
   /// The process that holds the lock; nil if nobody does.
-  public var holder: ProcessID? {
+  package var holder: ProcessID? {
     guard isThere(lock) else { return nil }
     do throws(KernelError) {
       _ = try FileLock.acquire(FilePath(lock), shared: true)

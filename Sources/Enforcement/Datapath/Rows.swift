@@ -207,5 +207,5 @@ enum Rows {
 
 extension WorkloadInstance {
   /// The deepest level at which the kernel looks for labelled cgroups; deeper ones belong to their ancestors.
-  public static let deepestLevel = Int(SP_MAX_LEVEL)
+  package static let deepestLevel = Int(SP_MAX_LEVEL)
 }

@@ -1,17 +1,16 @@
 // One step from the state of the kernel's tables to the wanted one; a list of them is a plan.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// What an identity's row in a slot becomes.
-public struct ClassRow: Sendable, Equatable {
+package struct ClassRow: Sendable, Equatable {
   /// The identity.
-  public var number: IdentityNumber
+  package var number: IdentityNumber
   /// Its classes; nil = a row of zeros.
-  public var classes: Classes?
+  package var classes: Classes?
 
-  /// Takes both parts.
-  public init(_ number: IdentityNumber, _ classes: Classes?) {
+  package init(_ number: IdentityNumber, _ classes: Classes?) {
     self.number = number
     self.classes = classes
   }
@@ -20,7 +19,7 @@ public struct ClassRow: Sendable, Equatable {
 /// A batch of rows for one table.
 ///
 /// Steps are applied in the order of their list; the first failure ends it.
-public enum TableChange: Sendable, Equatable {
+package enum TableChange: Sendable, Equatable {
   /// Classes of identities in a slot.
   case classes(Slot, [ClassRow])
   /// Rows of 64 port classes in a slot, by row number.
@@ -51,7 +50,7 @@ public enum TableChange: Sendable, Equatable {
   case activate(UInt32)
 
   /// How many rows it writes or removes.
-  public var rows: Int {
+  package var rows: Int {
     switch self {
     case .classes(_, let rows): rows.count
     case .ports(_, let rows): rows.count
@@ -69,7 +68,7 @@ public enum TableChange: Sendable, Equatable {
 
 extension TableChange {
   /// The name of the table, in C, bpffs and messages alike.
-  public var tableName: String {
+  package var tableName: String {
     switch self {
     case .classes: "sp_classes"
     case .ports: "sp_ports"

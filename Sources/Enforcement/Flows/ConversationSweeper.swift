@@ -2,7 +2,7 @@
 
 internal import BPF
 internal import CDatapath
-public import Kernel
+package import Kernel
 internal import Policy
 internal import Synchronization
 
@@ -10,18 +10,18 @@ internal import Synchronization
 ///
 /// The kernel judges a packet as new after the idle time, whether or not the row is still there, so sweeping changes no
 /// verdict: it makes room and evidence.
-public struct ConversationSweeper: ~Copyable, Sendable {
+package struct ConversationSweeper: ~Copyable, Sendable {
   /// What a pass found.
-  public struct Sweep: Sendable, Equatable {
+  package struct Sweep: Sendable, Equatable {
     /// Conversations that are still alive.
-    public var live = 0
+    package var live = 0
     /// Conversations that ended.
-    public var ended = 0
+    package var ended = 0
     /// Rows whose conversation was gone, or counts that were wrong: what a crash in the middle of a pass leaves.
-    public var repaired = 0
+    package var repaired = 0
 
     /// Nothing found.
-    public init() {}
+    package init() {}
   }
 
   private let tables: ConversationTables
@@ -34,7 +34,7 @@ public struct ConversationSweeper: ~Copyable, Sendable {
   private let doubted = Mutex<[ConversationUser: UInt64]>([:])
 
   /// A sweeper of the pinned maps in `directory`, with the idle times that the programs were loaded with.
-  public static func open(
+  package static func open(
     pinned directory: String, udpIdle: Duration, icmpIdle: Duration, margin: Duration = .seconds(1)
   ) throws(DatapathError) -> ConversationSweeper {
     do throws(BPFError) {
@@ -60,7 +60,7 @@ public struct ConversationSweeper: ~Copyable, Sendable {
   ///
   /// A row is read again before it is removed: one that a packet has touched meanwhile stays.
   @discardableResult
-  public borrowing func sweep(
+  package borrowing func sweep(
     now: UInt64, report: ([FlowEvent]) -> Void
   ) throws(DatapathError) -> Sweep {
     var sweep = Sweep()
@@ -160,7 +160,7 @@ public struct ConversationSweeper: ~Copyable, Sendable {
   }
 
   /// Which of these workloads conversations name, at either end.
-  public borrowing func mentioned(among workloads: Set<CgroupID>) throws(DatapathError) -> Set<CgroupID> {
+  package borrowing func mentioned(among workloads: Set<CgroupID>) throws(DatapathError) -> Set<CgroupID> {
     guard !workloads.isEmpty else { return [] }
     var found: Set<CgroupID> = []
     do {

@@ -1,15 +1,15 @@
 // What the kernel programs tell of one flow, as Swift values: the reading side of `struct sp_record`.
 
 package import CDatapath
-public import Policy
+package import Policy
 
 /// One record of the kernel programs: an attempt, an opening, a refusal, a close or a bind.
 ///
 /// Plain bits without references, so that a million a second can be copied and queued. Local and remote are seen from
 /// the subject, the end whose hook wrote the record.
-public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
+package struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
   /// What happened.
-  public enum Kind: UInt8, BitwiseCopyable, Sendable {
+  package enum Kind: UInt8, BitwiseCopyable, Sendable {
     /// A connect() passed its hook; the process is known, the local port is not.
     case attempt = 1
     /// A verdict refused it.
@@ -23,7 +23,7 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
   }
 
   /// What decided a verdict.
-  public enum DecidedBy: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+  package enum DecidedBy: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     /// No verdict was made here.
     case nothing = 0
     /// The rule of the record.
@@ -47,7 +47,7 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
   }
 
   /// How the identity of the other end is known.
-  public enum Assurance: UInt8, BitwiseCopyable, Sendable {
+  package enum Assurance: UInt8, BitwiseCopyable, Sendable {
     /// It is not.
     case unknown = 0
     /// From its address alone.
@@ -59,86 +59,86 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
   }
 
   /// Further facts of a record; the bits are those of the kernel's header.
-  public struct Flags: OptionSet, BitwiseCopyable, Sendable {
+  package struct Flags: OptionSet, BitwiseCopyable, Sendable {
     /// The bits as the kernel writes them.
-    public let rawValue: UInt8
+    package let rawValue: UInt8
 
     /// Takes the bits as the kernel writes them.
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// The rule asks for a log line.
-    public static let log = Flags(rawValue: 1)
+    package static let log = Flags(rawValue: 1)
     /// The flow had been allowed before.
-    public static let revoked = Flags(rawValue: 2)
+    package static let revoked = Flags(rawValue: 2)
     /// Refused at connect() for the incoming side of the other workload.
-    public static let peerSide = Flags(rawValue: 4)
+    package static let peerSide = Flags(rawValue: 4)
     /// The close of a connection that never was established.
-    public static let failed = Flags(rawValue: 8)
+    package static let failed = Flags(rawValue: 8)
   }
 
   /// When, in nanoseconds of CLOCK_MONOTONIC.
-  public var time: UInt64 = 0
+  package var time: UInt64 = 0
   /// The cookie of the socket that the record is about.
-  public var socket: UInt64 = 0
+  package var socket: UInt64 = 0
   /// The cookie of the listening socket, in the `open` of an accepted connection; else 0.
-  public var listener: UInt64 = 0
+  package var listener: UInt64 = 0
   /// The cgroup id of the subject's labelled ancestor; 0 = the host.
-  public var workload: UInt64 = 0
+  package var workload: UInt64 = 0
   /// The cgroup id of the peer's workload when it is on this host and known; else 0.
-  public var peerWorkload: UInt64 = 0
+  package var peerWorkload: UInt64 = 0
   /// The cgroup id of the task, in `attempt` and `bind`; else 0.
-  public var cgroup: UInt64 = 0
+  package var cgroup: UInt64 = 0
   /// Payload bytes that were sent and acknowledged (TCP), or IP bytes (all else).
-  public var bytesSent: UInt64 = 0
+  package var bytesSent: UInt64 = 0
   /// Payload bytes that came in (TCP), or IP bytes (all else).
-  public var bytesReceived: UInt64 = 0
+  package var bytesReceived: UInt64 = 0
   /// Segments or packets sent.
-  public var packetsSent: UInt64 = 0
+  package var packetsSent: UInt64 = 0
   /// Segments or packets received.
-  public var packetsReceived: UInt64 = 0
+  package var packetsReceived: UInt64 = 0
   /// How long the flow lived, in nanoseconds, where the writer of the event knows it; else 0.
-  public var duration: UInt64 = 0
+  package var duration: UInt64 = 0
   private var localHigh: UInt64 = 0
   private var localLow: UInt64 = 0
   private var remoteHigh: UInt64 = 0
   private var remoteLow: UInt64 = 0
   /// The name of the task, where a process is known.
-  public var command = CommandName()
+  package var command = CommandName()
   /// The smoothed round-trip time in microseconds; 0 = not measured.
-  public var rtt: UInt32 = 0
+  package var rtt: UInt32 = 0
   private var subjectNumber: UInt32 = 0
   private var peerNumber: UInt32 = 0
   /// The number of the winning rule in the tables of `generation`; 0 = none.
-  public var rule: UInt32 = 0
+  package var rule: UInt32 = 0
   /// The number of the observed rule that would have won; 0 = none.
-  public var observedRule: UInt32 = 0
+  package var observedRule: UInt32 = 0
   /// The generation of the tables that decided.
-  public var generation: UInt32 = 0
+  package var generation: UInt32 = 0
   /// The process (thread group); 0 = not known here.
-  public var pid: UInt32 = 0
+  package var pid: UInt32 = 0
   /// The user of the process.
-  public var uid: UInt32 = 0
+  package var uid: UInt32 = 0
   /// The thread.
-  public var tid: UInt32 = 0
+  package var tid: UInt32 = 0
   /// The subject's port in host byte order; the identifier of an ICMP echo.
-  public var localPort: UInt16 = 0
+  package var localPort: UInt16 = 0
   /// The other port in host byte order; the type of an ICMP message.
-  public var remotePort: UInt16 = 0
+  package var remotePort: UInt16 = 0
   /// What happened.
-  public var kind: Kind
+  package var kind: Kind
   private var directionByte: UInt8 = 0
   private var protocolByte: UInt8 = 0
   private var actionByte: UInt8 = 0
   private var observedActionByte: UInt8 = 0
   /// What decided.
-  public var decidedBy: DecidedBy = .nothing
+  package var decidedBy: DecidedBy = .nothing
   /// How the peer's identity is known.
-  public var assurance: Assurance = .unknown
+  package var assurance: Assurance = .unknown
   /// Further facts.
-  public var flags: Flags = []
+  package var flags: Flags = []
 
   /// An event with nothing but its kind, time and socket; the rest is set by property.
-  public init(kind: Kind, time: UInt64, socket: UInt64) {
+  package init(kind: Kind, time: UInt64, socket: UInt64) {
     self.kind = kind
     self.time = time
     self.socket = socket
@@ -203,75 +203,75 @@ public struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
 
 extension FlowEvent {
   /// The subject's address; `::` where it is not known yet.
-  public var local: IPAddress {
+  package var local: IPAddress {
     get { IPAddress(high: localHigh, low: localLow) }
     set { (localHigh, localLow) = (newValue.high, newValue.low) }
   }
 
   /// The other end's address.
-  public var remote: IPAddress {
+  package var remote: IPAddress {
     get { IPAddress(high: remoteHigh, low: remoteLow) }
     set { (remoteHigh, remoteLow) = (newValue.high, newValue.low) }
   }
 
   /// The subject's identity in this host's tables.
-  public var subject: IdentityNumber {
+  package var subject: IdentityNumber {
     get { IdentityNumber(rawValue: subjectNumber) }
     set { subjectNumber = newValue.rawValue }
   }
 
   /// The peer's identity in this host's tables.
-  public var peer: IdentityNumber {
+  package var peer: IdentityNumber {
     get { IdentityNumber(rawValue: peerNumber) }
     set { peerNumber = newValue.rawValue }
   }
 
   /// Who began: outgoing = the subject.
-  public var direction: Direction {
+  package var direction: Direction {
     get { directionByte == Direction.incoming.rawValue ? .incoming : .outgoing }
     set { directionByte = newValue.rawValue }
   }
 
   /// The IP protocol.
-  public var `protocol`: IPProtocol {
+  package var `protocol`: IPProtocol {
     get { IPProtocol(rawValue: protocolByte) }
     set { protocolByte = newValue.rawValue }
   }
 
   /// What was done; nil where no verdict was made.
-  public var action: Action? {
+  package var action: Action? {
     get { Action(rawValue: actionByte) }
     set { actionByte = newValue?.rawValue ?? 0 }
   }
 
   /// What the observed rule, or policy for an observed workload, would have done; nil if nothing else.
-  public var observedAction: Action? {
+  package var observedAction: Action? {
     get { Action(rawValue: observedActionByte) }
     set { observedActionByte = newValue?.rawValue ?? 0 }
   }
 
   /// The port that policy looks at, in host byte order: that of the destination, or the ICMP type.
-  public var destinationPort: UInt16 {
+  package var destinationPort: UInt16 {
     if self.protocol.hasTypes { return remotePort }
     return direction == .outgoing ? remotePort : localPort
   }
 }
 
 /// The name of a task as the kernel holds it: at most 15 bytes of anything but NUL.
-public struct CommandName: BitwiseCopyable, Sendable, Hashable {
+package struct CommandName: BitwiseCopyable, Sendable, Hashable {
   /// The first eight bytes, the first one highest.
-  public let first: UInt64
+  package let first: UInt64
   /// The other eight bytes.
-  public let second: UInt64
+  package let second: UInt64
 
   /// Takes both halves, the first byte highest.
-  public init(first: UInt64 = 0, second: UInt64 = 0) {
+  package init(first: UInt64 = 0, second: UInt64 = 0) {
     self.first = first
     self.second = second
   }
 
   /// The first 15 bytes of a text.
-  public init(_ text: String) {
+  package init(_ text: String) {
     var halves: (UInt64, UInt64) = (0, 0)
     for (index, byte) in text.utf8.prefix(15).enumerated() {
       let shift = UInt64(56 - index % 8 * 8)
@@ -281,10 +281,10 @@ public struct CommandName: BitwiseCopyable, Sendable, Hashable {
   }
 
   /// Whether no name is known.
-  public var isEmpty: Bool { first >> 56 == 0 }
+  package var isEmpty: Bool { first >> 56 == 0 }
 
   /// Calls `body` with each byte before the first NUL.
-  public func forEachByte(_ body: (UInt8) -> Void) {
+  package func forEachByte(_ body: (UInt8) -> Void) {
     for index in 0..<16 {
       let half = index < 8 ? first : second
       let byte = UInt8(truncatingIfNeeded: half >> UInt64(56 - index % 8 * 8))
@@ -294,7 +294,7 @@ public struct CommandName: BitwiseCopyable, Sendable, Hashable {
   }
 
   /// The name as text; what is not UTF-8 becomes U+FFFD.
-  public var text: String {
+  package var text: String {
     var bytes: [UInt8] = []
     forEachByte { bytes.append($0) }
     return String(decoding: bytes, as: UTF8.self)

@@ -1,40 +1,40 @@
 // The flows that live now, by socket: who began them and who is at the other end, for re-evaluation after a change.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 internal import Synchronization
 
 /// The live connections, by socket cookie, fed from flow events.
 ///
 /// Bounded: a workload may have as many as are free; what does not fit is dropped and counted, and the revoker then judges
 /// that socket by what sock_diag and addresses tell. Lost records do the same; entries whose close was lost go with `forget(missingFrom:before:)`.
-public final class LiveFlows: Sendable {
+package final class LiveFlows: Sendable {
   /// What is remembered of a flow.
-  public struct Flow: Sendable, Equatable {
+  package struct Flow: Sendable, Equatable {
     /// When it was first seen, in nanoseconds of CLOCK_MONOTONIC.
-    public var time: UInt64
+    package var time: UInt64
     /// The cgroup id of the subject's workload; 0 = the host.
-    public var workload: UInt64
+    package var workload: UInt64
     /// The cgroup id of the peer's workload on this host; 0 = none known.
-    public var peerWorkload: UInt64
+    package var peerWorkload: UInt64
     /// The address at the other end.
-    public var remote: IPAddress
+    package var remote: IPAddress
     /// The subject's identity when it was judged.
-    public var subject: IdentityNumber
+    package var subject: IdentityNumber
     /// The peer's identity when it was judged; meaningful if `isJudged`.
-    public var peer: IdentityNumber
+    package var peer: IdentityNumber
     /// The subject's port; 0 = not known yet.
-    public var localPort: UInt16
+    package var localPort: UInt16
     /// The other port.
-    public var remotePort: UInt16
+    package var remotePort: UInt16
     /// Who began.
-    public var direction: Direction
+    package var direction: Direction
     /// The IP protocol.
-    public var `protocol`: IPProtocol
+    package var `protocol`: IPProtocol
     /// How the peer is known.
-    public var assurance: FlowEvent.Assurance
+    package var assurance: FlowEvent.Assurance
     /// Whether the record that carries the identities was seen.
-    public var isJudged: Bool
+    package var isJudged: Bool
 
     init(_ event: FlowEvent) {
       time = event.time
@@ -134,22 +134,22 @@ public final class LiveFlows: Sendable {
 
   private let state = Mutex(State())
   /// How many flows are remembered at most.
-  public let limit: Int
+  package let limit: Int
 
   /// An empty table for at most `limit` flows.
-  public init(limit: Int = 524_288) { self.limit = max(limit, 1) }
+  package init(limit: Int = 524_288) { self.limit = max(limit, 1) }
 
   /// How many flows are remembered.
-  public var count: Int { state.withLock { $0.count } }
+  package var count: Int { state.withLock { $0.count } }
 
   /// How many flows were not remembered because the table was full.
-  public var dropped: UInt64 { state.withLock { $0.dropped } }
+  package var dropped: UInt64 { state.withLock { $0.dropped } }
 
   /// What is remembered of the flow of a socket.
-  public subscript(cookie: UInt64) -> Flow? { state.withLock { $0[cookie] } }
+  package subscript(cookie: UInt64) -> Flow? { state.withLock { $0[cookie] } }
 
   /// What is remembered of many sockets, under one lock.
-  public func flows(of cookies: [UInt64]) -> [Flow?] {
+  package func flows(of cookies: [UInt64]) -> [Flow?] {
     state.withLock { state in cookies.map { state[$0] } }
   }
 
@@ -159,7 +159,7 @@ public final class LiveFlows: Sendable {
   }
 
   /// Learns from a batch of events, in the order in which they came.
-  public func note(_ events: [FlowEvent]) {
+  package func note(_ events: [FlowEvent]) {
     state.withLock { state in
       for event in events { note(event, in: &state) }
     }
@@ -177,7 +177,7 @@ public final class LiveFlows: Sendable {
   ///
   /// Those are the flows older than `time` (nanoseconds of CLOCK_MONOTONIC) whose socket is not among `cookies`.
   @discardableResult
-  public func forget(missingFrom cookies: Set<UInt64>, before time: UInt64) -> Int {
+  package func forget(missingFrom cookies: Set<UInt64>, before time: UInt64) -> Int {
     state.withLock { state in
       let lost = state.sockets(before: time).filter { !cookies.contains($0) }
       for cookie in lost { state[cookie] = nil }
@@ -186,7 +186,7 @@ public final class LiveFlows: Sendable {
   }
 
   /// Which of these workloads live flows have at either end.
-  public func mentioned(among workloads: Set<CgroupID>) -> Set<CgroupID> {
+  package func mentioned(among workloads: Set<CgroupID>) -> Set<CgroupID> {
     guard !workloads.isEmpty else { return [] }
     return state.withLock { state in
       var found: Set<CgroupID> = []

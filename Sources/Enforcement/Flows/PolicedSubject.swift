@@ -1,23 +1,22 @@
 // Who a socket or process is to policy, as the kernel programs resolve it: lib/identity.h in Swift.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// What is policed on behalf of a socket or process.
-public struct PolicedSubject: Sendable, Hashable {
+package struct PolicedSubject: Sendable, Hashable {
   /// The labelled cgroup; nil = the host.
-  public var workload: CgroupID?
+  package var workload: CgroupID?
   /// The number of its identity now; unknown for an unlabelled child that is refused.
-  public var identity: IdentityNumber
+  package var identity: IdentityNumber
   /// Whether its verdicts are reported and not applied.
-  public var observe: Bool
+  package var observe: Bool
   /// Whether cgroups below the workload that have no labels of their own are refused instead of being it.
-  public var rejectsUnlabelledChildren: Bool
+  package var rejectsUnlabelledChildren: Bool
   /// Whether it is such a cgroup: refused whatever policy says, unless observed.
-  public private(set) var isUnlabelled = false
+  package private(set) var isUnlabelled = false
 
-  /// Takes all its parts.
-  public init(
+  package init(
     workload: CgroupID?, identity: IdentityNumber, observe: Bool = false, rejectsUnlabelledChildren: Bool = false
   ) {
     self.workload = workload
@@ -27,20 +26,20 @@ public struct PolicedSubject: Sendable, Hashable {
   }
 
   /// A labelled cgroup by its row.
-  public init(_ row: WorkloadRow, of cgroup: CgroupID) {
+  package init(_ row: WorkloadRow, of cgroup: CgroupID) {
     self.init(
       workload: cgroup, identity: row.identity, observe: row.observe,
       rejectsUnlabelledChildren: row.rejectsUnlabelledChildren)
   }
 
   /// Whatever runs outside of every labelled cgroup.
-  public static let host = PolicedSubject(workload: nil, identity: .host)
+  package static let host = PolicedSubject(workload: nil, identity: .host)
 
   /// What a cgroup below this one is that has no row of its own.
   ///
   /// Nobody, if the workload rejects such children; under observation nothing may change for others, so its identity
   /// stays.
-  public var unlabelledChild: PolicedSubject {
+  package var unlabelledChild: PolicedSubject {
     guard rejectsUnlabelledChildren else { return self }
     var child = self
     child.isUnlabelled = true

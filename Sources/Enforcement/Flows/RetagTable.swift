@@ -6,7 +6,7 @@ internal import Kernel
 internal import Policy
 
 /// The socket storage of one instance, open.
-public final class RetagTable: Sendable {
+package final class RetagTable: Sendable {
   private let map: BPFMap<Int32, sp_retag>
   private let control: BPFMap<UInt32, sp_control>
 

@@ -1,26 +1,26 @@
 // Decides which live sockets the policy in force no longer allows; pure, so that it can be tested without a kernel.
 
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// What decides whether a socket may live on.
-public struct RevocationRules: Sendable {
+package struct RevocationRules: Sendable {
   /// The tables in force.
-  public var tables: Tables
+  package var tables: Tables
   /// The generation of the tables.
-  public var generation: UInt32
+  package var generation: UInt32
   /// The addresses that are one workload's alone.
-  public var addresses: [IPAddress: PolicedSubject]
+  package var addresses: [IPAddress: PolicedSubject]
   /// The subject that a cgroup belongs to by its nearest labelled ancestor; nil = outside of what is enforced on.
-  public var subject: @Sendable (CgroupID) -> PolicedSubject?
+  package var subject: @Sendable (CgroupID) -> PolicedSubject?
   /// Whether a cgroup was removed.
   ///
   /// What it made keeps the identity that it had; where nobody can say any more which that was (`subject` is nil), it is
   /// not judged.
-  public var isEnded: @Sendable (CgroupID) -> Bool
+  package var isEnded: @Sendable (CgroupID) -> Bool
 
   /// Takes all its parts; `subject` is asked once per cgroup and pass.
-  public init(
+  package init(
     tables: Tables, generation: UInt32, addresses: [IPAddress: PolicedSubject] = [:],
     subject: @escaping @Sendable (CgroupID) -> PolicedSubject?,
     isEnded: @escaping @Sendable (CgroupID) -> Bool = { _ in false }
@@ -34,28 +34,28 @@ public struct RevocationRules: Sendable {
 }
 
 /// A socket that policy no longer allows.
-public struct RevokedFlow: Sendable {
+package struct RevokedFlow: Sendable {
   /// The socket.
-  public let socket: SocketEntry
+  package let socket: SocketEntry
   /// Who began.
-  public let direction: Direction
+  package let direction: Direction
   /// Whose socket it is.
-  public let subject: PolicedSubject
+  package let subject: PolicedSubject
   /// Who is at the other end.
-  public let peer: IdentityNumber
+  package let peer: IdentityNumber
   /// The peer's workload on this host, if it is known.
-  public let peerWorkload: CgroupID?
+  package let peerWorkload: CgroupID?
   /// How the peer is known.
-  public let assurance: FlowEvent.Assurance
+  package let assurance: FlowEvent.Assurance
   /// The verdict that it loses by.
-  public let verdict: Verdict
+  package let verdict: Verdict
   /// The number of the rule that it loses by; 0 = the default.
-  public let rule: UInt32
+  package let rule: UInt32
   /// The generation of the tables.
-  public let generation: UInt32
+  package let generation: UInt32
 
   /// The same as an event for the flow log: a refusal of what had been allowed.
-  public func event(at time: UInt64) -> FlowEvent {
+  package func event(at time: UInt64) -> FlowEvent {
     var event = FlowEvent(kind: .refused, time: time, socket: socket.cookie)
     event.workload = subject.workload?.rawValue ?? 0
     event.peerWorkload = peerWorkload?.rawValue ?? 0

@@ -1,28 +1,28 @@
 // Cuts the live flows that a change of policy or labels no longer allows, and says which.
 
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Policy
 
 /// What a pass did.
-public struct Revocation: Sendable {
+package struct Revocation: Sendable {
   /// Sockets that were listed.
-  public var listed = 0
+  package var listed = 0
   /// Sockets of policed subjects that were evaluated.
-  public var judged = 0
+  package var judged = 0
   /// The losers, each reported before it was destroyed.
-  public var revoked: [RevokedFlow] = []
+  package var revoked: [RevokedFlow] = []
   /// Losers that the kernel destroyed.
-  public var destroyed = 0
+  package var destroyed = 0
   /// Losers that were gone before.
-  public var gone = 0
+  package var gone = 0
   /// Losers that live on because their workload is observed.
-  public var observed = 0
+  package var observed = 0
   /// Losers that the kernel did not destroy, and namespaces that could not be listed: each a line for people.
-  public var failures: [String] = []
+  package var failures: [String] = []
 
   /// Nothing done.
-  public init() {}
+  package init() {}
 }
 
 /// Re-evaluates the sockets of policed workloads and destroys those that lose.
@@ -31,13 +31,13 @@ public struct Revocation: Sendable {
 /// application sees ECONNABORTED. Datagrams are judged by the kernel again at the next packet; connected datagram
 /// sockets are destroyed too, so that the application hears of it. SOCK_DESTROY needs a kernel with
 /// CONFIG_INET_DIAG_DESTROY.
-public struct Revoker: Sendable {
+package struct Revoker: Sendable {
   private let flows: LiveFlows
   private let retags: RetagTable?
 
   /// A revoker that takes directions and peers from `flows` where they are remembered, and asks `retags` whom retagged
   /// sockets speak for; nil = there are none.
-  public init(flows: LiveFlows, retags: RetagTable? = nil) {
+  package init(flows: LiveFlows, retags: RetagTable? = nil) {
     self.flows = flows
     self.retags = retags
   }
@@ -46,7 +46,7 @@ public struct Revoker: Sendable {
   ///
   /// `report` gets the losers before they are destroyed, so that their refusal is on record before their close. What
   /// fails in one namespace is in `failures` and does not stop the others.
-  public func revoke(
+  package func revoke(
     by rules: RevocationRules, in namespaces: [NetworkNamespace], report: ([RevokedFlow]) -> Void = { _ in }
   ) -> Revocation {
     var result = Revocation()
@@ -134,7 +134,7 @@ extension Revoker {
   /// Looks who is at both ends of the connections that nothing is remembered of, and cuts nothing.
   ///
   /// For an agent that takes over: the other end of a connection may be gone by the time that it is judged.
-  public func learn(by rules: RevocationRules, in namespaces: [NetworkNamespace]) {
+  package func learn(by rules: RevocationRules, in namespaces: [NetworkNamespace]) {
     var sockets: [RevocationJudge.Socket] = []
     for (index, namespace) in namespaces.enumerated() {
       guard let listed = try? SocketDiagnostics.open(in: namespace).list(storage: retags?.storageInUse) else {
@@ -159,7 +159,7 @@ extension Revoker {
   /// there are connections (a whole pass walks it once), but tells only of the cgroups' own sockets, of what is connected
   /// to them, and of listeners; the rest is never seen here. Once a socket was retagged, or with very many cgroups or
   /// connections, it is a whole pass.
-  public func revoke(
+  package func revoke(
     by rules: RevocationRules, in namespaces: [NetworkNamespace], affecting cgroups: Set<CgroupID>,
     report: ([RevokedFlow]) -> Void = { _ in }
   ) -> Revocation {

@@ -1,52 +1,52 @@
 // Sockets that a process opened before it came to be what it is now: found, cut, or made to speak for it.
 
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// A socket that a process holds and that speaks for another workload than the process belongs to.
-public struct StaleSocket: Sendable {
+package struct StaleSocket: Sendable {
   /// The process.
-  public let process: ProcessID
+  package let process: ProcessID
   /// The descriptor's number in the process; nil for a connection that waits in a listener to be accepted.
-  public let descriptor: Int32?
+  package let descriptor: Int32?
   /// The socket's inode number, as `/proc/PID/fd` shows it; 0 for one that waits to be accepted.
-  public let inode: UInt64
+  package let inode: UInt64
   /// The socket as sock_diag lists it; nil for what it does not list (raw sockets, SCTP, …), whose creator nobody tells.
-  public let socket: SocketEntry?
+  package let socket: SocketEntry?
   /// Whom it speaks for; nil if that is not known.
-  public let speaksFor: PolicedSubject?
+  package let speaksFor: PolicedSubject?
   /// Where it works.
-  public let namespace: NetworkNamespace
+  package let namespace: NetworkNamespace
 }
 
 /// Finds and treats the sockets that processes opened before they were moved or labelled.
-public struct StaleSockets: Sendable {
+package struct StaleSockets: Sendable {
   /// What became of sockets that were to speak for somebody else.
-  public struct Retagging: Sendable, Equatable {
+  package struct Retagging: Sendable, Equatable {
     /// Sockets that speak for the process's workload now.
-    public var retagged = 0
+    package var retagged = 0
     /// Connections that waited to be accepted and were cut, because nobody holds a descriptor of them.
-    public var cut = 0
+    package var cut = 0
     /// Sockets that were closed meanwhile.
-    public var gone = 0
+    package var gone = 0
     /// What failed, each a line for people.
-    public var failures: [String] = []
+    package var failures: [String] = []
 
     /// Nothing done.
-    public init() {}
+    package init() {}
   }
 
   /// What became of sockets that were to be destroyed.
-  public struct Cutting: Sendable, Equatable {
+  package struct Cutting: Sendable, Equatable {
     /// Sockets that the kernel destroyed.
-    public var destroyed = 0
+    package var destroyed = 0
     /// Sockets that were gone before.
-    public var gone = 0
+    package var gone = 0
     /// What failed, each a line for people.
-    public var failures: [String] = []
+    package var failures: [String] = []
 
     /// Nothing done.
-    public init() {}
+    package init() {}
   }
 
   private let owner: @Sendable (CgroupID) -> PolicedSubject?
@@ -56,7 +56,7 @@ public struct StaleSockets: Sendable {
   ///
   /// That is the subject by the nearest labelled ancestor, nil outside of what is enforced on. `retags` comes from
   /// `CgroupDatapath.retags()`; nil knows of no retagged sockets and makes none.
-  public init(retags: RetagTable?, owner: @escaping @Sendable (CgroupID) -> PolicedSubject?) {
+  package init(retags: RetagTable?, owner: @escaping @Sendable (CgroupID) -> PolicedSubject?) {
     self.retags = retags
     self.owner = owner
   }
@@ -64,7 +64,7 @@ public struct StaleSockets: Sendable {
   /// The sockets of a process that speak for another workload than `subject`, which is what the process is now.
   ///
   /// Costs one dump of each network namespace that its sockets work in. Throws ESRCH if the process is gone.
-  public func list(
+  package func list(
     of process: borrowing ProcessHandle, being subject: PolicedSubject
   ) throws(KernelError) -> [StaleSocket] {
     let held = try process.socketDescriptors()
@@ -169,7 +169,7 @@ public struct StaleSockets: Sendable {
   ///
   /// One that sock_diag does not list cannot be destroyed: what it sends is judged by its creator, and a connect() by its
   /// holder too. It is among `failures`.
-  public func cut(_ stale: [StaleSocket]) -> Cutting {
+  package func cut(_ stale: [StaleSocket]) -> Cutting {
     var result = Cutting()
     var namespaces: [NetworkNamespace.Identity: (namespace: NetworkNamespace, sockets: [SocketEntry])] = [:]
     for socket in stale {
@@ -197,7 +197,7 @@ public struct StaleSockets: Sendable {
   ///
   /// A socket that the process shares with others (fork, SCM_RIGHTS) speaks for `subject` in their hands too. Connections
   /// that wait to be accepted are cut: nobody holds a descriptor of them.
-  public func retag(
+  package func retag(
     _ stale: [StaleSocket], of process: borrowing ProcessHandle, being subject: PolicedSubject, by enforcer: Enforcer
   ) async throws -> Retagging {
     var result = Retagging()

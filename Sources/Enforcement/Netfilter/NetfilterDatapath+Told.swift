@@ -24,7 +24,7 @@ extension NetfilterDatapath {
   /// Takes cgroups that were removed out of the rules of the told view: no program could write a table that names them.
   ///
   /// Their living sockets go on by what is tracked; who receives for them is told as before.
-  public func leaveEnded() throws(DatapathError) {
+  package func leaveEnded() throws(DatapathError) {
     if let told { try followWorkloads(told) }
   }
 

@@ -2,15 +2,15 @@
 
 internal import BPF
 internal import CDatapath
-public import Kernel
+package import Kernel
 internal import Synchronization
 
 /// BPF programs called by `iptables -m bpf --object-pinned`, for hosts that take no programs on cgroups.
 ///
 /// Rules are written only in namespaces that `police(_:)` names. Tests must never name the one they were started in.
-public final class NetfilterDatapath: KernelDatapath {
+package final class NetfilterDatapath: KernelDatapath {
   /// What it holds in the kernel.
-  public let kernel: KernelState
+  package let kernel: KernelState
   private let base: NetfilterRuleset
   private let settings: NetfilterSettings
   /// What the programs are told; nil where they see for themselves.
@@ -42,7 +42,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// How the programs learn whose packet it is.
-  public var view: NetfilterView { told == nil ? .exact : .told }
+  package var view: NetfilterView { told == nil ? .exact : .told }
 
   static func open(
     _ options: DatapathOptions, state: StateDirectory, lock: StateLock
@@ -119,7 +119,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Makes one step; in the told view rules follow the workloads.
-  public func apply(_ change: TableChange) throws(DatapathError) {
+  package func apply(_ change: TableChange) throws(DatapathError) {
     do throws(BPFError) { try kernel.tables.apply(change) } catch { throw kernel.tables.failure(change, error) }
     if let told, told.note(change) { try followWorkloads(told) }
   }
@@ -127,7 +127,7 @@ public final class NetfilterDatapath: KernelDatapath {
   // MARK: Where
 
   /// Adds namespaces; in those that are new the rules are written at once if enforcement has begun.
-  public func police(_ namespaces: [NetworkNamespace]) throws(DatapathError) {
+  package func police(_ namespaces: [NetworkNamespace]) throws(DatapathError) {
     var isAttached = false
     let added = policed.withLock { policed in
       isAttached = policed.isAttached
@@ -150,7 +150,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Ends the attention to namespaces that no policed process lives in; their rules stay until they are gone.
-  public func forget(except living: [NetworkNamespace]) {
+  package func forget(except living: [NetworkNamespace]) {
     let identities = Set(living.map(\.identity))
     policed.withLock { policed in
       policed.namespaces = policed.namespaces.filter { identities.contains($0.key) }
@@ -164,7 +164,7 @@ public final class NetfilterDatapath: KernelDatapath {
   /// Calls `changed`, on a thread of its own, whenever the rules of a policed namespace may have been changed.
   ///
   /// Legacy tables announce nothing: who changes them without iptables' lock goes unnoticed (`suspectTheSilent`).
-  public func watch(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {
+  package func watch(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {
     let started = try NetfilterWatch.start { [weak self] change in
       self?.policed.withLock { policed in
         switch change {
@@ -182,10 +182,10 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Ends the calls; none is under way when it returns.
-  public func endWatch() { watching.withLock { $0.take() }?.stop() }
+  package func endWatch() { watching.withLock { $0.take() }?.stop() }
 
   /// Has `repair()` look where nobody tells of changes; to be called from time to time.
-  public func suspectTheSilent() {
+  package func suspectTheSilent() {
     policed.withLock { $0.suspects.formUnion($0.silent) }
   }
 
@@ -200,7 +200,7 @@ public final class NetfilterDatapath: KernelDatapath {
   /// Writes again what others have taken out or moved: what was done, in words, and where it could not be done.
   ///
   /// Looks only where something was announced, or is silent: reading the rules of a namespace takes four programs.
-  public func repair() -> (done: [String], failures: [DatapathError]) {
+  package func repair() -> (done: [String], failures: [DatapathError]) {
     var done: [String] = []
     var failures: [DatapathError] = []
     let namespaces: [NetworkNamespace] = policed.withLock { policed in
@@ -230,7 +230,7 @@ public final class NetfilterDatapath: KernelDatapath {
   // MARK: Attaching
 
   /// Writes the rules into a namespace made for it, where nobody lives.
-  public func tryToAttach() throws(DatapathError) {
+  package func tryToAttach() throws(DatapathError) {
     let nowhere: NetworkNamespace
     do throws(KernelError) {
       nowhere = try NetworkNamespace.anonymous()
@@ -241,7 +241,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Attaches the tracepoint by a link that is pinned, and writes the rules.
-  public func attachHooks() throws(DatapathError) {
+  package func attachHooks() throws(DatapathError) {
     if let told {
       try told.tellListeners()
       try watchListeners(told)
@@ -282,7 +282,7 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Takes the rules out of every namespace of the host.
-  public func detachHooks() throws(DatapathError) {
+  package func detachHooks() throws(DatapathError) {
     let known = policed.withLock { policed in
       policed.isAttached = false
       defer { policed.namespaces = [:] }
@@ -295,10 +295,10 @@ public final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Pins again what was removed; rules are looked after by `repair()`.
-  public func mendPins() -> PinCondition { kernel.held.mend { (_, _) throws(BPFError) in nil } }
+  package func mendPins() -> PinCondition { kernel.held.mend { (_, _) throws(BPFError) in nil } }
 
   /// Nil: socket storage cannot be read where these programs run.
-  public func retags() throws(DatapathError) -> RetagTable? { nil }
+  package func retags() throws(DatapathError) -> RetagTable? { nil }
 }
 
 // MARK: What is pinned

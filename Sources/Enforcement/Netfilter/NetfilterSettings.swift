@@ -1,9 +1,9 @@
 // What people may choose about the rules of the netfilter datapath.
 
-public import Kernel
+package import Kernel
 
 /// Which of the two programs called iptables keeps the rules.
-public enum IptablesVariant: String, Sendable, CaseIterable {
+package enum IptablesVariant: String, Sendable, CaseIterable {
   /// nf_tables where program and kernel have it, else ip_tables.
   case automatic
   /// ip_tables. While our rules are there, nobody who has another /sys/fs/bpf (a container) can change the table filter.
@@ -13,7 +13,7 @@ public enum IptablesVariant: String, Sendable, CaseIterable {
 }
 
 /// How the programs of the netfilter datapath learn whose packet it is.
-public enum NetfilterView: String, Sendable, CaseIterable {
+package enum NetfilterView: String, Sendable, CaseIterable {
   /// They read the kernel's sockets, which needs its BTF.
   case exact
   /// Rules mark what a cgroup sends, and the agent tells who listens.
@@ -21,22 +21,22 @@ public enum NetfilterView: String, Sendable, CaseIterable {
 }
 
 /// The settings of the rules.
-public struct NetfilterSettings: Sendable, Equatable {
+package struct NetfilterSettings: Sendable, Equatable {
   /// Which iptables.
-  public var variant: IptablesVariant
+  package var variant: IptablesVariant
   /// The bits of the packet mark that are ours, in the told view; no other rule may use them.
-  public var markMask: UInt32
+  package var markMask: UInt32
   /// How the programs learn whose packet it is; nil = as exactly as this kernel can.
   package var view: NetfilterView?
 
   /// Sixteen high bits that Docker, Kubernetes (0x4000, 0x8000) and Cilium's defaults leave alone.
-  public static let standardMarkMask: UInt32 = 0x3fff_0000
+  package static let standardMarkMask: UInt32 = 0x3fff_0000
 
   /// Namespaces in which nothing is written, although policed processes live there: what they do there is not judged.
-  public var spared: Set<NetworkNamespace.Identity> = []
+  package var spared: Set<NetworkNamespace.Identity> = []
 
   /// Settings.
-  public init(variant: IptablesVariant = .automatic, markMask: UInt32 = NetfilterSettings.standardMarkMask) {
+  package init(variant: IptablesVariant = .automatic, markMask: UInt32 = NetfilterSettings.standardMarkMask) {
     self.variant = variant
     self.markMask = markMask
   }

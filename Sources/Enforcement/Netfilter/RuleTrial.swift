@@ -1,11 +1,11 @@
 // A rule of iptables tried in a scratch network namespace: does this host have what it needs, and if not, what is missing?
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// One rule, and what iptables and the kernel made of it.
-public struct RuleTrial: Sendable {
+package struct RuleTrial: Sendable {
   /// How a trial ended.
-  public enum Outcome: Sendable, Equatable {
+  package enum Outcome: Sendable, Equatable {
     /// The rule was taken by a variant of iptables: `nft` or `legacy`.
     case taken(variant: String)
     /// No variant takes it; the first one's reason and remedy, in the words in which the datapath refuses.
@@ -23,7 +23,7 @@ public struct RuleTrial: Sendable {
   /// `namespace` is one of the caller's own, and keeps the rule. `variants` are tried in their order; nil = those that the
   /// datapath would use, the best first. `environment` is added to what the programs see, such as `XTABLES_LIBDIR=…`. Each
   /// program is ended after `limit`.
-  public static func attempt(
+  package static func attempt(
     _ rule: String, table: String = "filter", family: IPFamily = .ipv4, variants: [String]? = nil,
     in namespace: NetworkNamespace, environment: [String] = [], within limit: Duration = .seconds(3)
   ) -> Outcome {
@@ -60,8 +60,8 @@ public struct RuleTrial: Sendable {
   }
 
   /// Where programs of iptables and of its kind are looked for, in order.
-  public static let directories = Iptables().directories
+  package static let directories = Iptables().directories
 
   /// The families for which this kernel has a protocol stack.
-  public static var families: [IPFamily] { IPFamily.allCases.filter(\.isThere) }
+  package static var families: [IPFamily] { IPFamily.allCases.filter(\.isThere) }
 }

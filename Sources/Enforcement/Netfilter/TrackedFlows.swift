@@ -1,15 +1,15 @@
 // Ends what connection tracking still lets through in the told view, although policy no longer allows it.
 
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Policy
 
 /// What became of the tracked connections of a pass.
-public struct TrackedRevocation: Sendable {
+package struct TrackedRevocation: Sendable {
   /// Entries that were ended.
-  public var ended = 0
+  package var ended = 0
   /// Namespaces whose entries could not be read or ended: each a line for people.
-  public var failures: [String] = []
+  package var failures: [String] = []
 }
 
 extension NetfilterDatapath {
@@ -18,7 +18,7 @@ extension NetfilterDatapath {
   /// The rules of the told view let replies and what follows them pass unjudged, so the next packet must be a new one
   /// again. Connections that are translated (NAT), and those of no socket here, are others' and stay. What is neither TCP
   /// nor UDP has no socket that could be found: all of it is judged once more.
-  public func endTracked(
+  package func endTracked(
     by rules: RevocationRules, after revoked: [RevokedFlow], in namespaces: [NetworkNamespace]
   ) -> TrackedRevocation {
     var result = TrackedRevocation()
@@ -45,7 +45,7 @@ extension NetfilterDatapath {
   ///
   /// To be asked before a `Revoker` is: no program tells of connections that were accepted, and without a listener at the
   /// port they would be judged as begun by the server. What cannot be read is judged that way.
-  public func rememberTracked(in namespaces: [NetworkNamespace], flows: LiveFlows) {
+  package func rememberTracked(in namespaces: [NetworkNamespace], flows: LiveFlows) {
     guard view == .told else { return }
     for namespace in namespaces {
       guard let entries = try? Conntrack.open(in: namespace).list(),

@@ -5,24 +5,24 @@ internal import Policy
 internal import SystemPackage
 
 /// Where policy documents are: a directory of `*.yaml`, `*.yml` and `*.json` in whatever case, or one file.
-public struct PolicyDirectory: Sendable, Hashable {
+package struct PolicyDirectory: Sendable, Hashable {
   /// The largest file that is read, in bytes; the parser's limit too.
-  public static let maximumFileSize = PolicyParser.maximumFileSize
+  package static let maximumFileSize = PolicyParser.maximumFileSize
   /// The most files that are read.
   static let maximumFiles = 4096
 
   /// The path as given.
-  public let path: String
+  package let path: String
 
   /// Takes a path; nothing is read yet.
-  public init(_ path: String) { self.path = path }
+  package init(_ path: String) { self.path = path }
 
   /// Reads all documents, sorted by name.
   ///
   /// Subdirectories, hidden files and other names are left out; symbolic links to files are followed. A file that
   /// cannot be read, that is too large, that changes while it is read, that is not UTF-8 or no regular file is an
   /// error: the policy is read whole or not at all.
-  public func read() throws(DatapathError) -> [PolicySource] {
+  package func read() throws(DatapathError) -> [PolicySource] {
     do throws(KernelError) {
       guard try FileKind.at(path) == .directory else { return [try Self.document(path)] }
       let names = try directoryNames(path).filter(Self.isDocument)
@@ -48,7 +48,7 @@ public struct PolicyDirectory: Sendable, Hashable {
   }
 
   /// What is in the directory and is not read, so that nobody relies on it; `sources` is what was read.
-  public func notes(of sources: [PolicySource]) throws(DatapathError) -> [String] {
+  package func notes(of sources: [PolicySource]) throws(DatapathError) -> [String] {
     do throws(KernelError) {
       guard try FileKind.at(path) == .directory else { return [] }
       let names = try directoryNames(path).filter { !$0.hasPrefix(".") }

@@ -7,7 +7,7 @@ internal import Kernel
 ///
 /// inotify follows an inode. It says nothing when a symbolic link, a mount or another directory takes the place of what it
 /// follows, nor when the file behind a link is written. Comparing two traces does.
-public struct PolicyTrace: Sendable, Equatable {
+package struct PolicyTrace: Sendable, Equatable {
   /// An inode and how it is reached.
   private struct Place: Sendable, Equatable {
     let device: UInt64
@@ -35,13 +35,13 @@ public struct PolicyTrace: Sendable, Equatable {
   private var entries: [String: Entry] = [:]
 
   /// Whether the path leads to something.
-  public var isThere: Bool { directory != nil }
+  package var isThere: Bool { directory != nil }
 
   /// Whether both were taken in the same directory, so that a watch on it is still worth something.
-  public func isInSameDirectory(as other: PolicyTrace) -> Bool { directory == other.directory }
+  package func isInSameDirectory(as other: PolicyTrace) -> Bool { directory == other.directory }
 
   /// Whether everything that is compared is the same.
-  public func isSame(as other: PolicyTrace) -> Bool { self == other }
+  package func isSame(as other: PolicyTrace) -> Bool { self == other }
 
   /// Looks at a path; `everything` = also at what inotify tells of, for where it cannot.
   init(_ path: String, everything: Bool) {
@@ -76,5 +76,5 @@ public struct PolicyTrace: Sendable, Equatable {
 
 extension PolicyDirectory {
   /// What the path leads to now; `everything` = also what inotify would tell of.
-  public func trace(everything: Bool = false) -> PolicyTrace { PolicyTrace(path, everything: everything) }
+  package func trace(everything: Bool = false) -> PolicyTrace { PolicyTrace(path, everything: everything) }
 }

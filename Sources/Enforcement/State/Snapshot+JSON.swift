@@ -7,7 +7,7 @@ internal import SystemPackage
 
 extension Snapshot {
   /// Reads the snapshot that an agent wrote; nil if there is none.
-  public static func read(from path: String) throws(DatapathError) -> Snapshot? {
+  package static func read(from path: String) throws(DatapathError) -> Snapshot? {
     var identities: [NumberedIdentity] = []
     let found = try read(from: path, needing: { _ in true }) { number, hash, labels in
       let labels = Dictionary(labels, uniquingKeysWith: { $1 })

@@ -4,34 +4,34 @@ internal import Kernel
 internal import SystemPackage
 
 /// The state directory, normally `/run/sallyport`.
-public struct StateDirectory: Sendable, Hashable {
+package struct StateDirectory: Sendable, Hashable {
   /// Where it is when nobody says otherwise.
-  public static let standardPath = "/run/sallyport"
+  package static let standardPath = "/run/sallyport"
 
   /// The absolute path, without a slash at its end.
-  public let path: String
+  package let path: String
 
   /// Takes an absolute path; nothing is made yet.
-  public init(_ path: String = StateDirectory.standardPath) {
+  package init(_ path: String = StateDirectory.standardPath) {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     self.path = path
   }
 
   /// Held by the one agent that writes.
-  public var lock: String { "\(path)/lock" }
+  package var lock: String { "\(path)/lock" }
   /// What readers show.
-  public var snapshot: String { "\(path)/snapshot.json" }
+  package var snapshot: String { "\(path)/snapshot.json" }
   /// One flow record per line.
-  public var flows: String { "\(path)/flows.jsonl" }
+  package var flows: String { "\(path)/flows.jsonl" }
   /// Where the agent takes requests.
-  public var controlSocket: String { "\(path)/control.sock" }
+  package var controlSocket: String { "\(path)/control.sock" }
 
   /// The name under which the kernel's state of this directory is pinned.
   ///
   /// Injective, and without dots, which bpffs refuses: `/` becomes `-`, letters, digits and `_` stay, every other byte
   /// becomes `%XX`.
-  public var instance: String {
+  package var instance: String {
     var name = ""
     for byte in path.utf8 {
       switch byte {
@@ -77,7 +77,7 @@ extension StateDirectory {
   /// Removes what killed agents left half-written, and sets aside what is in the place of a file and is none.
   ///
   /// For the agent that holds the lock. Returns what was set aside, in words.
-  public func tidy() -> [String] {
+  package func tidy() -> [String] {
     let files = ["snapshot.json", "agent.json", "coverage.json", "flows.jsonl"]
     var done: [String] = []
     for name in (try? directoryNames(path)) ?? [] {

@@ -8,7 +8,6 @@ struct UnreadNames: Sendable {
   private let bytes: [UInt8]
   private var places: ArraySlice<Int> = []
 
-  /// Of this file.
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   /// How many there are.

@@ -4,14 +4,14 @@ internal import Enforcement
 internal import Policy
 
 /// Writes records as JSON, one per line.
-public struct FlowEncoder: Sendable {
+package struct FlowEncoder: Sendable {
   private var format = TimeFormat()
 
   /// An encoder.
-  public init() {}
+  package init() {}
 
   /// Appends one record and a newline.
-  public mutating func append(_ record: borrowing FlowRecord, to json: inout JSONBytes) {
+  package mutating func append(_ record: borrowing FlowRecord, to json: inout JSONBytes) {
     json.raw("{\"time\":\"")
     format.append(record.time, to: &json)
     json.raw("\",\"event\":\"")

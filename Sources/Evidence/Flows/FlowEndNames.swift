@@ -1,27 +1,27 @@
 // What the ends of flow records are called in a table.
 
-public import Enforcement
+package import Enforcement
 internal import Policy
 
 /// Short names of ends: what people call a workload, else its own labels, its place, its address.
-public struct FlowEndNames: Sendable {
+package struct FlowEndNames: Sendable {
   private let names: [String: String]
 
   /// Knows no names; labels, paths and addresses are shown.
-  public init() { names = [:] }
+  package init() { names = [:] }
 
   /// Takes the names of the workloads that a snapshot has.
-  public init(_ snapshot: Snapshot?) {
+  package init(_ snapshot: Snapshot?) {
     names = Dictionary(
       (snapshot?.workloads ?? []).filter { !$0.name.isEmpty }.map { ($0.path, $0.name) },
       uniquingKeysWith: { first, _ in first })
   }
 
   /// What people call the workload of a cgroup; nil if they do not, or it is gone.
-  public func name(of path: String) -> String? { names[path] }
+  package func name(of path: String) -> String? { names[path] }
 
   /// What to call one end.
-  public func name(of end: FlowLine.End) -> String {
+  package func name(of end: FlowLine.End) -> String {
     if let path = end.workload, let name = names[path] { return name }
     let labels = end.labels ?? [:]
     if let networks = end.networks, !networks.isEmpty { return end.name }

@@ -1,12 +1,12 @@
 // One line of evidence: what happened to one flow, with every number that is known about it and its names.
 
-public import Enforcement
+package import Enforcement
 internal import Policy
 
 /// What is reported of a flow when it opens, is refused or closes.
-public struct FlowRecord: Sendable {
+package struct FlowRecord: Sendable {
   /// What is reported.
-  public enum Event: UInt8, Sendable {
+  package enum Event: UInt8, Sendable {
     /// It was let through and has begun.
     case open
     /// It was not let through, or was cut.
@@ -15,7 +15,7 @@ public struct FlowRecord: Sendable {
     case close
 
     /// As written in the log.
-    public var name: StaticString {
+    package var name: StaticString {
       switch self {
       case .open: "open"
       case .refused: "refused"
@@ -25,40 +25,40 @@ public struct FlowRecord: Sendable {
   }
 
   /// What is reported.
-  public var event: Event
+  package var event: Event
   /// When, by the clock on the wall.
-  public var time: WallTime
+  package var time: WallTime
   /// All numbers, joined from every record about the flow.
-  public var flow: FlowEvent
+  package var flow: FlowEvent
   /// The names of these numbers.
-  public var names: Names
+  package var names: Names
   /// How long it lived, in nanoseconds; only in `close`.
-  public var duration: UInt64?
+  package var duration: UInt64?
   /// Whether the record with the identities and the verdict never came.
-  public var isIncomplete: Bool
+  package var isIncomplete: Bool
 
   /// The names of a flow's numbers, resolved when it was judged.
-  public struct Names: Sendable {
+  package struct Names: Sendable {
     /// The subject's identity.
-    public var subject: IdentityName?
+    package var subject: IdentityName?
     /// The peer's identity.
-    public var peer: IdentityName?
+    package var peer: IdentityName?
     /// The subject's workload; nil = the host.
-    public var subjectWorkload: WorkloadName?
+    package var subjectWorkload: WorkloadName?
     /// The peer's workload, when it is on this host.
-    public var peerWorkload: WorkloadName?
+    package var peerWorkload: WorkloadName?
     /// The rule that decided.
-    public var rule: RuleName?
+    package var rule: RuleName?
     /// The observed rule that would have.
-    public var observedRule: RuleName?
+    package var observedRule: RuleName?
     /// The process at the subject's end.
-    public var process: ProcessName?
+    package var process: ProcessName?
 
     /// No names.
-    public init() {}
+    package init() {}
 
     /// The names of an event's numbers.
-    public init(of event: FlowEvent, in names: FlowNames, process: ProcessName?) {
+    package init(of event: FlowEvent, in names: FlowNames, process: ProcessName?) {
       subject = names.identity(event.subject)
       peer = names.identity(event.peer)
       subjectWorkload = names.workload(event.workload)
@@ -72,7 +72,7 @@ public struct FlowRecord: Sendable {
 
 extension FlowEvent.DecidedBy {
   /// As written in the log.
-  public var name: StaticString {
+  package var name: StaticString {
     switch self {
     case .nothing: "nothing"
     case .rule: "rule"
@@ -90,7 +90,7 @@ extension FlowEvent.DecidedBy {
 
 extension FlowEvent.Assurance {
   /// As written in the log.
-  public var name: StaticString {
+  package var name: StaticString {
     switch self {
     case .unknown: "unknown"
     case .address: "address"

@@ -3,7 +3,7 @@
 internal import Enforcement
 
 /// Shows flow lines under one header; each line stands alone, so nothing has to be held back.
-public struct FlowTable: Sendable {
+package struct FlowTable: Sendable {
   /// A column: its title, its least width, its share of what is left, and the order in which columns go when the
   /// terminal is too narrow for all.
   private struct Column {
@@ -36,7 +36,7 @@ public struct FlowTable: Sendable {
   private let names: FlowEndNames
 
   /// A table for a terminal of `width` columns; below 105 it leaves out details, then processes, then directions.
-  public init(width: Int = 160, names: FlowEndNames = FlowEndNames()) {
+  package init(width: Int = 160, names: FlowEndNames = FlowEndNames()) {
     self.names = names
     var shown = Self.all
     func least() -> Int { shown.reduce(0) { $0 + $1.least } + 2 * (shown.count - 1) }
@@ -53,10 +53,10 @@ public struct FlowTable: Sendable {
   }
 
   /// The titles.
-  public var header: String { Table.line(columns.map(\.title), columns, widths) }
+  package var header: String { Table.line(columns.map(\.title), columns, widths) }
 
   /// One record.
-  public func line(_ flow: FlowLine) -> String {
+  package func line(_ flow: FlowLine) -> String {
     let cells = shown.map { $0.cell(flow, names) }.map { $0.isEmpty ? "-" : $0.shownSafely }
     var fitted = widths
     var excess = 0

@@ -1,6 +1,6 @@
 // Joins the kernel's events about one flow into records that each tell the whole story.
 
-public import Enforcement
+package import Enforcement
 internal import Policy
 
 /// Turns flow events into flow records.
@@ -8,7 +8,7 @@ internal import Policy
 /// The kernel says each thing once: who connected in the attempt, which ports in the opening, how much in the close. This
 /// keeps what came before, by socket, so that every record is complete; it is bounded, survives lost and reordered
 /// events, and counts what it had to forget.
-public struct FlowTracker: Sendable {
+package struct FlowTracker: Sendable {
   /// Which conversation; a TCP socket has one, others have one per remote end.
   struct Key: Hashable, Sendable {
     var socket: UInt64
@@ -45,18 +45,18 @@ public struct FlowTracker: Sendable {
   }
 
   /// How many flows, and how many events, this has seen and lost.
-  public struct Statistics: Sendable, Equatable {
+  package struct Statistics: Sendable, Equatable {
     /// Events consumed.
-    public var events: UInt64 = 0
+    package var events: UInt64 = 0
     /// Records made.
-    public var records: UInt64 = 0
+    package var records: UInt64 = 0
     /// Flows that were forgotten to make room.
-    public var forgotten: UInt64 = 0
+    package var forgotten: UInt64 = 0
     /// Closes without anything before them, and flows whose close never came before their socket was used again.
-    public var unmatched: UInt64 = 0
+    package var unmatched: UInt64 = 0
 
     /// All zero.
-    public init() {}
+    package init() {}
   }
 
   /// TCP connections: each costs its owner a socket.
@@ -73,12 +73,12 @@ public struct FlowTracker: Sendable {
   private var processes: any ProcessNaming
   private var counted = Statistics()
   /// What turns the kernel's times into times of day; set it again from time to time.
-  public var clock: ClockOffset
+  package var clock: ClockOffset
 
   /// A tracker that remembers at most `limit` connections, and fewer conversations, owners of sockets and servers.
   ///
   /// One workload has at most half of each.
-  public init(
+  package init(
     processes: any ProcessNaming = RecordedProcesses(), clock: ClockOffset = .current(), limit: Int = 262_144
   ) {
     self.processes = processes
@@ -90,7 +90,7 @@ public struct FlowTracker: Sendable {
   }
 
   /// How many flows are remembered now.
-  public var liveFlows: Int { streams.count + datagrams.count }
+  package var liveFlows: Int { streams.count + datagrams.count }
 
   private func flow(_ key: Key) -> Tracked? { key.isStream ? streams[key] : datagrams[key] }
 
@@ -111,22 +111,22 @@ public struct FlowTracker: Sendable {
   }
 
   /// How many events and records there were.
-  public var statistics: Statistics {
+  package var statistics: Statistics {
     var statistics = counted
     statistics.forgotten = streams.evicted + datagrams.evicted
     return statistics
   }
 
   /// Says what the numbers of a generation stand for; call it before the events of that generation come.
-  public mutating func publish(_ names: FlowNames, generation: UInt32) {
+  package mutating func publish(_ names: FlowNames, generation: UInt32) {
     history.publish(names, generation: generation)
   }
 
   /// The latest names, to be reused in the next.
-  public var latestNames: FlowNames { history.latest }
+  package var latestNames: FlowNames { history.latest }
 
   /// Consumes events in the order in which the kernel wrote them and gives each record to `report`.
-  public mutating func consume(_ events: [FlowEvent], report: (borrowing FlowRecord) -> Void) {
+  package mutating func consume(_ events: [FlowEvent], report: (borrowing FlowRecord) -> Void) {
     for event in events {
       counted.events += 1
       guard let record = join(event) else { continue }
@@ -136,7 +136,7 @@ public struct FlowTracker: Sendable {
   }
 
   /// What an event completes, if anything.
-  public mutating func join(_ event: FlowEvent) -> FlowRecord? {
+  package mutating func join(_ event: FlowEvent) -> FlowRecord? {
     switch event.kind {
     case .attempt: attempted(event)
     case .bind:

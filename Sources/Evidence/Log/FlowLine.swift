@@ -5,44 +5,44 @@ internal import FoundationEssentials
 /// One line of the flow log.
 ///
 /// Fields that a line does not have are nil; see docs/FLOWS.md.
-public struct FlowLine: Codable, Sendable, Equatable {
+package struct FlowLine: Codable, Sendable, Equatable {
   /// A rule.
-  public struct Rule: Codable, Sendable, Equatable {
+  package struct Rule: Codable, Sendable, Equatable {
     /// The rule set.
-    public var ruleSet: String
+    package var ruleSet: String
     /// The rule's name; may be empty.
-    public var name: String
+    package var name: String
     /// The direction of the list that it stands in.
-    public var direction: String?
+    package var direction: String?
     /// Its position in that list, from 0.
-    public var position: Int
+    package var position: Int
   }
 
   /// What an observed rule would have done.
-  public struct Observed: Codable, Sendable, Equatable {
+  package struct Observed: Codable, Sendable, Equatable {
     /// `allow` or `reject`.
-    public var action: String
+    package var action: String
     /// The rule; nil if the whole workload is observed.
-    public var rule: Rule?
+    package var rule: Rule?
   }
 
   /// One end.
-  public struct End: Codable, Sendable, Equatable {
+  package struct End: Codable, Sendable, Equatable {
     /// The address.
-    public var address: String
+    package var address: String
     /// The port.
-    public var port: UInt16?
+    package var port: UInt16?
     /// The identity, 16 hexadecimal digits.
-    public var identity: String?
+    package var identity: String?
     /// The labels.
-    public var labels: [String: String]?
+    package var labels: [String: String]?
     /// The external networks that contain the address.
-    public var networks: [String]?
+    package var networks: [String]?
     /// The cgroup path of the workload on this host.
-    public var workload: String?
+    package var workload: String?
 
     /// Labels as `k=v,k2=v2`, networks, or the address alone.
-    public var name: String {
+    package var name: String {
       if let networks, !networks.isEmpty { return networks.joined(separator: ",") }
       guard let labels, !labels.isEmpty else { return "" }
       if labels.count == 1, let reserved = labels["sallyport.identity"] { return reserved }
@@ -51,79 +51,79 @@ public struct FlowLine: Codable, Sendable, Equatable {
   }
 
   /// The process at the subject's end.
-  public struct Process: Codable, Sendable, Equatable {
+  package struct Process: Codable, Sendable, Equatable {
     /// The process id.
-    public var pid: UInt32
+    package var pid: UInt32
     /// The task's name.
-    public var comm: String
+    package var comm: String
     /// The executable.
-    public var exe: String?
+    package var exe: String?
     /// The user id.
-    public var uid: UInt32
+    package var uid: UInt32
     /// The user's name.
-    public var user: String?
+    package var user: String?
   }
 
   /// An amount each way, seen from the subject.
-  public struct Amount: Codable, Sendable, Equatable {
+  package struct Amount: Codable, Sendable, Equatable {
     /// Sent by the subject.
-    public var sent: UInt64
+    package var sent: UInt64
     /// Received by the subject.
-    public var received: UInt64
+    package var received: UInt64
   }
 
   /// RFC 3339 with nine digits, UTC.
-  public var time: String
+  package var time: String
   /// `open`, `refused` or `close`.
-  public var event: String
+  package var event: String
   /// `outgoing` or `incoming`.
-  public var direction: String
+  package var direction: String
   /// `allow` or `reject`.
-  public var verdict: String
+  package var verdict: String
   /// `rule`, `default`, `local`, `excluded`, `invalid`, `error`.
-  public var decidedBy: String?
+  package var decidedBy: String?
   /// The rule.
-  public var rule: Rule?
+  package var rule: Rule?
   /// The observation.
-  public var observed: Observed?
+  package var observed: Observed?
   /// It had been allowed before.
-  public var revoked: Bool?
+  package var revoked: Bool?
   /// Refused at connect() for the other end.
-  public var peerSide: Bool?
+  package var peerSide: Bool?
   /// It never was established.
-  public var failed: Bool?
+  package var failed: Bool?
   /// The rule asks for a log.
-  public var log: Bool?
+  package var log: Bool?
   /// The record with the verdict was lost.
-  public var incomplete: Bool?
+  package var incomplete: Bool?
   /// The generation of the tables that decided.
-  public var generation: UInt32
+  package var generation: UInt32
   /// `tcp`, `udp`, `sctp`, `icmp`, `icmp6`, `ip/N`.
-  public var `protocol`: String
+  package var `protocol`: String
   /// The ICMP type.
-  public var icmpType: UInt16?
+  package var icmpType: UInt16?
   /// Who began.
-  public var source: End
+  package var source: End
   /// The other.
-  public var destination: End
+  package var destination: End
   /// How the peer is known: `unknown`, `address`, `socket`, `handoff`.
-  public var assurance: String?
+  package var assurance: String?
   /// The process.
-  public var process: Process?
+  package var process: Process?
   /// Bytes.
-  public var bytes: Amount?
+  package var bytes: Amount?
   /// Packets.
-  public var packets: Amount?
+  package var packets: Amount?
   /// Microseconds.
-  public var rtt: UInt32?
+  package var rtt: UInt32?
   /// Nanoseconds.
-  public var duration: UInt64?
+  package var duration: UInt64?
 
   /// Whether it passed although an observed rule, or policy on an observed workload, says reject.
-  public var wouldBeRefused: Bool { verdict == "allow" && observed?.action == "reject" }
+  package var wouldBeRefused: Bool { verdict == "allow" && observed?.action == "reject" }
 
   /// Reads one line; nil if it is not a flow record.
-  public init?(json line: ArraySlice<UInt8>) {
+  package init?(json line: ArraySlice<UInt8>) {
     guard let read = try? JSONDecoder().decode(FlowLine.self, from: Data(line)) else { return nil }
     self = read
   }

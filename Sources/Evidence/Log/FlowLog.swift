@@ -1,21 +1,21 @@
 // The file of flow records: whole lines only, bounded in size by rotation, every lost byte counted.
 
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// Appends JSON lines to a file and rotates it: `flows.jsonl`, `flows.jsonl.1`, … the highest number is the oldest.
-public struct FlowLog: ~Copyable {
+package struct FlowLog: ~Copyable {
   /// Where the lines go and how much is kept.
-  public struct Settings: Sendable {
+  package struct Settings: Sendable {
     /// The current file.
-    public var path: FilePath
+    package var path: FilePath
     /// Bytes after which the file is rotated.
-    public var rotateAfter: Int
+    package var rotateAfter: Int
     /// How many rotated files are kept.
-    public var keep: Int
+    package var keep: Int
 
     /// Keeps `keep` files of `rotateAfter` bytes beside the current one.
-    public init(path: FilePath, rotateAfter: Int = 64 << 20, keep: Int = 4) {
+    package init(path: FilePath, rotateAfter: Int = 64 << 20, keep: Int = 4) {
       self.path = path
       self.rotateAfter = max(rotateAfter, 1)
       self.keep = max(keep, 0)
@@ -23,16 +23,16 @@ public struct FlowLog: ~Copyable {
   }
 
   /// The settings.
-  public let settings: Settings
+  package let settings: Settings
   private var file: FileDescriptor
   private var size: Int
   /// Whether the file ends in the middle of a line, which a full disk or a crash leaves behind.
   private var isTorn: Bool
   /// Lines that could not be written.
-  public private(set) var lostLines: UInt64 = 0
+  package private(set) var lostLines: UInt64 = 0
 
   /// Opens or creates the file; a torn last line is ended, so that what follows can be read.
-  public static func open(_ settings: Settings) throws(FlowLogError) -> FlowLog {
+  package static func open(_ settings: Settings) throws(FlowLogError) -> FlowLog {
     let (file, size, isTorn) = try openFile(settings.path)
     return FlowLog(settings, file, size, isTorn)
   }
@@ -52,7 +52,7 @@ public struct FlowLog: ~Copyable {
   /// Appends whole lines, `count` of them.
   ///
   /// On an error none or some of them are in the file, all are counted as lost, and the log stays usable.
-  public mutating func append(_ lines: [UInt8], count: Int) throws(FlowLogError) {
+  package mutating func append(_ lines: [UInt8], count: Int) throws(FlowLogError) {
     guard !lines.isEmpty else { return }
     do {
       if size > 0 && size + lines.count > settings.rotateAfter { try rotate() }
@@ -71,7 +71,7 @@ public struct FlowLog: ~Copyable {
   }
 
   /// Renames the files one number up and begins a new one.
-  public mutating func rotate() throws(FlowLogError) {
+  package mutating func rotate() throws(FlowLogError) {
     for number in stride(from: settings.keep - 1, through: 0, by: -1) {
       try Self.rename(Self.path(settings.path, number), to: Self.path(settings.path, number + 1))
     }
@@ -127,15 +127,15 @@ public struct FlowLog: ~Copyable {
 }
 
 /// A flow log that cannot be written or read.
-public struct FlowLogError: Error, Equatable, CustomStringConvertible {
+package struct FlowLogError: Error, Equatable, CustomStringConvertible {
   /// What was attempted.
-  public let operation: String
+  package let operation: String
   /// On which file.
-  public let path: FilePath
+  package let path: FilePath
   /// Why the kernel refused; nil if it did not.
-  public let errno: Errno?
+  package let errno: Errno?
   /// What to do about it.
-  public let remedy: String
+  package let remedy: String
 
   init(_ operation: String, _ path: FilePath, _ error: any Error) {
     if let error = error as? FlowLogError {
@@ -155,7 +155,7 @@ public struct FlowLogError: Error, Equatable, CustomStringConvertible {
   }
 
   /// One line.
-  public var description: String {
+  package var description: String {
     "\(operation) \(path.string.shownSafely): \(errno?.description ?? "failed"); \(remedy)"
   }
 }

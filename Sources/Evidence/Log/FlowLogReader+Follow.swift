@@ -2,13 +2,13 @@
 
 internal import Glibc
 internal import Kernel
-public import SystemPackage
+package import SystemPackage
 
 extension FlowLogReader {
   /// Gives every whole line to `body`, now and whenever more are written, until the task is cancelled.
   ///
   /// Survives rotation. The folder is watched, not the file: a rename ends the file's own watch.
-  public static func follow(
+  package static func follow(
     _ path: FilePath, from start: Start, _ body: @Sendable (ArraySlice<UInt8>) throws -> Void
   ) async throws {
     // The watch comes first, so that nothing is written between reading and watching unseen.

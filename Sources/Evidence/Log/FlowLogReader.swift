@@ -1,12 +1,12 @@
 // Reads flow records back, oldest file first, and goes on reading across rotations.
 
 internal import Glibc
-public import SystemPackage
+package import SystemPackage
 
 /// Reads the lines of a flow log; whoever follows calls `readAvailable` again whenever the folder changes.
-public struct FlowLogReader: ~Copyable {
+package struct FlowLogReader: ~Copyable {
   /// Where to begin.
-  public enum Start: Sendable {
+  package enum Start: Sendable {
     /// With the oldest rotated file.
     case oldest
     /// With what is written from now on.
@@ -14,16 +14,16 @@ public struct FlowLogReader: ~Copyable {
   }
 
   /// The path of the current file.
-  public let path: FilePath
+  package let path: FilePath
   private var file: FileDescriptor
   private var inode: UInt64
   private var offset: Int64 = 0
   private var partial: [UInt8] = []
   /// How often files were rotated away before they were read.
-  public private(set) var gaps = 0
+  package private(set) var gaps = 0
 
   /// Opens a log.
-  public static func open(_ path: FilePath, from start: Start) throws(FlowLogError) -> FlowLogReader {
+  package static func open(_ path: FilePath, from start: Start) throws(FlowLogError) -> FlowLogReader {
     var number = 0
     if start == .oldest { number = oldest(path) }
     let file = try openFile(FlowLog.path(path, number))
@@ -44,7 +44,7 @@ public struct FlowLogReader: ~Copyable {
   }
 
   /// Gives every whole line (without its newline) that is there now to `body`, across rotations.
-  public mutating func readAvailable(_ body: (ArraySlice<UInt8>) throws -> Void) throws {
+  package mutating func readAvailable(_ body: (ArraySlice<UInt8>) throws -> Void) throws {
     while true {
       try readToEnd(body)
       guard try moveToNextFile(body) else { return }

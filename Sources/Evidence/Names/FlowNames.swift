@@ -1,22 +1,22 @@
 // What the numbers in records stand for, already written as JSON, shared by every record that uses them.
 
-public import Enforcement
+package import Enforcement
 internal import Kernel
-public import Policy
+package import Policy
 
 /// Who an identity number stands for.
-public final class IdentityName: Sendable {
+package final class IdentityName: Sendable {
   /// The labels.
-  public let labels: LabelSet
+  package let labels: LabelSet
   /// The names of the external networks, sorted; empty for workloads.
-  public let networks: [String]
+  package let networks: [String]
   /// The identity that these labels have on every host.
-  public let identity: Identity
+  package let identity: Identity
   /// `"identity":…,"labels":{…}` and, for external addresses, `,"networks":[…]`.
   let json: [UInt8]
 
   /// A name for labels, or for an address in these networks.
-  public init(labels: LabelSet, networks: [String] = []) {
+  package init(labels: LabelSet, networks: [String] = []) {
     self.labels = labels
     self.networks = networks
     identity = labels.identity
@@ -44,14 +44,14 @@ public final class IdentityName: Sendable {
 }
 
 /// The rule that a rule number stands for.
-public final class RuleName: Sendable {
+package final class RuleName: Sendable {
   /// The rule.
-  public let reference: RuleReference
+  package let reference: RuleReference
   /// `{"ruleSet":…,"name":…,"position":…}`.
   let json: [UInt8]
 
   /// A name for a rule.
-  public init(_ reference: RuleReference) {
+  package init(_ reference: RuleReference) {
     self.reference = reference
     var json = JSONBytes(capacity: 96)
     json.raw("{\"ruleSet\":")
@@ -68,14 +68,14 @@ public final class RuleName: Sendable {
 }
 
 /// The cgroup path that a cgroup id stands for.
-public final class WorkloadName: Sendable {
+package final class WorkloadName: Sendable {
   /// The path below the hierarchy's root.
-  public let path: String
+  package let path: String
   /// The path as a JSON string.
   let json: [UInt8]
 
   /// A name for a workload.
-  public init(path: String) {
+  package init(path: String) {
     self.path = path
     var json = JSONBytes(capacity: 64)
     json.string(path)
@@ -88,19 +88,19 @@ public final class WorkloadName: Sendable {
 /// A name is made when a record first needs it: of a hundred thousand identities few ever speak. Names that did not
 /// change are the same objects as in the generation before, so that a flow that lives long keeps alive its own few
 /// names and not the tables they came from.
-public struct FlowNames: Sendable {
+package struct FlowNames: Sendable {
   private let source: NamesInForce
   private let rules: [RuleName]
   private let made: MadeNames
 
   /// Names of the reserved identities only.
-  public static let reserved = FlowNames(NamesInForce(), reusing: nil)
+  package static let reserved = FlowNames(NamesInForce(), reusing: nil)
 
   /// The generation.
-  public var generation: UInt32 { source.generation }
+  package var generation: UInt32 { source.generation }
 
   /// Names the numbers of a generation; what is the same in `previous` is taken from there.
-  public init(_ source: NamesInForce, reusing previous: FlowNames?) {
+  package init(_ source: NamesInForce, reusing previous: FlowNames?) {
     self.source = source
     made = previous?.made ?? MadeNames()
     if let previous, previous.source.rules == source.rules {
@@ -114,15 +114,15 @@ public struct FlowNames: Sendable {
   }
 
   /// Who a number stands for; nil if it was not in this generation.
-  public func identity(_ number: IdentityNumber) -> IdentityName? { made.identity(number, in: source) }
+  package func identity(_ number: IdentityNumber) -> IdentityName? { made.identity(number, in: source) }
 
   /// The rule of a number; nil for 0.
-  public func rule(_ number: UInt32) -> RuleName? {
+  package func rule(_ number: UInt32) -> RuleName? {
     number == 0 || Int(number) > rules.count ? nil : rules[Int(number) - 1]
   }
 
   /// The workload of a cgroup id; nil for 0, which is the host.
-  public func workload(_ id: UInt64) -> WorkloadName? {
+  package func workload(_ id: UInt64) -> WorkloadName? {
     id == 0 ? nil : made.workload(CgroupID(rawValue: id), in: source)
   }
 }

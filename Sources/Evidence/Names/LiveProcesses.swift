@@ -1,6 +1,6 @@
 // Looks processes up in /proc while they live, else in what was told of them; never takes a later one for an earlier.
 
-public import Enforcement
+package import Enforcement
 internal import Kernel
 internal import SystemPackage
 
@@ -9,7 +9,7 @@ internal import SystemPackage
 /// A process is held by a pidfd as long as it is remembered: while that has not exited, its number cannot have come to
 /// mean another process, so one cheap call tells whether what is remembered still holds. A process that is gone, or runs
 /// another program by now, has the path that it gave to execve(2), if that was told.
-public struct LiveProcesses: ProcessNaming {
+package struct LiveProcesses: ProcessNaming {
   private final class Held: Sendable {
     let handle: ProcessHandle
     let name: ProcessName
@@ -37,13 +37,13 @@ public struct LiveProcesses: ProcessNaming {
   private let starts: ProgramStarts?
 
   /// Remembers at most `limit` processes; `starts` is what somebody else is told of processes that begin and end.
-  public init(limit: Int = 256, starts: ProgramStarts? = nil) {
+  package init(limit: Int = 256, starts: ProgramStarts? = nil) {
     self.limit = max(limit, 1)
     self.starts = starts
   }
 
   /// The process of a record, with its executable if that is certainly the same process.
-  public mutating func process(of event: FlowEvent) -> ProcessName {
+  package mutating func process(of event: FlowEvent) -> ProcessName {
     let key = Key(pid: event.pid, command: event.command, uid: event.uid)
     let told = event.pid == 0 ? nil : starts?.program(of: event.pid, at: event.time)
     if let known = held[key], told.map({ $0.start == known.start }) ?? !known.handle.hasExited { return known.name }

@@ -1,24 +1,24 @@
 // The process of a flow: what the record says, and what only /proc can add while the process lives.
 
-public import Enforcement
+package import Enforcement
 
 /// A process as it is shown in flow records.
-public final class ProcessName: Sendable {
+package final class ProcessName: Sendable {
   /// The process id.
-  public let pid: UInt32
+  package let pid: UInt32
   /// The name of the task.
-  public let command: CommandName
+  package let command: CommandName
   /// The path of its executable, if it could be read while it was certainly the same process.
-  public let executable: String?
+  package let executable: String?
   /// The user id.
-  public let uid: UInt32
+  package let uid: UInt32
   /// The name of the user, if there is one.
-  public let user: String?
+  package let user: String?
   /// The whole object.
   let json: [UInt8]
 
   /// Takes what is known.
-  public init(pid: UInt32, command: CommandName, executable: String?, uid: UInt32, user: String?) {
+  package init(pid: UInt32, command: CommandName, executable: String?, uid: UInt32, user: String?) {
     self.pid = pid
     self.command = command
     self.executable = executable
@@ -45,18 +45,18 @@ public final class ProcessName: Sendable {
 }
 
 /// Finds the process that a record names.
-public protocol ProcessNaming: Sendable {
+package protocol ProcessNaming: Sendable {
   /// The process `event.pid`, as it was at `event.time`; never a later process of the same number.
   mutating func process(of event: FlowEvent) -> ProcessName
 }
 
 /// Knows only what the record says; for replays and tests.
-public struct RecordedProcesses: ProcessNaming {
+package struct RecordedProcesses: ProcessNaming {
   /// Makes one.
-  public init() {}
+  package init() {}
 
   /// The process of the record, without executable and user name.
-  public func process(of event: FlowEvent) -> ProcessName {
+  package func process(of event: FlowEvent) -> ProcessName {
     ProcessName(pid: event.pid, command: event.command, executable: nil, uid: event.uid, user: nil)
   }
 }

@@ -7,7 +7,7 @@ internal import Synchronization
 /// It is written by whoever hears of processes and read by whoever names them, on any threads. Times are nanoseconds of
 /// the monotonic clock. A process is known from its start to its end, so a later one of the same number never gets its
 /// path, and an earlier one never gets a later one's.
-public final class ProgramStarts: Sendable {
+package final class ProgramStarts: Sendable {
   /// The program of a process at a moment.
   struct Program: Equatable {
     /// When it was started.
@@ -40,10 +40,10 @@ public final class ProgramStarts: Sendable {
   private let limit: Int
 
   /// Remembers at most `limit` starts.
-  public init(limit: Int = 8192) { self.limit = max(limit, 1) }
+  package init(limit: Int = 8192) { self.limit = max(limit, 1) }
 
   /// A process began to run a program; `path` nil = it is not known which.
-  public func note(pid: UInt32, time: UInt64, path: String?) {
+  package func note(pid: UInt32, time: UInt64, path: String?) {
     memory.withLock { memory in
       let entry = (pid: pid, start: time)
       if memory.order.count < limit {
@@ -58,7 +58,7 @@ public final class ProgramStarts: Sendable {
   }
 
   /// A process ended.
-  public func noteEnd(pid: UInt32, time: UInt64) {
+  package func noteEnd(pid: UInt32, time: UInt64) {
     memory.withLock { memory in
       guard let last = memory.spans[pid]?.indices.last else { return }
       if memory.spans[pid]?[last].end == nil { memory.spans[pid]?[last].end = time }
@@ -66,7 +66,7 @@ public final class ProgramStarts: Sendable {
   }
 
   /// Forgets everything: starts and ends were lost, or are not told from now on.
-  public func forgetAll() { memory.withLock { $0 = Memory() } }
+  package func forgetAll() { memory.withLock { $0 = Memory() } }
 
   /// What the process with this number ran at a time; nil if nothing is known of it.
   func program(of pid: UInt32, at time: UInt64) -> Program? {

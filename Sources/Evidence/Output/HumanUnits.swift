@@ -1,9 +1,9 @@
 // Amounts and durations in a form that people read at a glance.
 
 /// Amounts and durations in words.
-public enum HumanUnits {
+package enum HumanUnits {
   /// `512 B`, `1.5 KiB`, `3.2 MiB`.
-  public static func bytes(_ count: UInt64) -> String {
+  package static func bytes(_ count: UInt64) -> String {
     guard count >= 1024 else { return "\(count) B" }
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
     var tenths = count / 1024 * 10 + count % 1024 * 10 / 1024
@@ -16,7 +16,7 @@ public enum HumanUnits {
   }
 
   /// A duration in nanoseconds as `850 ns`, `12.3 us`, `4.5 ms`, `1.2 s`, `5m03s`, `2h05m`, `3d04h`.
-  public static func duration(nanoseconds: UInt64) -> String {
+  package static func duration(nanoseconds: UInt64) -> String {
     switch nanoseconds {
     case ..<1000: return "\(nanoseconds) ns"
     case ..<1_000_000: return "\(withTenths(nanoseconds / 100)) us"

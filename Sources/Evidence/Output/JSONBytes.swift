@@ -1,38 +1,38 @@
 // JSON written straight into bytes: no dictionaries, no Foundation, nothing allocated per value.
 
-public import Enforcement
+package import Enforcement
 
 /// A growing buffer of JSON.
 ///
 /// The caller writes the punctuation; this type guarantees that text is escaped so that no value can end its string,
 /// its line, or steer the terminal that shows it.
-public struct JSONBytes: Sendable {
+package struct JSONBytes: Sendable {
   /// What has been written.
-  public private(set) var bytes: [UInt8] = []
+  package private(set) var bytes: [UInt8] = []
 
   /// An empty buffer.
-  public init(capacity: Int = 1024) { bytes.reserveCapacity(capacity) }
+  package init(capacity: Int = 1024) { bytes.reserveCapacity(capacity) }
 
   /// Forgets what was written and keeps the memory.
-  public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+  package mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
 
   /// Appends punctuation and keys as they are.
-  public mutating func raw(_ text: StaticString) {
+  package mutating func raw(_ text: StaticString) {
     // The literal's bytes live as long as the program.
     unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
   /// Appends bytes that are JSON already.
-  public mutating func raw(_ json: [UInt8]) { bytes.append(contentsOf: json) }
+  package mutating func raw(_ json: [UInt8]) { bytes.append(contentsOf: json) }
 
   /// Appends one byte as it is.
-  public mutating func raw(_ byte: UInt8) { bytes.append(byte) }
+  package mutating func raw(_ byte: UInt8) { bytes.append(byte) }
 
   /// Appends a number.
-  public mutating func number(_ value: UInt64) { digits(value, atLeast: 1) }
+  package mutating func number(_ value: UInt64) { digits(value, atLeast: 1) }
 
   /// Appends decimal digits with leading zeros.
-  public mutating func digits(_ value: UInt64, atLeast count: Int) {
+  package mutating func digits(_ value: UInt64, atLeast count: Int) {
     var reversed = InlineArray<20, UInt8>(repeating: 0x30)
     var rest = value
     var length = 0
@@ -46,14 +46,14 @@ public struct JSONBytes: Sendable {
   }
 
   /// Appends a quoted string.
-  public mutating func string(_ text: String) {
+  package mutating func string(_ text: String) {
     bytes.append(0x22)
     for scalar in text.unicodeScalars { escape(scalar) }
     bytes.append(0x22)
   }
 
   /// Appends the name of a task as a quoted string.
-  public mutating func string(_ name: CommandName) {
+  package mutating func string(_ name: CommandName) {
     let start = bytes.count
     var isPlain = true
     bytes.append(0x22)
@@ -108,7 +108,7 @@ extension Unicode.Scalar {
 
 extension String {
   /// This text with every character that could forge output written as `\u{…}`.
-  public var shownSafely: String {
+  package var shownSafely: String {
     guard unicodeScalars.contains(where: \.isUnsafeToShow) else { return self }
     var result = ""
     for scalar in unicodeScalars {

@@ -1,18 +1,18 @@
 // Aligned columns in plain ASCII: how every noun of the command line shows rows.
 
 /// Rows under titles, as wide as the terminal allows.
-public struct Table: Sendable {
+package struct Table: Sendable {
   /// One column.
-  public struct Column: Sendable {
+  package struct Column: Sendable {
     /// What stands above it.
-    public let title: String
+    package let title: String
     /// Numbers go right.
-    public let isRightAligned: Bool
+    package let isRightAligned: Bool
     /// How narrow it may get when the terminal is; nil = never narrower than its cells.
-    public let minimum: Int?
+    package let minimum: Int?
 
     /// A column of text or of numbers (right-aligned) that shrinks to `minimum` characters if it must.
-    public init(_ title: String, rightAligned: Bool = false, minimum: Int? = nil) {
+    package init(_ title: String, rightAligned: Bool = false, minimum: Int? = nil) {
       self.title = title
       self.isRightAligned = rightAligned
       self.minimum = minimum
@@ -20,17 +20,17 @@ public struct Table: Sendable {
   }
 
   /// The columns, from left to right.
-  public let columns: [Column]
+  package let columns: [Column]
   private var rows: [[String]] = []
 
   /// An empty table.
-  public init(columns: [Column]) { self.columns = columns }
+  package init(columns: [Column]) { self.columns = columns }
 
   /// How many rows there are.
-  public var count: Int { rows.count }
+  package var count: Int { rows.count }
 
   /// Adds a row; missing cells are shown as `-`, surplus ones are dropped.
-  public mutating func add(_ cells: [String]) {
+  package mutating func add(_ cells: [String]) {
     rows.append(
       columns.indices.map { index in
         let cell = index < cells.count ? cells[index].shownSafely : ""
@@ -39,7 +39,7 @@ public struct Table: Sendable {
   }
 
   /// The table as lines, each ended by a newline, none wider than `width` if the columns' minima allow.
-  public func text(width: Int? = nil) -> String {
+  package func text(width: Int? = nil) -> String {
     let widths = widths(fitting: width)
     var result = Table.line(columns.map(\.title), columns, widths)
     for row in rows { result += Table.line(row, columns, widths) }

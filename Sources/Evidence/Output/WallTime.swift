@@ -3,15 +3,15 @@
 internal import Kernel
 
 /// A point in time: nanoseconds since 1970 in UTC.
-public struct WallTime: Sendable, Hashable, Comparable, CustomStringConvertible {
+package struct WallTime: Sendable, Hashable, Comparable, CustomStringConvertible {
   /// Nanoseconds since 1970-01-01T00:00:00Z.
-  public let nanoseconds: UInt64
+  package let nanoseconds: UInt64
 
   /// Takes nanoseconds since 1970-01-01T00:00:00Z.
-  public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+  package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
   /// `2026-11-22T23:22:42.123456789Z` (RFC 3339, always nine digits, so that text order is time order).
-  public var description: String {
+  package var description: String {
     var json = JSONBytes(capacity: 32)
     var format = TimeFormat()
     format.append(self, to: &json)
@@ -19,27 +19,27 @@ public struct WallTime: Sendable, Hashable, Comparable, CustomStringConvertible 
   }
 
   /// Earlier first.
-  public static func < (left: WallTime, right: WallTime) -> Bool { left.nanoseconds < right.nanoseconds }
+  package static func < (left: WallTime, right: WallTime) -> Bool { left.nanoseconds < right.nanoseconds }
 }
 
 /// What is added to CLOCK_MONOTONIC to get the time of day.
 ///
 /// Read again now and then: the time of day is stepped and slewed, and does not stop in suspend.
-public struct ClockOffset: Sendable, Equatable {
+package struct ClockOffset: Sendable, Equatable {
   /// CLOCK_REALTIME minus CLOCK_MONOTONIC in nanoseconds.
-  public let nanoseconds: UInt64
+  package let nanoseconds: UInt64
 
   /// A fixed offset in nanoseconds, for replays and tests.
-  public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+  package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
   /// The offset now.
-  public static func current() -> ClockOffset {
+  package static func current() -> ClockOffset {
     let monotonic = Clock.monotonicNanoseconds()
     return ClockOffset(nanoseconds: Clock.wallNanoseconds() &- monotonic)
   }
 
   /// The time of day of a monotonic time in nanoseconds.
-  public func wallTime(of monotonic: UInt64) -> WallTime { WallTime(nanoseconds: monotonic &+ nanoseconds) }
+  package func wallTime(of monotonic: UInt64) -> WallTime { WallTime(nanoseconds: monotonic &+ nanoseconds) }
 }
 
 /// Writes times; remembers the last second, whose date is most of the work.

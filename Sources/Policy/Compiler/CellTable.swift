@@ -4,14 +4,14 @@
 ///
 /// There are hundreds of thousands of them, and what is done most is comparing two tables: so they are two plain lists
 /// and no hash table.
-public struct CellTable: Sendable, Equatable {
+package struct CellTable: Sendable, Equatable {
   /// The keys, ascending.
-  public private(set) var keys: [CellKey] = []
+  package private(set) var keys: [CellKey] = []
   /// The cell of the key at the same position.
-  public private(set) var values: [Cell] = []
+  package private(set) var values: [Cell] = []
 
   /// No cells.
-  public init() {}
+  package init() {}
 
   /// Adds a cell after all others.
   mutating func append(_ cell: Cell, for key: CellKey) {
@@ -22,7 +22,7 @@ public struct CellTable: Sendable, Equatable {
   /// The cell of a key; nil = there is none.
   ///
   /// Setting one costs as much as there are cells behind it.
-  public subscript(key: CellKey) -> Cell? {
+  package subscript(key: CellKey) -> Cell? {
     get {
       let position = position(of: key)
       return position < keys.count && keys[position] == key ? values[position] : nil
@@ -73,7 +73,7 @@ public struct CellTable: Sendable, Equatable {
   }
 
   /// What turns `former` into this table: cells that are new or differ, and keys that go, both ascending.
-  public func changes(from former: CellTable) -> (set: CellTable, gone: [CellKey]) {
+  package func changes(from former: CellTable) -> (set: CellTable, gone: [CellKey]) {
     var changed = CellTable()
     var gone: [CellKey] = []
     var (own, other) = (0, 0)
@@ -100,14 +100,14 @@ public struct CellTable: Sendable, Equatable {
 
 extension CellTable: RandomAccessCollection {
   /// The first position.
-  public var startIndex: Int { 0 }
+  package var startIndex: Int { 0 }
   /// The position after the last.
-  public var endIndex: Int { keys.count }
+  package var endIndex: Int { keys.count }
   /// The cell at a position, with its key.
-  public subscript(position: Int) -> (key: CellKey, value: Cell) { (keys[position], values[position]) }
+  package subscript(position: Int) -> (key: CellKey, value: Cell) { (keys[position], values[position]) }
 
   /// Takes cells in any order, each key once.
-  public init(_ cells: some Sequence<(key: CellKey, value: Cell)>) {
+  package init(_ cells: some Sequence<(key: CellKey, value: Cell)>) {
     for (key, cell) in cells.sorted(by: { $0.key < $1.key }) { append(cell, for: key) }
   }
 }

@@ -3,18 +3,18 @@
 /// Classes by identity number.
 ///
 /// Compared, copied and written a hundred thousand at a time.
-public struct ClassTable: Sendable, Equatable {
+package struct ClassTable: Sendable, Equatable {
   // The last row of either list is never nil, so that equal tables have equal lists.
   private var allotted: [Classes?] = []
   private var externals: [Classes?] = []
   /// How many identities have classes.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
   /// No identities.
-  public init() {}
+  package init() {}
 
   /// The classes of a number; nil = it has none.
-  public subscript(number: IdentityNumber) -> Classes? {
+  package subscript(number: IdentityNumber) -> Classes? {
     get {
       let (row, isExternal) = ClassTable.place(of: number)
       if isExternal { return row < externals.count ? externals[row] : nil }
@@ -31,7 +31,7 @@ public struct ClassTable: Sendable, Equatable {
   }
 
   /// All classes, in the order of their numbers.
-  public var values: [Classes] { map(\.value) }
+  package var values: [Classes] { map(\.value) }
 
   private static func place(of number: IdentityNumber) -> (row: Int, isExternal: Bool) {
     number < .firstExternal
@@ -51,7 +51,7 @@ public struct ClassTable: Sendable, Equatable {
   }
 
   /// What turns `former` into this table, in the order of the numbers; nil = the number loses its classes.
-  public func changes(from former: ClassTable) -> [(key: IdentityNumber, value: Classes?)] {
+  package func changes(from former: ClassTable) -> [(key: IdentityNumber, value: Classes?)] {
     var changes: [(key: IdentityNumber, value: Classes?)] = []
     func compare(_ rows: [Classes?], _ formerRows: [Classes?], _ first: UInt32) {
       let shared = Swift.min(rows.count, formerRows.count)
@@ -73,14 +73,14 @@ public struct ClassTable: Sendable, Equatable {
 
 extension ClassTable: Sequence {
   /// Walks the identities that have classes, in the order of their numbers.
-  public struct Iterator: IteratorProtocol {
+  package struct Iterator: IteratorProtocol {
     private let table: ClassTable
     private var row = 0
 
     init(_ table: ClassTable) { self.table = table }
 
     /// The next identity, nil after the last.
-    public mutating func next() -> (key: IdentityNumber, value: Classes)? {
+    package mutating func next() -> (key: IdentityNumber, value: Classes)? {
       while row < table.allotted.count + table.externals.count {
         defer { row += 1 }
         if row < table.allotted.count {
@@ -95,5 +95,5 @@ extension ClassTable: Sequence {
   }
 
   /// Begins a walk.
-  public func makeIterator() -> Iterator { Iterator(self) }
+  package func makeIterator() -> Iterator { Iterator(self) }
 }

@@ -2,7 +2,7 @@
 
 extension Compiled {
   /// From how many extensions on everything is better compiled anew: nothing takes out classes that nobody is in any more.
-  public static let mostExtensions = 256
+  package static let mostExtensions = 256
 
   /// Puts an identity's classes into the tables, with cells for those that are new; cheaper than compiling by as much as
   /// there are other classes.
@@ -11,7 +11,7 @@ extension Compiled {
   ///
   /// - Returns: false if there were `mostExtensions`; nothing is done then, and everything is to be compiled anew.
   /// - Throws: if the cells do not fit; the tables are as they were.
-  public mutating func extend(_ number: IdentityNumber, _ labels: LabelSet) throws(CompileError) -> Bool {
+  package mutating func extend(_ number: IdentityNumber, _ labels: LabelSet) throws(CompileError) -> Bool {
     guard extensions < Compiled.mostExtensions else { return false }
     var next = self
     try next.add(number, labels)

@@ -1,14 +1,14 @@
 // From a policy and the identities of a host to the tables of its kernel.
 
 /// A policy that does not fit the tables.
-public struct CompileError: Error, Equatable, CustomStringConvertible {
+package struct CompileError: Error, Equatable, CustomStringConvertible {
   /// What does not fit, with the figures.
-  public let problem: String
+  package let problem: String
   /// What to do about it.
-  public let remedy: String
+  package let remedy: String
 
   /// One line.
-  public var description: String { "compile policy: \(problem); \(remedy)" }
+  package var description: String { "compile policy: \(problem); \(remedy)" }
 
   static func tooManyCells(_ limit: Int) -> CompileError {
     CompileError(
@@ -18,11 +18,11 @@ public struct CompileError: Error, Equatable, CustomStringConvertible {
 }
 
 /// Tables, and what is needed to place new identities in them without compiling again.
-public struct Compiled: Sendable {
+package struct Compiled: Sendable {
   /// What the kernel is to hold.
-  public internal(set) var tables: Tables
+  package internal(set) var tables: Tables
   /// Selectors that match nothing on this host nor any network: probably a typing error, or a workload to come.
-  public let warnings: [PolicyError]
+  package let warnings: [PolicyError]
   var classifier: Classifier
   var table: RuleTable
   var probes: SubjectProbes
@@ -33,7 +33,7 @@ public struct Compiled: Sendable {
   /// The classes of a workload's identity that was not there when the policy was compiled.
   ///
   /// Nil if it falls in no known class: compile again with it.
-  public func classes(for labels: LabelSet) -> Classes? {
+  package func classes(for labels: LabelSet) -> Classes? {
     classifier.known(labels).map { probes.classes($0, defaults.actions(for: labels)) }
   }
 
@@ -41,14 +41,14 @@ public struct Compiled: Sendable {
   ///
   /// Nil, and nothing done, if it falls in no known class: compile again with it.
   @discardableResult
-  public mutating func insert(_ number: IdentityNumber, _ labels: LabelSet) -> Classes? {
+  package mutating func insert(_ number: IdentityNumber, _ labels: LabelSet) -> Classes? {
     guard let classes = classes(for: labels) else { return nil }
     insert(number, classes)
     return classes
   }
 
   /// Likewise, with classes that `classes(for:)` gave.
-  public mutating func insert(_ number: IdentityNumber, _ classes: Classes) { tables.classes[number] = classes }
+  package mutating func insert(_ number: IdentityNumber, _ classes: Classes) { tables.classes[number] = classes }
 }
 
 /// Which kinds of cells each subject class has.
@@ -67,7 +67,7 @@ struct SubjectProbes: Sendable {
 /// Compiles policies.
 ///
 /// Pure: the same input gives the same tables, number for number.
-public enum Compiler {
+package enum Compiler {
   /// Compiles a policy for the identities of this host.
   ///
   /// - Parameter identities: the allotted identities. Reserved ones are always compiled; only the labels of `.host`
@@ -75,7 +75,7 @@ public enum Compiler {
   /// - Parameter maximumCells: how many cells the kernel's table holds; a policy that needs more is refused.
   /// - Parameter widePeers: from how many classes of peers on a rule for nearly all of them is written as one for any,
   ///   and cells for whom it leaves out. It costs the others a probe or two, so small policies do without.
-  public static func compile(
+  package static func compile(
     policy: PolicySet, identities: [IdentityNumber: LabelSet], maximumCells: Int = 4_194_304, widePeers: Int = 256
   ) throws(CompileError) -> Compiled {
     try compile(
@@ -83,7 +83,7 @@ public enum Compiler {
   }
 
   /// Likewise, for identities in the order of their numbers, each once.
-  public static func compile(
+  package static func compile(
     policy: PolicySet, sorted identities: [(key: IdentityNumber, value: LabelSet)], maximumCells: Int = 4_194_304,
     widePeers: Int = 256
   ) throws(CompileError) -> Compiled {

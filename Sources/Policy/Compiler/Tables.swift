@@ -1,24 +1,23 @@
 // What the kernel holds of a policy, and the walk over it that the kernel makes.
 
 /// The classes of one identity: two identities of the same classes are the same to every rule.
-public struct Classes: Sendable, Hashable {
+package struct Classes: Sendable, Hashable {
   /// The class of the rule sets whose outgoing rules apply; 0 = none.
-  public var outgoingSubject: UInt32
+  package var outgoingSubject: UInt32
   /// The class of the rule sets whose incoming rules apply; 0 = none.
-  public var incomingSubject: UInt32
+  package var incomingSubject: UInt32
   /// The class of the narrow peers (selectors but the empty one, networks) that match; 0 = none.
-  public var peer: UInt32
+  package var peer: UInt32
   /// Which kinds of cells the outgoing subject class has.
-  public var outgoingProbes: Probes
+  package var outgoingProbes: Probes
   /// Which kinds of cells the incoming subject class has.
-  public var incomingProbes: Probes
+  package var incomingProbes: Probes
   /// What happens to outgoing flows that no cell decides.
-  public var outgoingDefault: Action
+  package var outgoingDefault: Action
   /// What happens to incoming flows that no cell decides.
-  public var incomingDefault: Action
+  package var incomingDefault: Action
 
-  /// Takes all its parts.
-  public init(
+  package init(
     outgoingSubject: UInt32, incomingSubject: UInt32, peer: UInt32, outgoingProbes: Probes, incomingProbes: Probes,
     outgoingDefault: Action, incomingDefault: Action
   ) {
@@ -32,48 +31,47 @@ public struct Classes: Sendable, Hashable {
   }
 
   /// The subject class of one direction.
-  public func subject(_ direction: Direction) -> UInt32 {
+  package func subject(_ direction: Direction) -> UInt32 {
     direction == .outgoing ? outgoingSubject : incomingSubject
   }
   /// The probes of one direction.
-  public func probes(_ direction: Direction) -> Probes { direction == .outgoing ? outgoingProbes : incomingProbes }
+  package func probes(_ direction: Direction) -> Probes { direction == .outgoing ? outgoingProbes : incomingProbes }
   /// The default of one direction.
-  public func `default`(_ direction: Direction) -> Action {
+  package func `default`(_ direction: Direction) -> Action {
     direction == .outgoing ? outgoingDefault : incomingDefault
   }
 }
 
 /// Which kinds of cells a subject class has, so that the kernel need not look for others.
-public struct Probes: OptionSet, Sendable, Hashable {
+package struct Probes: OptionSet, Sendable, Hashable {
   /// The bits as the kernel's table holds them.
-  public let rawValue: UInt8
+  package let rawValue: UInt8
 
   /// Takes the bits as the kernel's table holds them.
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Cells of a peer class and a port class.
-  public static let peerAndPort = Probes(rawValue: 1)
+  package static let peerAndPort = Probes(rawValue: 1)
   /// Cells of a peer class and any port.
-  public static let peer = Probes(rawValue: 2)
+  package static let peer = Probes(rawValue: 2)
   /// Cells of any peer and a port class.
-  public static let port = Probes(rawValue: 4)
+  package static let port = Probes(rawValue: 4)
   /// The cell of any peer and any port.
-  public static let any = Probes(rawValue: 8)
+  package static let any = Probes(rawValue: 8)
 }
 
 /// Where a cell stands.
-public struct CellKey: Sendable, Hashable, Comparable {
+package struct CellKey: Sendable, Hashable, Comparable {
   /// The direction, whose subject classes are numbered on their own.
-  public let direction: Direction
+  package let direction: Direction
   /// The subject class, never 0.
-  public let subject: UInt32
+  package let subject: UInt32
   /// The peer class; 0 = any.
-  public let peer: UInt32
+  package let peer: UInt32
   /// The port class; 0 = any.
-  public let portClass: UInt16
+  package let portClass: UInt16
 
-  /// Takes all its parts.
-  public init(direction: Direction, subject: UInt32, peer: UInt32, portClass: UInt16) {
+  package init(direction: Direction, subject: UInt32, peer: UInt32, portClass: UInt16) {
     self.direction = direction
     self.subject = subject
     self.peer = peer
@@ -84,18 +82,18 @@ public struct CellKey: Sendable, Hashable, Comparable {
   private var peerWord: UInt64 { UInt64(peer) << 16 | UInt64(portClass) }
 
   /// Feeds two words: cells come by the hundred thousand.
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     hasher.combine(subjectWord)
     hasher.combine(peerWord)
   }
 
   /// Compares two words.
-  public static func == (left: CellKey, right: CellKey) -> Bool {
+  package static func == (left: CellKey, right: CellKey) -> Bool {
     left.subjectWord == right.subjectWord && left.peerWord == right.peerWord
   }
 
   /// Orders by direction, subject, peer and port class.
-  public static func < (left: CellKey, right: CellKey) -> Bool {
+  package static func < (left: CellKey, right: CellKey) -> Bool {
     // Two words each: cells are compared by the hundred thousand.
     let (leftSubject, rightSubject) = (left.subjectWord, right.subjectWord)
     return leftSubject == rightSubject ? left.peerWord < right.peerWord : leftSubject < rightSubject
@@ -103,20 +101,19 @@ public struct CellKey: Sendable, Hashable, Comparable {
 }
 
 /// What a cell says; it already stands for every wider cell that it hides.
-public struct Cell: Sendable, Hashable {
+package struct Cell: Sendable, Hashable {
   /// What enforced rules do; nil (0 in the kernel) = none of them matches, so the default decides.
-  public var action: Action?
+  package var action: Action?
   /// The number of the enforced rule that wins; 0 = none.
-  public var rule: UInt32
+  package var rule: UInt32
   /// What the observed rule would do, if one wins when all rules count; nil (0 in the kernel) otherwise.
-  public var observedAction: Action?
+  package var observedAction: Action?
   /// The number of that observed rule; 0 = none.
-  public var observedRule: UInt32
+  package var observedRule: UInt32
   /// Whether the winner or the observed winner asks for a log line.
-  public var log: Bool
+  package var log: Bool
 
-  /// Takes all its parts.
-  public init(action: Action?, rule: UInt32, observedAction: Action?, observedRule: UInt32, log: Bool) {
+  package init(action: Action?, rule: UInt32, observedAction: Action?, observedRule: UInt32, log: Bool) {
     self.action = action
     self.rule = rule
     self.observedAction = observedAction
@@ -126,33 +123,33 @@ public struct Cell: Sendable, Hashable {
 }
 
 /// What the kernel holds of a policy.
-public struct Tables: Sendable, Equatable {
+package struct Tables: Sendable, Equatable {
   /// How many entries `portClasses` has.
-  public static let portClassCount = 197_376
+  package static let portClassCount = 197_376
 
   /// The classes of every identity: the reserved ones, the given ones, the external sets.
-  public internal(set) var classes: ClassTable
+  package internal(set) var classes: ClassTable
   /// The port class of every port, type and protocol, at `portIndex`; 0 = no narrow port specification matches.
-  public internal(set) var portClasses: [UInt16]
+  package internal(set) var portClasses: [UInt16]
   /// What the rules say, by classes.
-  public internal(set) var cells: CellTable
+  package internal(set) var cells: CellTable
   /// The longest-prefix table of addresses, both families in one 128-bit space; an address that no prefix contains is
   /// the world.
-  public internal(set) var prefixes: [IPPrefix: IdentityNumber]
+  package internal(set) var prefixes: [IPPrefix: IdentityNumber]
   /// The sorted names of the networks of every external number.
-  public internal(set) var externals: [IdentityNumber: [String]]
+  package internal(set) var externals: [IdentityNumber: [String]]
   /// All rules; the rule of number n is at n - 1.
-  public internal(set) var rules: [RuleReference]
+  package internal(set) var rules: [RuleReference]
 
   /// The rule of a number in a cell, nil for 0 and for numbers that there are not.
-  public func rule(_ number: UInt32) -> RuleReference? {
+  package func rule(_ number: UInt32) -> RuleReference? {
     number == 0 || Int(number) > rules.count ? nil : rules[Int(number) - 1]
   }
 
   /// Where `portClasses` holds a destination port, ICMP type or other protocol.
   ///
   /// 65536 each for TCP, UDP and SCTP, then 256 each for ICMP and ICMPv6 types and for protocol numbers.
-  public static func portIndex(_ proto: IPProtocol, _ port: UInt16) -> Int {
+  package static func portIndex(_ proto: IPProtocol, _ port: UInt16) -> Int {
     switch proto {
     case .tcp: Int(port)
     case .udp: 65536 + Int(port)
@@ -164,7 +161,7 @@ public struct Tables: Sendable, Equatable {
   }
 
   /// The number of the set of networks that contain an address: the kernel's longest-prefix match.
-  public func identity(of address: IPAddress) -> IdentityNumber {
+  package func identity(of address: IPAddress) -> IdentityNumber {
     for length in stride(from: 128, through: 0, by: -1) {
       if let found = prefixes[IPPrefix(masking: address, length: length)] { return found }
     }
@@ -174,7 +171,7 @@ public struct Tables: Sendable, Equatable {
   /// The verdict at one end of a flow, by the same walk as the kernel's: the first cell that exists decides.
   ///
   /// An identity without classes is judged as unknown.
-  public func verdict(
+  package func verdict(
     _ direction: Direction, subject: IdentityNumber, peer: IdentityNumber, protocol: IPProtocol, port: UInt16
   ) -> Verdict {
     guard let own = classes[subject] ?? classes[.unknown], let other = classes[peer] ?? classes[.unknown] else {
@@ -187,7 +184,7 @@ public struct Tables: Sendable, Equatable {
 
   /// The action at one end of a flow, and the number of the enforced rule that decides, 0 = the default; the same walk
   /// as `verdict`, which names the rule as well.
-  public func decision(
+  package func decision(
     _ direction: Direction, subject: IdentityNumber, peer: IdentityNumber, protocol: IPProtocol, port: UInt16
   ) -> (action: Action, rule: UInt32) {
     guard let own = classes[subject] ?? classes[.unknown], let other = classes[peer] ?? classes[.unknown] else {

@@ -1,17 +1,17 @@
 // The file that gives cgroups their labels by path: a list, without rules.
 
 /// Labels that an operator wrote down for one cgroup.
-public struct CgroupLabels: Sendable, Hashable {
+package struct CgroupLabels: Sendable, Hashable {
   /// The path below the root of the hierarchy, `/` first, without `.` and `..`.
-  public let cgroup: String
+  package let cgroup: String
   /// The labels; at least one, none reserved.
-  public let labels: LabelSet
+  package let labels: LabelSet
   /// Whether verdicts are applied or only observed.
-  public let mode: Mode
+  package let mode: Mode
   /// Whether traffic of cgroups below it that have no labels of their own is refused.
-  public let rejectsUnlabelledChildren: Bool
+  package let rejectsUnlabelledChildren: Bool
   /// Where it was written.
-  public let source: SourceLocation
+  package let source: SourceLocation
 
   /// Reads a file.
   /// ```
@@ -23,7 +23,7 @@ public struct CgroupLabels: Sendable, Hashable {
   /// ```
   ///
   /// - Throws: everything that is wrong with it, by line and field; nothing is half read.
-  public static func parse(file: String, bytes: [UInt8]) throws(PolicyErrors) -> [CgroupLabels] {
+  package static func parse(file: String, bytes: [UInt8]) throws(PolicyErrors) -> [CgroupLabels] {
     let yaml = YAMLReader.documents(file: file, bytes: bytes)
     var reader = DocumentReader()
     reader.add(yaml.errors)

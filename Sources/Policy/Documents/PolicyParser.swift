@@ -1,21 +1,21 @@
 // From the bytes of files to a checked policy, or to everything that is wrong with them.
 
 /// Reads policy documents.
-public enum PolicyParser {
+package enum PolicyParser {
   /// The largest file that is read, in bytes.
   ///
   /// Ten thousand pods as `kubectl get -A -o yaml` prints them are about 50 MiB.
-  public static let maximumFileSize = 128 << 20
+  package static let maximumFileSize = 128 << 20
 
   /// The version that documents must say.
-  public static let apiVersion = "sallyport/v1"
+  package static let apiVersion = "sallyport/v1"
 
   /// Reads all files as one policy.
   ///
   /// Each may hold several YAML (or JSON) documents.
   ///
   /// - Throws: everything that is wrong with any of them; nothing is half read.
-  public static func parse(files: [(name: String, bytes: [UInt8])]) throws(PolicyErrors) -> ParsedPolicy {
+  package static func parse(files: [(name: String, bytes: [UInt8])]) throws(PolicyErrors) -> ParsedPolicy {
     var reader = PolicyReader()
     return try reader.parse(files: files)
   }
@@ -24,18 +24,18 @@ public enum PolicyParser {
 /// Reads policies one after the other, and of each only the files that changed.
 ///
 /// Cheaper than `PolicyParser` for whoever follows a directory, and says the same.
-public struct PolicyReader: Sendable {
+package struct PolicyReader: Sendable {
   private var known: [String: (bytes: [UInt8], found: Collected)] = [:]
   /// The addresses of this host, by which it knows itself among the nodes of manifests.
-  public var localAddresses: Set<IPAddress> = []
+  package var localAddresses: Set<IPAddress> = []
 
   /// Has read nothing yet.
-  public init() {}
+  package init() {}
 
   /// Reads all files as one policy, as `PolicyParser.parse(files:)` does.
   ///
   /// - Throws: everything that is wrong with any of them; nothing is half read.
-  public mutating func parse(files: [(name: String, bytes: [UInt8])]) throws(PolicyErrors) -> ParsedPolicy {
+  package mutating func parse(files: [(name: String, bytes: [UInt8])]) throws(PolicyErrors) -> ParsedPolicy {
     var collected = Collected()
     var next: [String: (bytes: [UInt8], found: Collected)] = [:]
     for file in files {

@@ -1,11 +1,11 @@
 // The known word that somebody probably meant: a slip of the hand, or another product's word for it.
 
 /// Finds near misses of names.
-public enum Spelling {
+package enum Spelling {
   /// The known name with the fewest edits, if they are few for its length; the first in order among equals.
   ///
   /// A few letters are soon another word's: up to 2 need to be the same but for case, up to 5 may have one edit.
-  public static func nearest(to name: String, in known: some Collection<String>) -> String? {
+  package static func nearest(to name: String, in known: some Collection<String>) -> String? {
     let length = name.utf8.count
     let limit = length < 3 ? 0 : length < 6 ? 1 : length < 9 ? 2 : 3
     let ranked = known.map { (distance(name, $0), $0) }.filter { $0.0 <= limit }

@@ -1,21 +1,21 @@
 // AdminNetworkPolicy and BaselineAdminNetworkPolicy (v1alpha1) in the words of their successor, ClusterNetworkPolicy.
 
 /// The policies of documents as ClusterNetworkPolicy, or why not.
-public struct AdminPolicyConversion: Sendable {
+package struct AdminPolicyConversion: Sendable {
   /// The documents, each YAML, without `---`; empty if anything cannot be said.
-  public private(set) var documents: [String] = []
+  package private(set) var documents: [String] = []
   /// What is wrong with them or cannot be said, by file and line.
-  public private(set) var problems: [PolicyError] = []
+  package private(set) var problems: [PolicyError] = []
   /// What is worth a look.
-  public private(set) var warnings: [PolicyError] = []
+  package private(set) var warnings: [PolicyError] = []
   /// How many documents of other kinds there are: they are left out.
-  public private(set) var others = 0
+  package private(set) var others = 0
 
   static let kinds: Set<String> = ["AdminNetworkPolicy", "BaselineAdminNetworkPolicy"]
   static let version = "policy.networking.k8s.io/v1alpha1"
 
   /// Reads files and says the policies of the older kinds that they hold in the new one.
-  public init(files: [(name: String, bytes: [UInt8])]) {
+  package init(files: [(name: String, bytes: [UInt8])]) {
     var reader = DocumentReader()
     for file in files {
       let faults = YAMLReader.read(file: file.name, bytes: file.bytes) { part in

@@ -1,16 +1,16 @@
 // From native rule sets to Kubernetes policies and back, where nothing is lost on the way.
 
 /// Documents in other words, or why there are none.
-public struct PolicyConversion: Sendable {
+package struct PolicyConversion: Sendable {
   /// The documents, each YAML, without `---`; empty if anything cannot be said.
-  public private(set) var documents: [String] = []
+  package private(set) var documents: [String] = []
   /// What cannot be said in the other language, and why.
-  public private(set) var problems: [PolicyError] = []
+  package private(set) var problems: [PolicyError] = []
 
   /// Says a policy in native documents.
   ///
   /// Namespaces, pods and nodes stay as they are: they are no policy.
-  public static func native(_ policy: PolicySet) -> PolicyConversion {
+  package static func native(_ policy: PolicySet) -> PolicyConversion {
     var out = PolicyConversion()
     out.writeNative(policy)
     if !out.problems.isEmpty { out.documents = [] }
@@ -18,7 +18,7 @@ public struct PolicyConversion: Sendable {
   }
 
   /// Says a policy in Kubernetes documents.
-  public static func kubernetes(_ policy: PolicySet) -> PolicyConversion {
+  package static func kubernetes(_ policy: PolicySet) -> PolicyConversion {
     var out = PolicyConversion()
     out.writeKubernetes(policy)
     if !out.problems.isEmpty { out.documents = [] }

@@ -1,17 +1,17 @@
 // The labels by which policies know pods, whoever found them: a manifest, or a container runtime.
 
 /// Reserved labels of pods.
-public enum PodLabel {
+package enum PodLabel {
   /// The name of the namespace; what has it is a pod to policy.
-  public static let namespace = "k8s.namespace"
+  package static let namespace = "k8s.namespace"
   /// `true` on pods in the network of their node.
-  public static let hostNetwork = "k8s.hostNetwork"
+  package static let hostNetwork = "k8s.hostNetwork"
 
   /// The key that a pod's own label has here: `app` is `k8s.label/app`, `a.b/c` is `k8s.label.a.b/c`.
-  public static func own(_ key: String) -> String { key.contains("/") ? "k8s.label.\(key)" : "k8s.label/\(key)" }
+  package static func own(_ key: String) -> String { key.contains("/") ? "k8s.label.\(key)" : "k8s.label/\(key)" }
 
   /// The key whose value is the number of a named container port.
-  public static func port(_ proto: IPProtocol, _ name: String) -> String { "k8s.port.\(proto)/\(name)" }
+  package static func port(_ proto: IPProtocol, _ name: String) -> String { "k8s.port.\(proto)/\(name)" }
 
   /// The key that a pod has whose addresses lie in some blocks that a rule names.
   static func blocks(_ token: String) -> String { "k8s.cidr/\(token)" }
@@ -23,7 +23,7 @@ public enum PodLabel {
   ///
   /// With them every pod would be an identity of its own, so they count only if a policy selects by them. The list is
   /// Cilium's default, which its users live with.
-  public static let incidental: Set<String> = [
+  package static let incidental: Set<String> = [
     "pod-template-hash", "pod-template-generation", "controller-revision-hash", "apps.kubernetes.io/pod-index",
     "statefulset.kubernetes.io/pod-name", "batch.kubernetes.io/job-completion-index",
     "batch.kubernetes.io/controller-uid",
@@ -32,35 +32,35 @@ public enum PodLabel {
 }
 
 /// A pod of a manifest.
-public struct Pod: Sendable, Hashable {
+package struct Pod: Sendable, Hashable {
   /// One named port of one of its containers.
-  public struct Port: Sendable, Hashable, Comparable {
+  package struct Port: Sendable, Hashable, Comparable {
     /// 1 to 15 lower-case letters, digits and dashes.
-    public let name: String
+    package let name: String
     /// TCP, UDP or SCTP.
-    public let `protocol`: IPProtocol
+    package let `protocol`: IPProtocol
     /// In host byte order.
-    public let number: UInt16
+    package let number: UInt16
 
     /// Orders by name, protocol and number.
-    public static func < (left: Port, right: Port) -> Bool {
+    package static func < (left: Port, right: Port) -> Bool {
       (left.name, left.protocol, left.number) < (right.name, right.protocol, right.number)
     }
   }
 
   /// The name of its namespace.
-  public let namespace: String
+  package let namespace: String
   /// Its own name.
-  public let name: String
+  package let name: String
   /// Everything that policies see of it, under the keys of `PodLabel`.
-  public let labels: LabelSet
+  package let labels: LabelSet
   /// `status.podIPs`, or `podIP`.
-  public let addresses: [IPAddress]
+  package let addresses: [IPAddress]
   /// The named ports of its containers; of equal names for one protocol the first counts.
-  public let ports: [Port]
+  package let ports: [Port]
   /// Where it was written.
-  public let source: SourceLocation
+  package let source: SourceLocation
 
   /// `NAMESPACE/NAME`.
-  public var title: String { "\(namespace)/\(name)" }
+  package var title: String { "\(namespace)/\(name)" }
 }

@@ -5,16 +5,16 @@
 /// Keys follow kubectl's grammar: an optional DNS prefix with `/`, then a name of at most 63 of `[A-Za-z0-9._-]`.
 /// Values are printable UTF-8 of at most 253 bytes. Two values are equal only when their bytes are: Swift's own
 /// string equality would merge values that differ in Unicode normalisation, and so two identities.
-public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
+package struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
   /// The key, ASCII.
-  public let key: String
+  package let key: String
   let exactValue: ExactText
 
   /// The value, at most 253 bytes of printable UTF-8; may be empty.
-  public var value: String { exactValue.text }
+  package var value: String { exactValue.text }
 
   /// Checks both parts.
-  public init(_ key: String, _ value: String) throws(LabelError) {
+  package init(_ key: String, _ value: String) throws(LabelError) {
     try Label.checkKey(key)
     try Label.checkValue(value, key: key)
     self.init(uncheckedKey: key, value: value)
@@ -26,20 +26,20 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
   }
 
   /// Whether only the agent may set this key: `sallyport.…`, `container.…` and `k8s.…`.
-  public static func isReserved(_ key: String) -> Bool {
+  package static func isReserved(_ key: String) -> Bool {
     key.hasPrefix("sallyport.") || key.hasPrefix("container.") || key.hasPrefix("k8s.")
   }
 
   /// Orders by key, then by the bytes of the value.
-  public static func < (left: Label, right: Label) -> Bool {
+  package static func < (left: Label, right: Label) -> Bool {
     left.key == right.key ? left.exactValue < right.exactValue : left.key < right.key
   }
 
   /// `key=value`, the value quoted where it would be ambiguous.
-  public var description: String { "\(key)=\(exactValue.quotedIfNeeded)" }
+  package var description: String { "\(key)=\(exactValue.quotedIfNeeded)" }
 
   /// Checks a key against kubectl's grammar.
-  public static func checkKey(_ key: String) throws(LabelError) {
+  package static func checkKey(_ key: String) throws(LabelError) {
     // Nearly all keys, and a hundred thousand sets of them are read back before an agent is ready.
     if isPlainName(key) { return }
     func fail(_ problem: String) -> LabelError { LabelError(subject: "label key \(key.shown)", problem: problem) }
@@ -79,7 +79,7 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
   }
 
   /// Checks a value: at most 253 bytes and no control characters.
-  public static func checkValue(_ value: String, key: String) throws(LabelError) {
+  package static func checkValue(_ value: String, key: String) throws(LabelError) {
     let count = value.utf8.count
     guard count <= 253 else {
       throw LabelError(subject: "value of label \(key)", problem: "has \(count) bytes; at most 253 are allowed")
@@ -111,12 +111,12 @@ public struct Label: Sendable, Hashable, Comparable, CustomStringConvertible {
 }
 
 /// A label, selector or name that breaks its grammar.
-public struct LabelError: Error, Equatable, CustomStringConvertible {
+package struct LabelError: Error, Equatable, CustomStringConvertible {
   /// What was looked at, such as `label key "a b"`.
-  public let subject: String
+  package let subject: String
   /// What is wrong with it.
-  public let problem: String
+  package let problem: String
 
   /// One line.
-  public var description: String { "\(subject) \(problem)" }
+  package var description: String { "\(subject) \(problem)" }
 }

@@ -1,18 +1,18 @@
 // A set of labels in its one canonical order: what an identity stands for.
 
 /// Labels with distinct keys, sorted by key.
-public struct LabelSet: Sendable, Hashable, CustomStringConvertible {
+package struct LabelSet: Sendable, Hashable, CustomStringConvertible {
   /// Bytes from which the set can be read back, so that no two sets share them: for every label in order the
   /// length (32 bits, big endian) and bytes of the key, then the same of the value.
   ///
   /// A set is held in this form alone: there are a hundred thousand of them, and strings would take twice the memory.
-  public let canonicalBytes: [UInt8]
+  package let canonicalBytes: [UInt8]
 
   /// No labels at all.
-  public static let empty = LabelSet(sorted: [])
+  package static let empty = LabelSet(sorted: [])
 
   /// Takes labels in any order; the same key twice is an error.
-  public init(_ labels: [Label]) throws(LabelError) {
+  package init(_ labels: [Label]) throws(LabelError) {
     let sorted = labels.sorted()
     for (first, second) in zip(sorted, sorted.dropFirst()) where first.key == second.key {
       throw LabelError(subject: "label key \(first.key.shown)", problem: "occurs twice")
@@ -36,7 +36,7 @@ public struct LabelSet: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The labels, sorted by the bytes of their keys; made anew by each call.
-  public var labels: [Label] {
+  package var labels: [Label] {
     var labels: [Label] = []
     var place = 0
     while place < canonicalBytes.count {
@@ -47,7 +47,7 @@ public struct LabelSet: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The value of a key, or nil.
-  public subscript(key: String) -> String? { exactValue(of: key)?.text }
+  package subscript(key: String) -> String? { exactValue(of: key)?.text }
 
   func exactValue(of key: String) -> ExactText? {
     var place = 0
@@ -68,11 +68,11 @@ public struct LabelSet: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// This set with the labels of another one laid over it.
-  public func merging(_ other: LabelSet) -> LabelSet {
+  package func merging(_ other: LabelSet) -> LabelSet {
     let kept = labels.filter { other.exactValue(of: $0.key) == nil }
     return LabelSet(sorted: (kept + other.labels).sorted())
   }
 
   /// `k=v,k2=v2`, which `init(parsing:)` reads back.
-  public var description: String { labels.map(\.description).joined(separator: ",") }
+  package var description: String { labels.map(\.description).joined(separator: ",") }
 }

@@ -4,7 +4,7 @@ extension IPAddress {
   /// Reads `10.0.0.1`, `2001:db8::1` or `::ffff:10.0.0.1`, which is the same as `10.0.0.1`.
   ///
   /// Octets with leading zeros are refused, because some read them as octal; so are zones (`%eth0`).
-  public init(parsing text: String) throws(AddressError) {
+  package init(parsing text: String) throws(AddressError) {
     let bytes = Array(text.utf8)
     if let number = IPAddress.parseIPv4(bytes[...]) {
       self.init(ipv4: number)
@@ -90,7 +90,7 @@ extension IPAddress {
   }
 
   /// Dotted quad for IPv4, RFC 5952 for IPv6.
-  public var description: String {
+  package var description: String {
     if let number = ipv4 {
       return [24, 16, 8, 0].map { String(number >> UInt32($0) & 0xff) }.joined(separator: ".")
     }
@@ -115,7 +115,7 @@ extension IPAddress {
 
 extension IPPrefix {
   /// Reads `10.0.0.0/8` or `2001:db8::/32`; bits after the prefix must be zero.
-  public init(parsing text: String) throws(AddressError) {
+  package init(parsing text: String) throws(AddressError) {
     let example = "write it like 10.0.0.0/8 or 2001:db8::/32"
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard let first = parts.first, let address = try? IPAddress(parsing: String(first)), parts.count <= 2 else {

@@ -1,23 +1,23 @@
 // An IP address of either family in one 128-bit space.
 
 /// An IPv4 or IPv6 address; IPv4 is held as `::ffff:a.b.c.d`, as the kernel's tables hold it.
-public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible {
+package struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible {
   /// The first 64 bits as a number in host byte order.
-  public let high: UInt64
+  package let high: UInt64
   /// The last 64 bits as a number in host byte order.
-  public let low: UInt64
+  package let low: UInt64
 
   /// Takes both halves in host byte order.
-  public init(high: UInt64, low: UInt64) {
+  package init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
   /// Takes an IPv4 address as a number in host byte order.
-  public init(ipv4: UInt32) { self.init(high: 0, low: 0xffff_0000_0000 | UInt64(ipv4)) }
+  package init(ipv4: UInt32) { self.init(high: 0, low: 0xffff_0000_0000 | UInt64(ipv4)) }
 
   /// Takes 16 bytes in network order.
-  public init(bytes: InlineArray<16, UInt8>) {
+  package init(bytes: InlineArray<16, UInt8>) {
     var high: UInt64 = 0
     var low: UInt64 = 0
     for index in 0..<8 {
@@ -28,7 +28,7 @@ public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible
   }
 
   /// The 16 bytes in network order.
-  public var bytes: InlineArray<16, UInt8> {
+  package var bytes: InlineArray<16, UInt8> {
     InlineArray { index in
       index < 8
         ? UInt8(truncatingIfNeeded: high >> UInt64(56 - index * 8))
@@ -37,13 +37,13 @@ public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible
   }
 
   /// The IPv4 address as a number in host byte order, nil for IPv6.
-  public var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
+  package var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
 
   /// Whether this is an IPv4 address.
-  public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
+  package var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
 
   /// Orders by number: IPv4 lies among the first IPv6 addresses.
-  public static func < (left: IPAddress, right: IPAddress) -> Bool {
+  package static func < (left: IPAddress, right: IPAddress) -> Bool {
     left.high == right.high ? left.low < right.low : left.high < right.high
   }
 
@@ -56,14 +56,14 @@ public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible
 }
 
 /// An address or prefix that cannot be read.
-public struct AddressError: Error, Equatable, CustomStringConvertible {
+package struct AddressError: Error, Equatable, CustomStringConvertible {
   /// The text that was read.
-  public let text: String
+  package let text: String
   /// What is wrong with it.
-  public let problem: String
+  package let problem: String
   /// What to write in its place.
-  public let remedy: String
+  package let remedy: String
 
   /// One line.
-  public var description: String { "\(text.shown) \(problem); \(remedy)" }
+  package var description: String { "\(text.shown) \(problem); \(remedy)" }
 }

@@ -7,33 +7,33 @@ extension IPProtocol: CustomStringConvertible {
   ]
 
   /// The protocol of a name as documents use it, or nil.
-  public init?(named name: String) {
+  package init?(named name: String) {
     guard let found = IPProtocol.names.first(where: { $0.0 == name }) else { return nil }
     self.init(rawValue: found.1)
   }
 
   /// The name as documents use it, or `ip/NUMBER`.
-  public var description: String {
+  package var description: String {
     IPProtocol.names.first { $0.1 == rawValue }?.0 ?? "ip/\(rawValue)"
   }
 }
 
 /// A port specification that cannot be read.
-public struct PortError: Error, Equatable, CustomStringConvertible {
+package struct PortError: Error, Equatable, CustomStringConvertible {
   /// The text that was read.
-  public let text: String
+  package let text: String
   /// What is wrong with it.
-  public let problem: String
+  package let problem: String
   /// What to write in its place.
-  public let remedy: String
+  package let remedy: String
 
   /// One line.
-  public var description: String { "\(text.shown) \(problem); \(remedy)" }
+  package var description: String { "\(text.shown) \(problem); \(remedy)" }
 }
 
 extension PortSpec: CustomStringConvertible {
   /// Reads `any`, `tcp`, `tcp/443`, `tcp/8000-8080`, `icmp/8`, `ip/47`, `gre`.
-  public init(parsing text: String) throws(PortError) {
+  package init(parsing text: String) throws(PortError) {
     func fail(_ problem: String, _ remedy: String) -> PortError {
       PortError(text: text, problem: problem, remedy: remedy)
     }
@@ -76,7 +76,7 @@ extension PortSpec: CustomStringConvertible {
   }
 
   /// The canonical form, which `init(parsing:)` reads back.
-  public var description: String {
+  package var description: String {
     switch self {
     case .any: "any"
     case .ports(let proto, let range) where range == PortRange(0, proto.lastPort): proto.description

@@ -1,60 +1,60 @@
 // Protocols, port ranges and what a rule says about them.
 
 /// An IP protocol number.
-public struct IPProtocol: RawRepresentable, Sendable, Hashable, Comparable {
+package struct IPProtocol: RawRepresentable, Sendable, Hashable, Comparable {
   /// The number of the IPv4 protocol or IPv6 next header field.
-  public let rawValue: UInt8
+  package let rawValue: UInt8
 
   /// Takes the number of the IPv4 protocol or IPv6 next header field.
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// ICMP for IPv4.
-  public static let icmp = IPProtocol(rawValue: 1)
+  package static let icmp = IPProtocol(rawValue: 1)
   /// TCP.
-  public static let tcp = IPProtocol(rawValue: 6)
+  package static let tcp = IPProtocol(rawValue: 6)
   /// UDP.
-  public static let udp = IPProtocol(rawValue: 17)
+  package static let udp = IPProtocol(rawValue: 17)
   /// ICMP for IPv6.
-  public static let icmp6 = IPProtocol(rawValue: 58)
+  package static let icmp6 = IPProtocol(rawValue: 58)
   /// SCTP.
-  public static let sctp = IPProtocol(rawValue: 132)
+  package static let sctp = IPProtocol(rawValue: 132)
 
   /// Whether destination ports are told apart.
-  public var hasPorts: Bool { self == .tcp || self == .udp || self == .sctp }
+  package var hasPorts: Bool { self == .tcp || self == .udp || self == .sctp }
   /// Whether message types are told apart.
-  public var hasTypes: Bool { self == .icmp || self == .icmp6 }
+  package var hasTypes: Bool { self == .icmp || self == .icmp6 }
 
   /// The largest port or type: 65535, 255, or 0 for protocols with neither.
-  public var lastPort: UInt16 { hasPorts ? 65535 : hasTypes ? 255 : 0 }
+  package var lastPort: UInt16 { hasPorts ? 65535 : hasTypes ? 255 : 0 }
 
   /// Orders by number.
-  public static func < (left: IPProtocol, right: IPProtocol) -> Bool { left.rawValue < right.rawValue }
+  package static func < (left: IPProtocol, right: IPProtocol) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// An inclusive range of destination ports or ICMP types, in host byte order.
-public struct PortRange: Sendable, Hashable, Comparable {
+package struct PortRange: Sendable, Hashable, Comparable {
   /// The first port.
-  public let first: UInt16
+  package let first: UInt16
   /// The last port, not below the first.
-  public let last: UInt16
+  package let last: UInt16
 
   /// Takes both ends in any order.
-  public init(_ one: UInt16, _ other: UInt16) {
+  package init(_ one: UInt16, _ other: UInt16) {
     first = min(one, other)
     last = max(one, other)
   }
 
   /// Whether the port is in the range.
-  public func contains(_ port: UInt16) -> Bool { first <= port && port <= last }
+  package func contains(_ port: UInt16) -> Bool { first <= port && port <= last }
 
   /// Orders by first port, then by last.
-  public static func < (left: PortRange, right: PortRange) -> Bool {
+  package static func < (left: PortRange, right: PortRange) -> Bool {
     left.first == right.first ? left.last < right.last : left.first < right.first
   }
 }
 
 /// What a rule says about protocol and port.
-public enum PortSpec: Sendable, Hashable {
+package enum PortSpec: Sendable, Hashable {
   /// Every protocol and port.
   case any
   /// One protocol, and of it these destination ports (TCP, UDP, SCTP) or types (ICMP, ICMPv6). Other protocols have
@@ -62,10 +62,10 @@ public enum PortSpec: Sendable, Hashable {
   case ports(IPProtocol, PortRange)
 
   /// All of one protocol.
-  public static func all(_ proto: IPProtocol) -> PortSpec { .ports(proto, PortRange(0, proto.lastPort)) }
+  package static func all(_ proto: IPProtocol) -> PortSpec { .ports(proto, PortRange(0, proto.lastPort)) }
 
   /// Whether a destination port (or ICMP type; 0 for other protocols) is meant.
-  public func contains(_ proto: IPProtocol, _ port: UInt16) -> Bool {
+  package func contains(_ proto: IPProtocol, _ port: UInt16) -> Bool {
     switch self {
     case .any: true
     case .ports(let own, let range): own == proto && range.contains(port)

@@ -1,57 +1,56 @@
 // What a policy says without a kernel: its tables, and names for both ends.
 
 /// A question that cannot be answered.
-public struct QuestionError: Error, Equatable, CustomStringConvertible {
+package struct QuestionError: Error, Equatable, CustomStringConvertible {
   /// What was asked about.
-  public let subject: String
+  package let subject: String
   /// What is wrong with it.
-  public let problem: String
+  package let problem: String
   /// What to ask instead.
-  public let remedy: String
+  package let remedy: String
 
-  /// Takes all its parts.
-  public init(_ subject: String, _ problem: String, _ remedy: String) {
+  package init(_ subject: String, _ problem: String, _ remedy: String) {
     self.subject = subject
     self.problem = problem
     self.remedy = remedy
   }
 
   /// One line.
-  public var description: String { "\(subject.shown) \(problem); \(remedy)" }
+  package var description: String { "\(subject.shown) \(problem); \(remedy)" }
 }
 
 /// A policy, compiled for the pods of its manifests, that answers questions.
 ///
 /// Answers come from the tables that a kernel would hold, by the walk that a kernel makes.
-public struct OfflinePolicy: Sendable {
+package struct OfflinePolicy: Sendable {
   /// One end of a flow.
-  public struct End: Sendable {
+  package struct End: Sendable {
     let identity: IdentityNumber
     /// How the specification sees it, for ends whose classes the tables do not have; nil for all others.
     let endpoint: Endpoint?
     /// Which pod it is, by its place in `PolicySet.pods`; nil for all others.
-    public let pod: Int?
+    package let pod: Int?
     /// Whether it has an enforcer: an address has none.
-    public let isPoliced: Bool
+    package let isPoliced: Bool
     let labels: LabelSet
   }
 
   /// What one end says.
-  public struct Decision: Sendable, Equatable {
+  package struct Decision: Sendable, Equatable {
     /// What happens.
-    public let action: Action
+    package let action: Action
     /// The number of the rule that decides, 0 = the default.
-    public let rule: UInt32
+    package let rule: UInt32
     /// Whether both ends are one pod.
-    public let isLocal: Bool
+    package let isLocal: Bool
   }
 
   /// The policy.
-  public let policy: PolicySet
+  package let policy: PolicySet
   /// All rules; the rule of number n is at n - 1.
-  public var rules: [RuleReference] { compiled.tables.rules }
+  package var rules: [RuleReference] { compiled.tables.rules }
   /// How many rows the tables have.
-  public var cellCount: Int { compiled.tables.cells.count }
+  package var cellCount: Int { compiled.tables.cells.count }
   private let compiled: Compiled
   private var tables: Tables
   private var numbers: [LabelSet: IdentityNumber] = [:]
@@ -60,7 +59,7 @@ public struct OfflinePolicy: Sendable {
   private var next: UInt32
 
   /// Compiles a policy.
-  public init(_ policy: PolicySet) throws(CompileError) {
+  package init(_ policy: PolicySet) throws(CompileError) {
     self.policy = policy
     next = IdentityNumber.firstAllotted.rawValue
     var identities: [(key: IdentityNumber, value: LabelSet)] = []
@@ -78,12 +77,12 @@ public struct OfflinePolicy: Sendable {
   }
 
   /// Selectors that match no pod of the manifests.
-  public var warnings: [PolicyError] { compiled.warnings }
+  package var warnings: [PolicyError] { compiled.warnings }
 
   // MARK: Ends
 
   /// Reads `NAMESPACE/POD`, labels such as `app=web,tier=a`, an address, `host`, `world` or `unknown`.
-  public mutating func end(_ text: String) throws(QuestionError) -> End {
+  package mutating func end(_ text: String) throws(QuestionError) -> End {
     switch text {
     case "host": return End(identity: .host, endpoint: nil, pod: nil, isPoliced: true, labels: .host)
     case "world": return End(identity: .world, endpoint: nil, pod: nil, isPoliced: false, labels: .world)
@@ -108,7 +107,7 @@ public struct OfflinePolicy: Sendable {
   }
 
   /// A pod by its place in `PolicySet.pods`.
-  public func end(ofPod index: Int) -> End {
+  package func end(ofPod index: Int) -> End {
     let labels = policy.pods[index].labels
     return End(
       identity: numbers[labels] ?? .unknown, endpoint: nil, pod: index, isPoliced: true, labels: labels)
@@ -130,7 +129,7 @@ public struct OfflinePolicy: Sendable {
   }
 
   /// Reads `tcp/80`, `udp/53`, `icmp/8`, or the name of a container port of the destination: `http`, `tcp/http`.
-  public func port(
+  package func port(
     _ text: String, of destination: End
   ) throws(QuestionError) -> (protocol: IPProtocol, number: UInt16) {
     if let spec = try? PortSpec(parsing: text) {
@@ -160,7 +159,7 @@ public struct OfflinePolicy: Sendable {
   // MARK: Answers
 
   /// What each end says to a flow; nil for an end without an enforcer.
-  public func decisions(
+  package func decisions(
     from source: End, to destination: End, protocol proto: IPProtocol, port: UInt16
   ) -> (outgoing: Decision?, incoming: Decision?) {
     if let pod = source.pod, pod == destination.pod {

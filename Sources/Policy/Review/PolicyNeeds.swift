@@ -1,18 +1,18 @@
 // How many rows a policy needs, found out without a host.
 
 /// The rows that a policy needs, at least.
-public struct PolicyNeeds: Sendable, Equatable {
+package struct PolicyNeeds: Sendable, Equatable {
   /// Rows of rules.
-  public let cells: Int
+  package let cells: Int
   /// Rows of networks, without the addresses of workloads.
-  public let networks: Int
+  package let networks: Int
 
   /// Compiles a policy for what its documents tell of: pods, workloads, and something that fulfils each of its selectors.
   ///
   /// What runs on a host may fall in more classes than these and need more.
   ///
   /// - Throws: if it fits no table at all.
-  public init(of policy: PolicySet) throws(CompileError) {
+  package init(of policy: PolicySet) throws(CompileError) {
     var sets: Set<LabelSet> = Set(policy.pods.map(\.labels))
     sets.formUnion(policy.workloads.map(\.labels))
     for ruleSet in policy.ruleSets {

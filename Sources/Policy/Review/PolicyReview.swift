@@ -1,9 +1,9 @@
 // What is probably not meant in a policy that is right by every rule: said before it is put in force.
 
 /// Looks at a whole policy for what would surprise its author.
-public enum PolicyReview {
+package enum PolicyReview {
   /// Warnings, in the order of documents.
-  public static func warnings(of policy: PolicySet) -> [PolicyError] {
+  package static func warnings(of policy: PolicySet) -> [PolicyError] {
     lockouts(policy) + unmatchable(policy) + misspelt(policy) + unused(policy)
   }
 

@@ -1,31 +1,31 @@
 // Why a flow gets its verdict, and what would give it the other one.
 
 /// All that bears on the verdict of one flow.
-public struct Explanation: Sendable, Equatable, CustomStringConvertible {
+package struct Explanation: Sendable, Equatable, CustomStringConvertible {
   /// One rule that matches the flow.
-  public struct Match: Sendable, Equatable {
+  package struct Match: Sendable, Equatable {
     /// The rule.
-    public let rule: RuleReference
+    package let rule: RuleReference
     /// Whether it decides, or would decide if it is observed.
-    public let wins: Bool
+    package let wins: Bool
   }
 
   /// The flow.
-  public let flow: Flow
+  package let flow: Flow
   /// What policy says to it.
-  public let verdict: Verdict
+  package let verdict: Verdict
   /// The rule sets that have rules for this subject and direction, by name.
-  public let ruleSets: [String]
+  package let ruleSets: [String]
   /// All rules that match, by rule-set name and position.
-  public let matches: [Match]
+  package let matches: [Match]
   /// What would turn the verdict around; each line is enough alone unless it says otherwise.
-  public let flips: [String]
+  package let flips: [String]
   /// A rule set that turns the verdict around when it is added; nil if none can, or none that is narrow enough to
   /// suggest.
-  public let suggestion: RuleSet?
+  package let suggestion: RuleSet?
 
   /// Several lines for people.
-  public var description: String {
+  package var description: String {
     var lines = ["\(verdict.action): \(reason)"]
     if let observed = verdict.observed {
       lines.append("observed: \(observed.rule) would \(observed.action) it")
@@ -49,7 +49,7 @@ public struct Explanation: Sendable, Equatable, CustomStringConvertible {
 
 extension PolicySet {
   /// Explains the verdict of a flow.
-  public func explain(_ flow: Flow) -> Explanation {
+  package func explain(_ flow: Flow) -> Explanation {
     let verdict = verdict(for: flow)
     let applicable = ruleSets.filter { !$0.rules(flow.direction).isEmpty && matches($0.subject, flow.subject) }
     let isRuled = verdict.decidedBy != .local && verdict.decidedBy != .unlabelled
@@ -187,7 +187,7 @@ extension Peer {
 
 extension Peer: CustomStringConvertible {
   /// As a document writes it: `{selector: "app=lb"}` or `{network: corp}`.
-  public var description: String {
+  package var description: String {
     switch self {
     case .selector(let selector): "{selector: \(selector.description.quoted)}"
     case .network(let name): "{network: \(name)}"

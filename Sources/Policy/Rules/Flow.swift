@@ -1,9 +1,9 @@
 // A flow between two endpoints, and what policy says to it.
 
 /// One end of a flow, as policy sees it.
-public struct Endpoint: Sendable, Hashable {
+package struct Endpoint: Sendable, Hashable {
   /// What sort of endpoint it is.
-  public enum Kind: UInt8, Sendable, Hashable {
+  package enum Kind: UInt8, Sendable, Hashable {
     /// Something with an identity of its own.
     case workload
     /// The host itself.
@@ -19,13 +19,13 @@ public struct Endpoint: Sendable, Hashable {
   }
 
   /// What sort of endpoint it is.
-  public let kind: Kind
+  package let kind: Kind
   /// Its labels; empty for external addresses, which are seen through their networks.
-  public let labels: LabelSet
+  package let labels: LabelSet
   /// The names of all networks that contain an external address, sorted; empty for all others.
-  public let networks: [String]
+  package let networks: [String]
   /// The workload above an unlabelled cgroup, as people know it; nil for all others.
-  public let parent: String?
+  package let parent: String?
 
   private init(_ kind: Kind, _ labels: LabelSet, _ networks: [String] = [], parent: String? = nil) {
     self.kind = kind
@@ -35,38 +35,38 @@ public struct Endpoint: Sendable, Hashable {
   }
 
   /// Something with these labels.
-  public static func workload(_ labels: LabelSet) -> Endpoint { Endpoint(.workload, labels) }
+  package static func workload(_ labels: LabelSet) -> Endpoint { Endpoint(.workload, labels) }
   /// The host, by default with the reserved labels alone.
-  public static func host(_ labels: LabelSet = .host) -> Endpoint { Endpoint(.host, labels) }
+  package static func host(_ labels: LabelSet = .host) -> Endpoint { Endpoint(.host, labels) }
   /// An address in these networks; in none it is the world.
-  public static func external(_ networks: [String]) -> Endpoint {
+  package static func external(_ networks: [String]) -> Endpoint {
     networks.isEmpty ? .world : Endpoint(.external, .empty, Set(networks).sorted())
   }
   /// An address in no network.
-  public static let world = Endpoint(.world, .world)
+  package static let world = Endpoint(.world, .world)
   /// Whoever cannot be told.
-  public static let unknown = Endpoint(.unknown, .unknown)
+  package static let unknown = Endpoint(.unknown, .unknown)
   /// A cgroup without labels of its own below `parent`, which rejects such children: unknown to others, refused itself.
-  public static func unlabelled(childOf parent: String) -> Endpoint { Endpoint(.unlabelled, .unknown, parent: parent) }
+  package static func unlabelled(childOf parent: String) -> Endpoint { Endpoint(.unlabelled, .unknown, parent: parent) }
 }
 
 /// One attempt to talk, as one of its two ends judges it.
-public struct Flow: Sendable, Hashable {
+package struct Flow: Sendable, Hashable {
   /// Outgoing is judged at the source, incoming at the destination.
-  public let direction: Direction
+  package let direction: Direction
   /// The end that judges.
-  public let subject: Endpoint
+  package let subject: Endpoint
   /// The other end.
-  public let peer: Endpoint
+  package let peer: Endpoint
   /// The IP protocol.
-  public let `protocol`: IPProtocol
+  package let `protocol`: IPProtocol
   /// The destination port or ICMP type, in host byte order; 0 for protocols with neither.
-  public let port: UInt16
+  package let port: UInt16
   /// Whether both ends are the same workload.
-  public let sameWorkload: Bool
+  package let sameWorkload: Bool
 
   /// Takes all its parts; a port that the protocol cannot have is dropped.
-  public init(
+  package init(
     direction: Direction, subject: Endpoint, peer: Endpoint, protocol: IPProtocol, port: UInt16 = 0,
     sameWorkload: Bool = false
   ) {
@@ -80,9 +80,9 @@ public struct Flow: Sendable, Hashable {
 }
 
 /// What policy says to a flow at one of its ends.
-public struct Verdict: Sendable, Hashable {
+package struct Verdict: Sendable, Hashable {
   /// What decided.
-  public enum Reason: Sendable, Hashable {
+  package enum Reason: Sendable, Hashable {
     /// The winning rule.
     case rule(RuleReference)
     /// No enforced rule matched.
@@ -94,30 +94,28 @@ public struct Verdict: Sendable, Hashable {
   }
 
   /// What an observed rule would have decided.
-  public struct Observation: Sendable, Hashable {
+  package struct Observation: Sendable, Hashable {
     /// What it would have done.
-    public let action: Action
+    package let action: Action
     /// The rule in mode observe that would have won.
-    public let rule: RuleReference
+    package let rule: RuleReference
 
-    /// Takes both.
-    public init(action: Action, rule: RuleReference) {
+    package init(action: Action, rule: RuleReference) {
       self.action = action
       self.rule = rule
     }
   }
 
   /// What happens.
-  public let action: Action
+  package let action: Action
   /// Why.
-  public let decidedBy: Reason
+  package let decidedBy: Reason
   /// What would have happened, if a rule in mode observe would have won had all rules been enforced.
-  public let observed: Observation?
+  package let observed: Observation?
   /// Whether the winning rule, or the observed one, asks for a log line.
-  public let log: Bool
+  package let log: Bool
 
-  /// Takes all its parts.
-  public init(action: Action, decidedBy: Reason, observed: Observation? = nil, log: Bool = false) {
+  package init(action: Action, decidedBy: Reason, observed: Observation? = nil, log: Bool = false) {
     self.action = action
     self.decidedBy = decidedBy
     self.observed = observed

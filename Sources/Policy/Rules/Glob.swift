@@ -1,7 +1,7 @@
 // Patterns over paths and unit names.
 
 /// A shell pattern: `*` and `?` stop at `/`, `**` does not.
-public struct Glob: Sendable, Hashable, CustomStringConvertible {
+package struct Glob: Sendable, Hashable, CustomStringConvertible {
   private enum Step: Hashable {
     case byte(UInt8)
     case one
@@ -10,14 +10,14 @@ public struct Glob: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The pattern as written.
-  public let pattern: String
+  package let pattern: String
   /// What must stand at the beginning, compared before anything else: most patterns fail there.
   private let prefix: [UInt8]
   /// What comes after the prefix.
   private let steps: [Step]
 
   /// Takes the pattern as written.
-  public init(_ pattern: String) {
+  package init(_ pattern: String) {
     self.pattern = pattern
     let (star, question) = (UInt8(ascii: "*"), UInt8(ascii: "?"))
     prefix = Array(pattern.utf8.prefix { $0 != star && $0 != question })
@@ -35,13 +35,13 @@ public struct Glob: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The pattern as written.
-  public var description: String { pattern }
+  package var description: String { pattern }
 
   /// Whether the whole text matches, byte by byte.
-  public func matches(_ text: String) -> Bool { matches(Array(text.utf8)) }
+  package func matches(_ text: String) -> Bool { matches(Array(text.utf8)) }
 
   /// Whether all the bytes match: names of cgroups need not be UTF-8.
-  public func matches(_ text: [UInt8]) -> Bool {
+  package func matches(_ text: [UInt8]) -> Bool {
     guard text.starts(with: prefix) else { return false }
     // Which steps may come next, after each byte of the text: no backtracking, so no pattern that takes for ever.
     var reachable = [Bool](repeating: false, count: steps.count + 1)

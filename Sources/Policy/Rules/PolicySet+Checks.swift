@@ -4,7 +4,7 @@ extension PolicySet {
   /// Takes documents in any order and checks them against each other.
   ///
   /// - Throws: every name that is used twice (with both places) and every network that a rule names and nobody defines.
-  public init(
+  package init(
     ruleSets: [RuleSet] = [], networks: [ExternalNetwork] = [], workloads: [WorkloadRule] = [],
     pods: [Pod] = [], defaults: Defaults = Defaults()
   ) throws(PolicyErrors) {

@@ -4,7 +4,7 @@ extension PolicySet {
   /// What this policy says to a flow at the end that judges it.
   ///
   /// A linear scan over all rules. The kernel's tables must say the same; tests compare the two.
-  public func verdict(for flow: Flow) -> Verdict {
+  package func verdict(for flow: Flow) -> Verdict {
     if flow.subject.kind == .unlabelled { return Verdict(action: .reject, decidedBy: .unlabelled) }
     // An unlabelled child is nobody, also to its parent.
     if flow.sameWorkload, flow.peer.kind != .unlabelled {
@@ -73,7 +73,7 @@ extension PolicySet {
   }
 
   /// Whether a selector matches an endpoint: an external address is matched through any one of its networks.
-  public func matches(_ selector: Selector, _ endpoint: Endpoint) -> Bool {
+  package func matches(_ selector: Selector, _ endpoint: Endpoint) -> Bool {
     guard endpoint.kind == .external else { return selector.matches(endpoint.labels) }
     let containing = networks.lazy.filter { endpoint.networks.contains($0.name) }
     return ExternalNetwork.selectableLabels(of: containing).contains(where: selector.matches)

@@ -1,23 +1,22 @@
 // Everything that the documents say, checked as a whole.
 
 /// A named, labelled list of address blocks with no enforcer behind it.
-public struct ExternalNetwork: Sendable, Hashable {
+package struct ExternalNetwork: Sendable, Hashable {
   /// Unique among networks.
-  public var name: String
+  package var name: String
   /// Labels that selectors see, besides `sallyport.network=NAME`.
-  public var labels: LabelSet
+  package var labels: LabelSet
   /// The blocks it contains.
-  public var prefixes: [IPPrefix]
+  package var prefixes: [IPPrefix]
   /// Blocks that it does not contain, whatever `prefixes` says and in whatever order they were written.
-  public var excluded: [IPPrefix]
+  package var excluded: [IPPrefix]
   /// Whether nobody gave it a name: it stands for the CIDRs of one rule, and what is only in such is still the world to
   /// selectors.
-  public var isAnonymous: Bool
+  package var isAnonymous: Bool
   /// Where it was written.
-  public var source: SourceLocation
+  package var source: SourceLocation
 
-  /// Takes all its parts.
-  public init(
+  package init(
     name: String, labels: LabelSet = .empty, prefixes: [IPPrefix], excluded: [IPPrefix] = [],
     isAnonymous: Bool = false, source: SourceLocation = .none
   ) {
@@ -30,12 +29,12 @@ public struct ExternalNetwork: Sendable, Hashable {
   }
 
   /// Whether the network contains an address.
-  public func contains(_ address: IPAddress) -> Bool {
+  package func contains(_ address: IPAddress) -> Bool {
     prefixes.contains { $0.contains(address) } && !excluded.contains { $0.contains(address) }
   }
 
   /// What selectors see of an address in this network.
-  public var selectableLabels: LabelSet {
+  package var selectableLabels: LabelSet {
     labels.merging(LabelSet(sorted: [Label(uncheckedKey: "sallyport.network", value: name)]))
   }
 
@@ -47,35 +46,34 @@ public struct ExternalNetwork: Sendable, Hashable {
 }
 
 /// What happens to flows that no rule matches.
-public struct Defaults: Sendable, Hashable {
+package struct Defaults: Sendable, Hashable {
   /// One action per direction.
-  public struct Actions: Sendable, Hashable {
+  package struct Actions: Sendable, Hashable {
     /// For flows towards the subject.
-    public var incoming: Action
+    package var incoming: Action
     /// For flows from the subject.
-    public var outgoing: Action
+    package var outgoing: Action
 
-    /// Takes both.
-    public init(incoming: Action, outgoing: Action) {
+    package init(incoming: Action, outgoing: Action) {
       self.incoming = incoming
       self.outgoing = outgoing
     }
 
     /// The action of one direction.
-    public subscript(direction: Direction) -> Action { direction == .incoming ? incoming : outgoing }
+    package subscript(direction: Direction) -> Action { direction == .incoming ? incoming : outgoing }
   }
 
   /// For every subject but the host.
-  public var workloads: Actions
+  package var workloads: Actions
   /// For the host itself.
-  public var host: Actions
+  package var host: Actions
   /// For subjects with the label `k8s.namespace`.
-  public var pods: Actions
+  package var pods: Actions
   /// Where they were written.
-  public var source: SourceLocation
+  package var source: SourceLocation
 
   /// Workloads are refused and the host is not, unless told otherwise; nil for pods = as other workloads.
-  public init(
+  package init(
     workloads: Actions = Actions(incoming: .reject, outgoing: .reject),
     host: Actions = Actions(incoming: .allow, outgoing: .allow), pods: Actions? = nil,
     source: SourceLocation = .none
@@ -87,7 +85,7 @@ public struct Defaults: Sendable, Hashable {
   }
 
   /// Those of a subject.
-  public func actions(for subject: Endpoint) -> Actions {
+  package func actions(for subject: Endpoint) -> Actions {
     subject.kind == .host ? host : actions(for: subject.labels)
   }
 
@@ -96,20 +94,20 @@ public struct Defaults: Sendable, Hashable {
 }
 
 /// A whole policy: names are unique per kind and every network that a rule names exists.
-public struct PolicySet: Sendable, Equatable {
+package struct PolicySet: Sendable, Equatable {
   /// Sorted by name.
-  public let ruleSets: [RuleSet]
+  package let ruleSets: [RuleSet]
   /// Sorted by name.
-  public let networks: [ExternalNetwork]
+  package let networks: [ExternalNetwork]
   /// Sorted by name.
-  public let workloads: [WorkloadRule]
+  package let workloads: [WorkloadRule]
   /// The pods of manifests, sorted by namespace and name.
-  public let pods: [Pod]
+  package let pods: [Pod]
   /// What happens to flows that no rule matches.
-  public let defaults: Defaults
+  package let defaults: Defaults
 
   /// No documents at all: the defaults decide.
-  public static let empty = PolicySet(
+  package static let empty = PolicySet(
     sortedRuleSets: [], networks: [], workloads: [], pods: [], defaults: Defaults())
 
   init(
@@ -125,15 +123,15 @@ public struct PolicySet: Sendable, Equatable {
 
   /// Whether rules, networks and defaults are the same, whoever the workloads are: then so are the tables for the same
   /// identities, with the places in documents that they name.
-  public func hasSameRules(as other: PolicySet) -> Bool {
+  package func hasSameRules(as other: PolicySet) -> Bool {
     ruleSets == other.ruleSets && networks == other.networks && defaults == other.defaults
   }
 
   /// The network of a name, or nil.
-  public func network(named name: String) -> ExternalNetwork? { networks.first { $0.name == name } }
+  package func network(named name: String) -> ExternalNetwork? { networks.first { $0.name == name } }
 
   /// The names of all networks that contain an address, sorted.
-  public func networks(containing address: IPAddress) -> [String] {
+  package func networks(containing address: IPAddress) -> [String] {
     networks.filter { $0.contains(address) }.map(\.name)
   }
 }

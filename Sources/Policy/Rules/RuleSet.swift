@@ -1,31 +1,31 @@
 // Rules, the sets they come in, and where they were written.
 
 /// Whether the subject of a rule set opens the flow or accepts it.
-public enum Direction: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+package enum Direction: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// The subject is the source.
   case outgoing = 0
   /// The subject is the destination.
   case incoming = 1
 
   /// The word that documents use.
-  public var description: String { self == .outgoing ? "outgoing" : "incoming" }
+  package var description: String { self == .outgoing ? "outgoing" : "incoming" }
 }
 
 /// What a rule or default does with a flow.
 ///
 /// The raw values are those of the kernel's tables, where 0 is "none".
-public enum Action: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+package enum Action: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// Lets it pass.
   case allow = 1
   /// Refuses it.
   case reject = 2
 
   /// The word that documents use.
-  public var description: String { self == .allow ? "allow" : "reject" }
+  package var description: String { self == .allow ? "allow" : "reject" }
 }
 
 /// What a rule says of the flows that it matches.
-public enum RuleAction: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+package enum RuleAction: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// Lets them pass.
   case allow
   /// Refuses them.
@@ -34,7 +34,7 @@ public enum RuleAction: UInt8, Sendable, Hashable, CaseIterable, CustomStringCon
   case pass
 
   /// What becomes of a flow when such a rule has the last word; nil = another one has it.
-  public var verdict: Action? {
+  package var verdict: Action? {
     switch self {
     case .allow: .allow
     case .reject: .reject
@@ -43,7 +43,7 @@ public enum RuleAction: UInt8, Sendable, Hashable, CaseIterable, CustomStringCon
   }
 
   /// One word for people and documents.
-  public var description: String {
+  package var description: String {
     switch self {
     case .allow: "allow"
     case .reject: "reject"
@@ -53,69 +53,68 @@ public enum RuleAction: UInt8, Sendable, Hashable, CaseIterable, CustomStringCon
 }
 
 /// Whether something is applied, or only evaluated and reported.
-public enum Mode: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+package enum Mode: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// Applied.
   case enforce = 0
   /// Evaluated and reported, and changes nothing.
   case observe = 1
 
   /// The word that documents use.
-  public var description: String { self == .enforce ? "enforce" : "observe" }
+  package var description: String { self == .enforce ? "enforce" : "observe" }
 }
 
 /// Where something was written.
-public struct SourceLocation: Sendable, Hashable, CustomStringConvertible {
+package struct SourceLocation: Sendable, Hashable, CustomStringConvertible {
   /// The name of the file as given to the parser; empty for what no file holds.
-  public let file: String
+  package let file: String
   /// The line, from 1; 0 for what no file holds.
-  public let line: Int
+  package let line: Int
   /// The column, from 1; 0 where it is not known.
-  public let column: Int
+  package let column: Int
 
   /// Takes a file name, and line and column counted from 1.
-  public init(file: String, line: Int, column: Int = 0) {
+  package init(file: String, line: Int, column: Int = 0) {
     self.file = file
     self.line = line
     self.column = column
   }
 
   /// What was made in memory.
-  public static let none = SourceLocation(file: "", line: 0)
+  package static let none = SourceLocation(file: "", line: 0)
 
   /// `FILE:LINE`.
-  public var description: String { "\(file):\(line)" }
+  package var description: String { "\(file):\(line)" }
 }
 
 /// Whom a rule lets talk to its subject.
-public enum Peer: Sendable, Hashable {
+package enum Peer: Sendable, Hashable {
   /// Every endpoint that the selector matches.
   case selector(Selector)
   /// Every address that the external network of this name contains.
   case network(String)
 
   /// Every endpoint: the empty selector.
-  public static let any = Peer.selector(.everything)
+  package static let any = Peer.selector(.everything)
 }
 
 /// One rule of one direction.
-public struct Rule: Sendable, Hashable {
+package struct Rule: Sendable, Hashable {
   /// What people call it; empty if they do not.
-  public var name: String
+  package var name: String
   /// What it does with the flows it matches.
-  public var action: RuleAction
+  package var action: RuleAction
   /// Any of these; an empty list matches nothing.
-  public var peers: [Peer]
+  package var peers: [Peer]
   /// Any of these; an empty list matches nothing.
-  public var ports: [PortSpec]
+  package var ports: [PortSpec]
   /// Whether each flow it decides is logged.
-  public var log: Bool
+  package var log: Bool
   /// Whether it is applied or only observed.
-  public var mode: Mode
+  package var mode: Mode
   /// Where it was written.
-  public var source: SourceLocation
+  package var source: SourceLocation
 
-  /// Takes all its parts.
-  public init(
+  package init(
     name: String = "", action: RuleAction, peers: [Peer] = [.any], ports: [PortSpec] = [.any], log: Bool = false,
     mode: Mode = .enforce, source: SourceLocation = .none
   ) {
@@ -130,22 +129,21 @@ public struct Rule: Sendable, Hashable {
 }
 
 /// The rules of every workload that one selector matches.
-public struct RuleSet: Sendable, Hashable {
+package struct RuleSet: Sendable, Hashable {
   /// Unique among rule sets; breaks ties.
-  public var name: String
+  package var name: String
   /// Whose rules these are.
-  public var subject: Selector
+  package var subject: Selector
   /// Rules for flows towards the subject, by position.
-  public var incoming: [Rule]
+  package var incoming: [Rule]
   /// Rules for flows from the subject, by position.
-  public var outgoing: [Rule]
+  package var outgoing: [Rule]
   /// When its rules are asked.
-  public var tier: Tier
+  package var tier: Tier
   /// Where it was written.
-  public var source: SourceLocation
+  package var source: SourceLocation
 
-  /// Takes all its parts.
-  public init(
+  package init(
     name: String, subject: Selector, incoming: [Rule] = [], outgoing: [Rule] = [], tier: Tier = .native,
     source: SourceLocation = .none
   ) {
@@ -158,28 +156,27 @@ public struct RuleSet: Sendable, Hashable {
   }
 
   /// The rules of one direction, by position.
-  public func rules(_ direction: Direction) -> [Rule] { direction == .incoming ? incoming : outgoing }
+  package func rules(_ direction: Direction) -> [Rule] { direction == .incoming ? incoming : outgoing }
 }
 
 /// Names one rule for records, logs and people.
-public struct RuleReference: Sendable, Hashable, CustomStringConvertible {
+package struct RuleReference: Sendable, Hashable, CustomStringConvertible {
   /// The name of its rule set.
-  public let ruleSet: String
+  package let ruleSet: String
   /// Which of the two lists it is in.
-  public let direction: Direction
+  package let direction: Direction
   /// Its position in that list, from 0.
-  public let position: Int
+  package let position: Int
   /// Its own name, perhaps empty.
-  public let name: String
+  package let name: String
   /// What it does.
-  public let action: RuleAction
+  package let action: RuleAction
   /// Whether it is applied or observed.
-  public let mode: Mode
+  package let mode: Mode
   /// Where it was written.
-  public let source: SourceLocation
+  package let source: SourceLocation
 
-  /// Takes all its parts.
-  public init(
+  package init(
     ruleSet: String, direction: Direction, position: Int, name: String, action: RuleAction, mode: Mode,
     source: SourceLocation = .none
   ) {
@@ -193,5 +190,5 @@ public struct RuleReference: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// `web/incoming[0]`, with the name of the rule if it has one.
-  public var description: String { "\(ruleSet)/\(direction)[\(position)]" + (name.isEmpty ? "" : " (\(name))") }
+  package var description: String { "\(ruleSet)/\(direction)[\(position)]" + (name.isEmpty ? "" : " (\(name))") }
 }

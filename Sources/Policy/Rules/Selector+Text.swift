@@ -4,7 +4,7 @@ extension Selector {
   /// Reads `app=web,tier in (a,b),env!=dev,zone notin (x),owner,!legacy`; the empty text matches everything.
   ///
   /// This is kubectl's grammar. Values may besides stand in double quotes, with `\"` and `\\`.
-  public init(parsing text: String) throws(LabelError) {
+  package init(parsing text: String) throws(LabelError) {
     var reader = SelectorReader(text)
     var requirements: [Requirement] = []
     try reader.advance()
@@ -24,7 +24,7 @@ extension LabelSet {
   /// Reads `k=v,k2=v2`; the empty text is the empty set.
   ///
   /// The first `=` ends the key, so values may hold more of them; a value with a comma stands in double quotes.
-  public init(parsing text: String) throws(LabelError) {
+  package init(parsing text: String) throws(LabelError) {
     var labels: [Label] = []
     var rest = Substring(text).unicodeScalars
     while !rest.isEmpty {

@@ -1,9 +1,9 @@
 // Which label sets a rule means: the conjunction of requirements on keys.
 
 /// One requirement on one key.
-public struct Requirement: Sendable, Hashable, Comparable {
+package struct Requirement: Sendable, Hashable, Comparable {
   /// What is required.
-  public enum Operator: UInt8, Sendable, Hashable {
+  package enum Operator: UInt8, Sendable, Hashable {
     /// The key has one of the values.
     case isIn
     /// The key is absent or has none of the values, as in kubectl.
@@ -15,18 +15,18 @@ public struct Requirement: Sendable, Hashable, Comparable {
   }
 
   /// The key.
-  public let key: String
+  package let key: String
   /// What is required of it.
-  public let `operator`: Operator
+  package let `operator`: Operator
   let exactValues: [ExactText]
 
   /// The values of `isIn` and `notIn`, sorted by their bytes and distinct.
-  public var values: [String] { exactValues.map(\.text) }
+  package var values: [String] { exactValues.map(\.text) }
 
   /// Checks the key and values.
   ///
   /// `isIn` and `notIn` need at least one value, the others none.
-  public init(_ key: String, _ operator: Operator, _ values: [String] = []) throws(LabelError) {
+  package init(_ key: String, _ operator: Operator, _ values: [String] = []) throws(LabelError) {
     try Label.checkKey(key)
     for value in values { try Label.checkValue(value, key: key) }
     let needsValues = `operator` == .isIn || `operator` == .notIn
@@ -47,14 +47,14 @@ public struct Requirement: Sendable, Hashable, Comparable {
   }
 
   /// Requires exactly this label.
-  public init(_ label: Label) {
+  package init(_ label: Label) {
     key = label.key
     self.operator = .isIn
     exactValues = [label.exactValue]
   }
 
   /// Whether a label set fulfils it.
-  public func matches(_ labels: LabelSet) -> Bool {
+  package func matches(_ labels: LabelSet) -> Bool {
     let value = labels.exactValue(of: key)
     return switch self.operator {
     case .isIn: value.map(exactValues.contains) ?? false
@@ -65,7 +65,7 @@ public struct Requirement: Sendable, Hashable, Comparable {
   }
 
   /// Orders by key, operator and values.
-  public static func < (left: Requirement, right: Requirement) -> Bool {
+  package static func < (left: Requirement, right: Requirement) -> Bool {
     if left.key != right.key { return left.key < right.key }
     if left.operator != right.operator { return left.operator.rawValue < right.operator.rawValue }
     return left.exactValues.lexicographicallyPrecedes(right.exactValues)
@@ -74,7 +74,7 @@ public struct Requirement: Sendable, Hashable, Comparable {
 
 extension Requirement: CustomStringConvertible {
   /// As kubectl writes it.
-  public var description: String {
+  package var description: String {
     let list = exactValues.map(\.quotedIfNeeded).joined(separator: ",")
     return switch (self.operator, exactValues.count) {
     case (.isIn, 1): "\(key)=\(list)"
@@ -88,22 +88,22 @@ extension Requirement: CustomStringConvertible {
 }
 
 /// All of some requirements; none at all matches everything.
-public struct Selector: Sendable, Hashable, CustomStringConvertible {
+package struct Selector: Sendable, Hashable, CustomStringConvertible {
   /// The requirements, sorted and distinct.
-  public let requirements: [Requirement]
+  package let requirements: [Requirement]
 
   /// The empty selector, which matches every label set.
-  public static let everything = Selector([])
+  package static let everything = Selector([])
 
   /// Takes requirements in any order.
-  public init(_ requirements: [Requirement]) { self.requirements = Set(requirements).sorted() }
+  package init(_ requirements: [Requirement]) { self.requirements = Set(requirements).sorted() }
 
   /// Whether it has no requirement and so matches every endpoint.
-  public var isEverything: Bool { requirements.isEmpty }
+  package var isEverything: Bool { requirements.isEmpty }
 
   /// Whether a label set fulfils every requirement.
-  public func matches(_ labels: LabelSet) -> Bool { requirements.allSatisfy { $0.matches(labels) } }
+  package func matches(_ labels: LabelSet) -> Bool { requirements.allSatisfy { $0.matches(labels) } }
 
   /// The canonical form, which `init(parsing:)` reads back.
-  public var description: String { requirements.map(\.description).joined(separator: ",") }
+  package var description: String { requirements.map(\.description).joined(separator: ",") }
 }

@@ -1,7 +1,7 @@
 // Who speaks first: the tiers that rules come in, and the order in which a flow meets them.
 
 /// Which policy a rule set belongs to, and so when its rules are asked.
-public enum Tier: Sendable, Hashable {
+package enum Tier: Sendable, Hashable {
   /// This project's own rule sets.
   case native
   /// A Kubernetes ClusterNetworkPolicy of the Admin tier; a smaller priority is asked first.

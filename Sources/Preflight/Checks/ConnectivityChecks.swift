@@ -38,7 +38,7 @@ let trustStore = Check(
 
 extension Check {
   /// The check of one address.
-  public static func destination(_ destination: Destination) -> Check {
+  package static func destination(_ destination: Destination) -> Check {
     Check(
       "\(destination)", .connectivity,
       requires: "\(destination) can be reached"

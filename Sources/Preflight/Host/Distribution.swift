@@ -44,7 +44,7 @@ struct VersionRange: Sendable {
 }
 
 /// How a family of distributions installs packages and what it calls those that matter here.
-public enum PackageFamily: String, Sendable {
+package enum PackageFamily: String, Sendable {
   case debian, redHat, suse, unknown
 
   /// The command that installs packages; nil where it is not known.
@@ -59,24 +59,24 @@ public enum PackageFamily: String, Sendable {
 }
 
 /// One row of the table.
-public struct Distribution: Sendable {
+package struct Distribution: Sendable {
   /// `ID=` of os-release(5).
-  public let id: String
+  package let id: String
   /// What people call it.
-  public let name: String
+  package let name: String
   /// How it installs packages.
-  public let family: PackageFamily
+  package let family: PackageFamily
   /// The versions of the published list, such as `7.9, 8.0-8.3`; empty for a successor of another distribution.
-  public let published: String
+  package let published: String
   /// The versions that have succeeded them.
-  public let successors: String
+  package let successors: String
   /// How to get a newer kernel there, in words.
   let newerKernel: String
   /// The same as a command; nil where it takes more than one.
   var kernelCommand: String?
 
   /// The table.
-  public static let table: [Distribution] = [
+  package static let table: [Distribution] = [
     Distribution(
       id: "amzn", name: "Amazon Linux", family: .redHat, published: "2", successors: "2022+",
       newerKernel: "install the newer kernel of its extras", kernelCommand: "amazon-linux-extras install kernel-5.15"),
@@ -111,7 +111,7 @@ public struct Distribution: Sendable {
   ]
 
   /// What the published list says of Windows: a row of its own, which this program for Linux cannot check.
-  public static let windows = "Windows Server 2012 R2, 2016, 2019"
+  package static let windows = "Windows Server 2012 R2, 2016, 2019"
 }
 
 /// Which distribution a host is, as its files say.

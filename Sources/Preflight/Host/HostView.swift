@@ -1,27 +1,27 @@
 // A host as its files show it: below a root directory, so that a recorded tree can stand for another machine.
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// What can be read of a host without changing it.
-public struct HostView: Sendable {
+package struct HostView: Sendable {
   /// Empty for the machine itself, else a directory that stands for its root.
-  public let root: String
+  package let root: String
   /// The architecture, such as `x86_64`.
-  public var machine: String
+  package var machine: String
   /// The effective user who asks.
-  public var user: UInt32
+  package var user: UInt32
   /// What the asking thread may do.
-  public var capabilities: Look<CapabilitySets>
+  package var capabilities: Look<CapabilitySets>
   /// Whether the clock is kept in time.
-  public var clock: Look<ClockState>
+  package var clock: Look<ClockState>
   /// Variables of the environment that say where files are: KUBECONFIG and HOME.
-  public var environment: [String: String]
+  package var environment: [String: String]
   /// Whether what bounds the agent's unit counts; it does not for who asks for this very process.
-  public var asksUnit = true
+  package var asksUnit = true
   private let memory = HostMemory()
 
   /// The machine on which this runs.
-  public static func current(environment: [String: String] = [:]) -> HostView {
+  package static func current(environment: [String: String] = [:]) -> HostView {
     HostView(
       root: "", machine: HostIdentity.machine, user: HostIdentity.effectiveUser,
       capabilities: read(CapabilitySets.current),
@@ -29,7 +29,7 @@ public struct HostView: Sendable {
   }
 
   /// A tree of recorded files; what no file tells is given.
-  public init(
+  package init(
     root: String, machine: String = "x86_64", user: UInt32 = 0,
     capabilities: Look<CapabilitySets> = .unseen("nothing was recorded"),
     clock: Look<ClockState> = .unseen("nothing was recorded"), environment: [String: String] = [:]
@@ -49,7 +49,7 @@ public struct HostView: Sendable {
   // MARK: Files
 
   /// The text of a file, at most 4 MiB unless it is one of the kernel's.
-  public func text(_ path: String) -> Look<String> {
+  package func text(_ path: String) -> Look<String> {
     do throws(KernelError) {
       let bytes =
         isKernels(path)
@@ -61,17 +61,17 @@ public struct HostView: Sendable {
   }
 
   /// The lines of a file, without the empty ones.
-  public func lines(_ path: String) -> Look<[Substring]> {
+  package func lines(_ path: String) -> Look<[Substring]> {
     text(path).map { text in text.split(separator: "\n") }
   }
 
   /// The names in a directory.
-  public func names(_ path: String) -> Look<[String]> {
+  package func names(_ path: String) -> Look<[String]> {
     do throws(KernelError) { return .seen(try directoryNames(root + path)) } catch { return missing(path, error) }
   }
 
   /// Whether something is there and can be reached.
-  public func isThere(_ path: String) -> Bool { Kernel.isThere(root + path) }
+  package func isThere(_ path: String) -> Bool { Kernel.isThere(root + path) }
 
   /// What a symbolic link says; nil if there is none, or it may not be read.
   func link(_ path: String) -> String? { readLink(FilePath(root + path))?.string }

@@ -1,7 +1,7 @@
 // Three ways in which a look at something can end: nothing that was not looked at is told as a finding.
 
 /// What a look came to.
-public enum Look<Value> {
+package enum Look<Value> {
   /// This was seen.
   case seen(Value)
   /// It was looked for, and it is not there.
@@ -10,19 +10,19 @@ public enum Look<Value> {
   case unseen(String)
 
   /// What was seen, or nil.
-  public var value: Value? {
+  package var value: Value? {
     guard case .seen(let value) = self else { return nil }
     return value
   }
 
   /// Why it could not be looked at, or nil.
-  public var obstacle: String? {
+  package var obstacle: String? {
     guard case .unseen(let why) = self else { return nil }
     return why
   }
 
   /// The same look with something made of what was seen.
-  public func map<Other>(_ transform: (Value) -> Other) -> Look<Other> {
+  package func map<Other>(_ transform: (Value) -> Other) -> Look<Other> {
     switch self {
     case .seen(let value): .seen(transform(value))
     case .absent: .absent

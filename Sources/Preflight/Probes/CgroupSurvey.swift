@@ -1,24 +1,24 @@
 // Who else has programs on the cgroups, at the hooks that the cgroup datapath uses.
-public import BPF
+package import BPF
 internal import Enforcement
 internal import Kernel
 internal import SystemPackage
 
 /// What was found on the cgroups of this host.
-public struct CgroupSurvey: Sendable {
+package struct CgroupSurvey: Sendable {
   /// Programs of somebody at a hook of a cgroup.
-  public struct Entry: Sendable, Equatable {
+  package struct Entry: Sendable, Equatable {
     /// The cgroup's path in the hierarchy.
-    public let cgroup: String
+    package let cgroup: String
     /// The hook.
-    public let hook: String
+    package let hook: String
     /// Whether others can be attached beside them.
-    public let mode: CgroupAttachments.Mode
+    package let mode: CgroupAttachments.Mode
     /// What the programs are called; a number for one that could not be opened.
-    public let programs: [String]
+    package let programs: [String]
 
     /// States an entry.
-    public init(cgroup: String, hook: String, mode: CgroupAttachments.Mode, programs: [String]) {
+    package init(cgroup: String, hook: String, mode: CgroupAttachments.Mode, programs: [String]) {
       self.cgroup = cgroup
       self.hook = hook
       self.mode = mode
@@ -27,14 +27,14 @@ public struct CgroupSurvey: Sendable {
   }
 
   /// Cgroups that have programs of their own.
-  public let entries: [Entry]
+  package let entries: [Entry]
   /// How many cgroups were looked at.
-  public let looked: Int
+  package let looked: Int
   /// Whether there were more than could be looked at in time.
-  public let isComplete: Bool
+  package let isComplete: Bool
 
   /// States a survey.
-  public init(entries: [Entry], looked: Int, isComplete: Bool) {
+  package init(entries: [Entry], looked: Int, isComplete: Bool) {
     self.entries = entries
     self.looked = looked
     self.isComplete = isComplete

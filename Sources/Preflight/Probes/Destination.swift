@@ -5,18 +5,18 @@ internal import Synchronization
 internal import SystemPackage
 
 /// What is to be reached.
-public struct Destination: Hashable, Sendable, CustomStringConvertible {
+package struct Destination: Hashable, Sendable, CustomStringConvertible {
   /// A name or an address, without brackets.
-  public let host: String
+  package let host: String
   /// The TCP port.
-  public let port: UInt16
+  package let port: UInt16
   /// Whether a certificate is looked at.
-  public let usesTLS: Bool
+  package let usesTLS: Bool
 
   /// Reads `HOST`, `HOST:PORT`, `tls://HOST:PORT`, `tcp://HOST:PORT` or `https://HOST`; nil for anything else.
   ///
   /// Without a scheme it is TLS, without a port 443.
-  public init?(_ text: String) {
+  package init?(_ text: String) {
     var rest = text.trimmed[...]
     var usesTLS = true
     for (scheme, isTLS) in [("tls://", true), ("https://", true), ("tcp://", false)] where rest.hasPrefix(scheme) {
@@ -47,11 +47,11 @@ public struct Destination: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// `HOST:PORT`, an address of IPv6 in brackets.
-  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
 /// How one step of reaching a destination ended.
-public enum ReachStep: Equatable, Sendable {
+package enum ReachStep: Equatable, Sendable {
   /// It worked; what was learnt, and how long it took.
   case done(String, Duration)
   /// It did not; why.
@@ -65,24 +65,24 @@ public enum ReachStep: Equatable, Sendable {
 }
 
 /// The three steps.
-public struct DestinationTrial: Equatable, Sendable {
+package struct DestinationTrial: Equatable, Sendable {
   /// Name to addresses.
-  public var name: ReachStep
+  package var name: ReachStep
   /// A TCP connection to the first address that answers.
-  public var connection: ReachStep
+  package var connection: ReachStep
   /// The certificate's chain against the trust store.
-  public var certificate: ReachStep
+  package var certificate: ReachStep
   /// The code that OpenSSL gives for what is wrong with the chain (openssl-verification-options(1)); 0 = nothing.
-  public var code: Int?
+  package var code: Int?
 }
 
 /// Where certificates of authorities are.
-public struct TrustStore: Hashable, Sendable {
+package struct TrustStore: Hashable, Sendable {
   /// A file of certificates in PEM, or a directory of hashed ones; nil = OpenSSL's own place.
-  public let path: String?
+  package let path: String?
 
   /// Names a place.
-  public init(path: String?) { self.path = path }
+  package init(path: String?) { self.path = path }
 }
 
 extension Probe {

@@ -1,12 +1,12 @@
 // Attempts that touch the kernel or wait for others: each on a thread of its own, none waited for beyond its limit.
 internal import BPF
-public import Kernel
+package import Kernel
 internal import Synchronization
 
 /// One attempt.
-public struct Probe: Sendable {
+package struct Probe: Sendable {
   /// What it is, for who watches.
-  public let name: String
+  package let name: String
   let limit: Duration
   /// Runs it and says what is to be noted.
   let attempt: @Sendable () -> Note
@@ -49,7 +49,7 @@ public struct Probe: Sendable {
   /// `total` bounds all of it; the limit of each is meant for the usual 10 seconds, and longer where there is more time.
   /// `progress` is told the names of those that still run, each time one has ended. One that was
   /// given up goes on by itself: what it holds in the kernel goes with this process.
-  public static func run(
+  package static func run(
     _ probes: [Probe], within total: Duration, progress: ([String]) -> Void = { _ in }
   ) throws(KernelError) -> ProbeResults {
     let board = Board()

@@ -1,10 +1,10 @@
 // What attempts have come to; nothing here was concluded from a name or a version.
-public import BPF
-public import Enforcement
-public import Kernel
+package import BPF
+package import Enforcement
+package import Kernel
 
 /// What can be tried.
-public enum ProbeKind: String, Sendable, CaseIterable {
+package enum ProbeKind: String, Sendable, CaseIterable {
   /// Rules of iptables and sets of ipset, in a scratch network namespace.
   case rules
   /// Every program of this binary, loaded.
@@ -26,52 +26,52 @@ public enum ProbeKind: String, Sendable, CaseIterable {
 }
 
 /// The results of all kinds of attempts; what was not tried says so.
-public struct ProbeResults: Sendable {
+package struct ProbeResults: Sendable {
   /// By the published name of the module that the attempt needs.
-  public var rules: Look<[String: RuleTrial.Outcome]> = untried()
+  package var rules: Look<[String: RuleTrial.Outcome]> = untried()
   /// In the order in which an agent would try them.
-  public var programs: Look<[ObjectTrial]> = untried()
+  package var programs: Look<[ObjectTrial]> = untried()
   /// One for each hook of the cgroup datapath.
-  public var hooks: Look<[HookTrial]> = untried()
+  package var hooks: Look<[HookTrial]> = untried()
   /// Helpers and maps.
-  public var features: Look<FeatureTrials> = untried()
+  package var features: Look<FeatureTrials> = untried()
   /// Nil where a socket belongs to the cgroup that made it.
-  public var sockets: Look<SocketRefusal?> = untried()
+  package var sockets: Look<SocketRefusal?> = untried()
   /// Absent ones have no entry.
-  public var tools: Look<[Tool: ToolFact]> = untried()
+  package var tools: Look<[Tool: ToolFact]> = untried()
   /// Who else is on the cgroups.
-  public var cgroupPrograms: Look<CgroupSurvey> = untried()
+  package var cgroupPrograms: Look<CgroupSurvey> = untried()
   /// What filters packets in this network namespace.
-  public var packetFilters: Look<PacketFilterTables> = untried()
+  package var packetFilters: Look<PacketFilterTables> = untried()
   /// By destination.
-  public var destinations: [Destination: Look<DestinationTrial>] = [:]
+  package var destinations: [Destination: Look<DestinationTrial>] = [:]
 
   /// Nothing was tried.
-  public init() {}
+  package init() {}
 
   private static func untried<T>() -> Look<T> { .unseen("it was not tried") }
 }
 
 /// The helpers that programs call and the maps that they keep, each tried alone.
-public struct FeatureTrials: Sendable {
+package struct FeatureTrials: Sendable {
   /// A helper or kind of map, and what this kernel says to it.
-  public struct Trial: Sendable {
+  package struct Trial: Sendable {
     /// Such as `bpf_sk_lookup_tcp for cgroup_skb`.
-    public let name: String
+    package let name: String
     /// What the kernel said.
-    public let support: FeatureSupport
+    package let support: FeatureSupport
   }
 
   /// The kinds of maps.
-  public let maps: [Trial]
+  package let maps: [Trial]
   /// The helpers, each with the kinds of programs that call it.
-  public let helpers: [Trial]
+  package let helpers: [Trial]
 }
 
 /// Why a socket does not belong to the cgroup that made it.
-public struct SocketRefusal: Sendable {
+package struct SocketRefusal: Sendable {
   /// In one line.
-  public let reason: String
+  package let reason: String
   /// What to do.
-  public let remedy: String
+  package let remedy: String
 }

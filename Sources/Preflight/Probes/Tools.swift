@@ -4,7 +4,7 @@ internal import Kernel
 internal import SystemPackage
 
 /// A program or library of the published list, or one that a check needs.
-public enum Tool: String, Sendable, CaseIterable {
+package enum Tool: String, Sendable, CaseIterable {
   case iptables, ip6tables, ipset, conntrack, libelf, modprobe, openssl, kubelet
 
   /// The names of its program, the first one that is there counts: the datapath takes iptables under any of its names.
@@ -49,16 +49,16 @@ public enum Tool: String, Sendable, CaseIterable {
 }
 
 /// What a tool said of itself.
-public struct ToolFact: Sendable, Equatable {
+package struct ToolFact: Sendable, Equatable {
   /// Where it is.
-  public let path: String
+  package let path: String
   /// Its first line when asked for its version; empty with `fault`.
-  public let version: String
+  package let version: String
   /// Why it cannot be run; nil if it can.
-  public let fault: String?
+  package let fault: String?
 
   /// States what a tool said.
-  public init(path: String, version: String, fault: String? = nil) {
+  package init(path: String, version: String, fault: String? = nil) {
     self.path = path
     self.version = version
     self.fault = fault

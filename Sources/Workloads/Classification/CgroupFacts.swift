@@ -1,24 +1,23 @@
 // What classification knows of one cgroup: plain values, read elsewhere.
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// What a rule may ask of one process.
-public struct ProcessTraits: Sendable, Hashable {
+package struct ProcessTraits: Sendable, Hashable {
   /// The absolute path of the executable; nil for kernel threads and for what may not be read.
-  public var executable: String?
+  package var executable: String?
   /// The real user id.
-  public var uid: UInt32
+  package var uid: UInt32
   /// The user's name, if the host's user file has one.
-  public var user: String?
+  package var user: String?
   /// The real group id.
-  public var gid: UInt32
+  package var gid: UInt32
   /// The group's name, if the host's group file has one.
-  public var group: String?
+  package var group: String?
   /// The SHA-256 of the executable, lower-case hexadecimal; nil when no rule asked or it cannot be read.
-  public var digest: String?
+  package var digest: String?
 
-  /// Takes all its parts.
-  public init(
+  package init(
     executable: String?, uid: UInt32, user: String? = nil, gid: UInt32 = 0, group: String? = nil, digest: String? = nil
   ) {
     self.executable = executable
@@ -31,24 +30,23 @@ public struct ProcessTraits: Sendable, Hashable {
 }
 
 /// What is known of one cgroup.
-public struct CgroupFacts: Sendable {
+package struct CgroupFacts: Sendable {
   /// The inode number of its directory.
-  public var cgroup: CgroupID
+  package var cgroup: CgroupID
   /// The path below the root of the hierarchy, `/` first.
-  public var path: String
+  package var path: String
   /// How many directories it is below the root of the hierarchy.
-  public var level: Int
+  package var level: Int
   /// The path of the cgroup that is watched, likewise.
-  public var root: String
+  package var root: String
   /// What was written on it by `sallyport exec` or `workload label`.
-  public var tag: WorkloadTag?
+  package var tag: WorkloadTag?
   /// What sources say about it, by their names.
-  public var found: [String: SourceLabels]
+  package var found: [String: SourceLabels]
   /// Its own processes, not those of its children; nil when no rule asked and so nobody looked.
-  public var processes: [ProcessTraits]?
+  package var processes: [ProcessTraits]?
 
-  /// Takes all its parts.
-  public init(
+  package init(
     cgroup: CgroupID, path: String, level: Int, root: String = "/", tag: WorkloadTag? = nil,
     found: [String: SourceLabels] = [:], processes: [ProcessTraits]? = nil
   ) {
@@ -62,10 +60,10 @@ public struct CgroupFacts: Sendable {
   }
 
   /// Whether the programs are attached to this very cgroup.
-  public var isAttachRoot: Bool { path == root }
+  package var isAttachRoot: Bool { path == root }
 
   /// What all sources say, for rules that select by it; the source that comes first by name wins.
-  public var foundLabels: LabelSet {
+  package var foundLabels: LabelSet {
     found.sorted { $0.key < $1.key }.reduce(LabelSet.empty) { $1.value.labels.merging($0) }
   }
 
@@ -81,7 +79,7 @@ public struct CgroupFacts: Sendable {
   }
 
   /// The name of the systemd unit whose own directory this cgroup is, or nil; see `UnitPath`.
-  public var unit: String? {
+  package var unit: String? {
     guard let place = UnitPath(path, root: root), place.isUnitItself else { return nil }
     return place.unit.text
   }

@@ -1,19 +1,18 @@
 // Which labels a cgroup has: pure, from rules and facts alone.
-public import Enforcement
+package import Enforcement
 internal import Kernel
-public import Policy
+package import Policy
 
 /// Which source gave a label.
-public struct LabelOrigin: Sendable, Hashable {
+package struct LabelOrigin: Sendable, Hashable {
   /// The label.
-  public var label: Label
+  package var label: Label
   /// `tag`, `rule NAME`, or the name of a source such as `docker`.
-  public var source: String
+  package var source: String
   /// The source whose value holds instead; nil when this one does.
-  public var overriddenBy: String?
+  package var overriddenBy: String?
 
-  /// Takes all its parts.
-  public init(_ label: Label, source: String, overriddenBy: String? = nil) {
+  package init(_ label: Label, source: String, overriddenBy: String? = nil) {
     self.label = label
     self.source = source
     self.overriddenBy = overriddenBy
@@ -21,16 +20,15 @@ public struct LabelOrigin: Sendable, Hashable {
 }
 
 /// What was decided about one cgroup.
-public struct Classification: Sendable, Equatable {
+package struct Classification: Sendable, Equatable {
   /// The workload, or nil when nothing labels this cgroup: it then belongs to its nearest labelled ancestor.
-  public var workload: WorkloadInstance?
+  package var workload: WorkloadInstance?
   /// What people should know, one line each.
-  public var warnings: [String]
+  package var warnings: [String]
   /// Every label that somebody gave, in the order in which they count.
-  public var origins: [LabelOrigin]
+  package var origins: [LabelOrigin]
 
-  /// Takes all its parts.
-  public init(workload: WorkloadInstance?, warnings: [String] = [], origins: [LabelOrigin] = []) {
+  package init(workload: WorkloadInstance?, warnings: [String] = [], origins: [LabelOrigin] = []) {
     self.workload = workload
     self.warnings = warnings
     self.origins = origins
@@ -42,18 +40,18 @@ public struct Classification: Sendable, Equatable {
 /// Within one rule every kind of pattern that is given must match, and any one pattern of a kind suffices. All rules that
 /// match are merged; when two set one key, the rule that comes first by name wins and the other is a warning. What is
 /// written on the cgroup itself beats every rule, and rules beat what sources found out.
-public struct Classifier: Sendable {
+package struct Classifier: Sendable {
   /// The rules, by name.
-  public let rules: [WorkloadRule]
+  package let rules: [WorkloadRule]
   /// Cgroups that sources alone would make workloads and that are none, by their labels; nil = none.
-  public let ignored: Selector?
+  package let ignored: Selector?
   /// The rules that are about one pod each, by `NAMESPACE/NAME`: a cluster has very many, and a host few of them.
   private let podRules: [String: [WorkloadRule]]
   /// All others, by name.
   private let otherRules: [WorkloadRule]
 
   /// Takes rules in any order.
-  public init(rules: [WorkloadRule], ignoring ignored: Selector? = nil) {
+  package init(rules: [WorkloadRule], ignoring ignored: Selector? = nil) {
     self.rules = rules.sorted { $0.name < $1.name }
     self.ignored = ignored
     var podRules: [String: [WorkloadRule]] = [:]
@@ -72,31 +70,31 @@ public struct Classifier: Sendable {
   }
 
   /// Whether any rule asks for what processes there are.
-  public var needsProcesses: Bool { otherRules.contains { $0.match.asksForProcesses } }
+  package var needsProcesses: Bool { otherRules.contains { $0.match.asksForProcesses } }
 
   /// Whether any rule asks for digests of executables.
-  public var needsDigests: Bool { otherRules.contains { !$0.match.digests.isEmpty } }
+  package var needsDigests: Bool { otherRules.contains { !$0.match.digests.isEmpty } }
 
   /// Whether any rule wants processes in cgroups of their own.
-  public var placesProcesses: Bool { otherRules.contains { $0.placement == .ownCgroup } }
+  package var placesProcesses: Bool { otherRules.contains { $0.placement == .ownCgroup } }
 
   /// The executables of such rules: what must not begin elsewhere.
-  public var placedExecutables: [Glob] {
+  package var placedExecutables: [Glob] {
     otherRules.filter { $0.placement == .ownCgroup }.flatMap(\.match.executables)
   }
 
   /// Whether the processes of this cgroup must be known in order to classify it.
-  public func needsProcesses(of facts: CgroupFacts) -> Bool {
+  package func needsProcesses(of facts: CgroupFacts) -> Bool {
     otherRules.contains { $0.match.asksForProcesses && $0.placement == .inPlace && $0.placeMatches(facts) }
   }
 
   /// The first rule that wants this process in a cgroup of its own, or nil.
-  public func placement(of process: ProcessTraits, in facts: CgroupFacts) -> WorkloadRule? {
+  package func placement(of process: ProcessTraits, in facts: CgroupFacts) -> WorkloadRule? {
     otherRules.first { $0.placement == .ownCgroup && $0.placeMatches(facts) && $0.matches(process) }
   }
 
   /// Decides about one cgroup.
-  public func classify(_ facts: CgroupFacts) -> Classification {
+  package func classify(_ facts: CgroupFacts) -> Classification {
     var labels = LabelMerge(path: facts.path)
     var labelling: [String] = []
     var workload = WorkloadInstance(cgroup: facts.cgroup, path: facts.path, level: facts.level, labels: .empty)

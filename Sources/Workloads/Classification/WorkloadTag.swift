@@ -1,5 +1,5 @@
 // The labels that are written on a cgroup itself, as text in an extended attribute.
-public import Policy
+package import Policy
 
 /// What the attribute `trusted.sallyport.labels` of a cgroup says.
 ///
@@ -7,20 +7,19 @@ public import Policy
 /// `children=reject-until-labelled`, and `transient=PID` for a cgroup that the agent is to remove once it is empty and the process that made it, which may yet
 /// move in, is gone. Only a process with CAP_SYS_ADMIN in the initial user namespace can write a `trusted.` attribute
 /// (xattr(7)), so no container can label itself.
-public struct WorkloadTag: Sendable, Hashable {
+package struct WorkloadTag: Sendable, Hashable {
   /// The labels.
-  public var labels: LabelSet
+  package var labels: LabelSet
   /// What people call the workload; empty if they do not.
-  public var name: String
+  package var name: String
   /// Whether verdicts are applied or only observed.
-  public var mode: Mode
+  package var mode: Mode
   /// The process that made the cgroup and is to move in, if the agent is to remove it once it and all others are gone.
-  public var transientOwner: Int32?
+  package var transientOwner: Int32?
   /// Whether traffic of cgroups below it that have no labels of their own is refused.
-  public var rejectsUnlabelledChildren: Bool
+  package var rejectsUnlabelledChildren: Bool
 
-  /// Takes all its parts.
-  public init(
+  package init(
     labels: LabelSet, name: String = "", mode: Mode = .enforce, transientOwner: Int32? = nil,
     rejectsUnlabelledChildren: Bool = false
   ) {
@@ -35,7 +34,7 @@ public struct WorkloadTag: Sendable, Hashable {
   ///
   /// - Throws: when a label is malformed or reserved for the agent, or an option is not known: a tag that is half
   ///   understood could enforce less than its writer meant.
-  public init(parsing text: String) throws(WorkloadTagError) {
+  package init(parsing text: String) throws(WorkloadTagError) {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     do {
       labels = try LabelSet(parsing: lines.first ?? "")
@@ -68,7 +67,7 @@ public struct WorkloadTag: Sendable, Hashable {
   }
 
   /// What `init(parsing:)` reads back.
-  public var text: String {
+  package var text: String {
     var lines = [labels.description]
     if !name.isEmpty { lines.append("name=\(name)") }
     if mode == .observe { lines.append("mode=observe") }
@@ -79,10 +78,10 @@ public struct WorkloadTag: Sendable, Hashable {
 }
 
 /// A tag that cannot be read.
-public struct WorkloadTagError: Error, Equatable, CustomStringConvertible {
+package struct WorkloadTagError: Error, Equatable, CustomStringConvertible {
   /// What is wrong.
-  public let problem: String
+  package let problem: String
 
   /// One line.
-  public var description: String { "workload tag: \(problem)" }
+  package var description: String { "workload tag: \(problem)" }
 }

@@ -2,18 +2,17 @@
 internal import Policy
 
 /// The pod that a container is in.
-public struct PodFacts: Sendable, Equatable {
+package struct PodFacts: Sendable, Equatable {
   /// Its namespace.
-  public var namespace: String
+  package var namespace: String
   /// Its name.
-  public var name: String
+  package var name: String
   /// Its labels, as its owner wrote them.
-  public var labels: [String: String]
+  package var labels: [String: String]
   /// The container's name in the pod's specification; empty for the pod's sandbox.
-  public var container: String
+  package var container: String
 
-  /// Takes all its parts.
-  public init(namespace: String, name: String, labels: [String: String] = [:], container: String = "") {
+  package init(namespace: String, name: String, labels: [String: String] = [:], container: String = "") {
     self.namespace = namespace
     self.name = name
     self.labels = labels
@@ -29,24 +28,23 @@ extension PodFacts {
 /// What is known of one container.
 ///
 /// Everything in it but the runtime and the process was chosen by who runs the container or built its image.
-public struct ContainerFacts: Sendable, Equatable {
+package struct ContainerFacts: Sendable, Equatable {
   /// What engine said so.
-  public var runtime: String
+  package var runtime: String
   /// Its name; empty if it has none.
-  public var name: String
+  package var name: String
   /// The image, spelled as the engine was asked for it; empty if unknown.
-  public var image: String
+  package var image: String
   /// The labels of the image and of the container.
-  public var labels: [String: String]
+  package var labels: [String: String]
   /// The pod it is in, if it is in one.
-  public var pod: PodFacts?
+  package var pod: PodFacts?
   /// The process id of its first process in the initial namespace; 0 if it is not running or nobody said.
-  public var process: Int32
+  package var process: Int32
   /// The path of its cgroup, if the engine names it.
-  public var cgroupPath: String?
+  package var cgroupPath: String?
 
-  /// Takes all its parts.
-  public init(
+  package init(
     runtime: String, name: String = "", image: String = "", labels: [String: String] = [:], pod: PodFacts? = nil,
     process: Int32 = 0, cgroupPath: String? = nil
   ) {
@@ -64,7 +62,7 @@ extension ContainerFacts {
   /// How many labels of its own a container, and a pod, may bring.
   ///
   /// An identity is a set of labels that is hashed, stored and shown whole; Kubernetes objects have some ten.
-  public static let mostLabels = 64
+  package static let mostLabels = 64
 
   /// The labels that these facts make, each under a prefix that only the agent writes.
   ///
@@ -80,7 +78,7 @@ extension ContainerFacts {
   /// So a tenant's label `k8s.namespace` is `container.label/k8s.namespace` and nothing else. What breaks the grammar of
   /// labels, or comes after the first 64 by the bytes of their keys, is left out with a warning: a shortened or repaired
   /// value could be another workload's.
-  public var sourceLabels: SourceLabels {
+  package var sourceLabels: SourceLabels {
     var found = Found()
     found.add("container.runtime", runtime)
     found.add("container.image", image)

@@ -1,7 +1,7 @@
 // Which container a cgroup belongs to, by its path alone: pure, for every runtime and both cgroup drivers.
 
 /// Who made a container's cgroup, as far as the path tells.
-public enum ContainerRuntime: String, Sendable, Hashable, CaseIterable {
+package enum ContainerRuntime: String, Sendable, Hashable, CaseIterable {
   /// Docker Engine with the systemd driver: `docker-ID.scope`.
   case docker
   /// Podman: `libpod-ID`, `libpod-ID.scope`, `libpod-payload-ID`.
@@ -29,23 +29,23 @@ public enum ContainerRuntime: String, Sendable, Hashable, CaseIterable {
 /// The first component from the root that has a container's form is the container. Whatever lies below was named by
 /// somebody inside it, and may say anything: a container that runs a container engine of its own, such as a Kubernetes
 /// node made of Docker, has its own labels, and so has everything in it.
-public struct ContainerReference: Sendable, Hashable {
+package struct ContainerReference: Sendable, Hashable {
   /// The engine's id, 64 hexadecimal digits; for LXC and systemd-nspawn the name.
-  public var id: String
+  package var id: String
   /// Who made the cgroup; nil for a bare id, which several do.
-  public var runtime: ContainerRuntime?
+  package var runtime: ContainerRuntime?
   /// The pod's UID with hyphens, if the directory above is a pod's.
-  public var podUID: String?
+  package var podUID: String?
   /// The path of the container's own cgroup.
-  public var cgroupPath: String
+  package var cgroupPath: String
   /// How many directories the path goes on below the container's own cgroup.
-  public var below: Int
+  package var below: Int
   /// The user whose own service manager the cgroup is in (`user@UID.service`): then that user named it and no
   /// engine of the host need know it.
-  public var user: UInt32?
+  package var user: UInt32?
 
   /// Reads a path below the root of the hierarchy, as /proc/PID/cgroup shows it; nil when no container is in it.
-  public init?(path: String) {
+  package init?(path: String) {
     // Only a whole component may match, so a name with a newline or a dot-dot in it matches nothing.
     let components = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: true)
     var user: UInt32?
@@ -66,7 +66,7 @@ public struct ContainerReference: Sendable, Hashable {
   }
 
   /// Whether the path was that of the container's own cgroup.
-  public var isOwnCgroup: Bool { below == 0 }
+  package var isOwnCgroup: Bool { below == 0 }
 
   private static let prefixes: [(String, ContainerRuntime)] = [
     ("docker-", .docker), ("cri-containerd-", .containerd), ("libpod-payload-", .podman), ("libpod-", .podman),
@@ -147,7 +147,7 @@ extension ContainerReference {
   /// The namespace and name that containerd's own clients make a path from: `/NAMESPACE/NAME`.
   ///
   /// Any path of two components looks like this: only a file of that name in containerd's state directory tells.
-  public static func containerd(path: String) -> (namespace: String, name: String)? {
+  package static func containerd(path: String) -> (namespace: String, name: String)? {
     let parts = path.split(separator: "/", omittingEmptySubsequences: true)
     guard parts.count == 2, parts.allSatisfy(isContainerdName) else { return nil }
     return (String(parts[0]), String(parts[1]))

@@ -1,10 +1,10 @@
 internal import BPF
 // How the agent hears what happens to workloads: from the kernel's tracepoints, or else from inotify.
-public import Kernel
-public import Logging
+package import Kernel
+package import Logging
 
 /// A running feed of events; it ends with `stop()` or with this object.
-public final class EventFeed: Sendable, CustomStringConvertible {
+package final class EventFeed: Sendable, CustomStringConvertible {
   private enum Origin: Sendable {
     case kernel(KernelEvents)
     case inotify(InotifyEvents, reason: String)
@@ -21,7 +21,7 @@ public final class EventFeed: Sendable, CustomStringConvertible {
   /// what happens in hierarchies of version 1 as well; inotify does not tell it.
   ///
   /// - Throws: when neither the tracepoints nor inotify can be had.
-  public static func start(
+  package static func start(
     root: CgroupDirectory, preferInotify: Bool = false, tellsV1: Bool = false, logger: Logger,
     handler: @escaping @Sendable ([WorkloadEvent]) -> Void
   ) throws(KernelError) -> EventFeed {
@@ -43,7 +43,7 @@ public final class EventFeed: Sendable, CustomStringConvertible {
   }
 
   /// What tells the events, and why it is not something better; one line.
-  public var description: String {
+  package var description: String {
     switch origin {
     case .kernel: "kernel tracepoints"
     case .inotify(let events, let reason):
@@ -52,19 +52,19 @@ public final class EventFeed: Sendable, CustomStringConvertible {
   }
 
   /// Whether executions and exits can be told; otherwise only looking at processes again and again finds them.
-  public var tellsProcesses: Bool {
+  package var tellsProcesses: Bool {
     if case .kernel = origin { true } else { false }
   }
 
   /// Whether every cgroup is watched; otherwise only looking at all of them again and again finds all that is new.
-  public var isComplete: Bool {
+  package var isComplete: Bool {
     if case .inotify(let events, _) = origin { events.isComplete } else { true }
   }
 
   /// Begins or ends telling executions and exits, if they can be told; `.unknown` is told when they begin.
   ///
   /// - Throws: when the kernel refuses; nothing has changed then.
-  public func follow(processes: Bool) throws(KernelError) {
+  package func follow(processes: Bool) throws(KernelError) {
     guard case .kernel(let events) = origin else { return }
     do throws(BPFError) {
       try events.follow(processes: processes)
@@ -74,12 +74,12 @@ public final class EventFeed: Sendable, CustomStringConvertible {
   }
 
   /// How many events were written and how many were lost; nil where nobody counts.
-  public var counts: KernelEvents.Counts? {
+  package var counts: KernelEvents.Counts? {
     if case .kernel(let events) = origin { try? events.counts() } else { nil }
   }
 
   /// Ends the feed and waits for its thread; the second call does nothing.
-  public func stop() {
+  package func stop() {
     switch origin {
     case .kernel(let events): events.stop()
     case .inotify(let events, _): events.stop()

@@ -1,13 +1,13 @@
 // Where the kernel's tracepoints cannot be had: inotify on every cgroup directory, which tells that, not what.
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Synchronization
 internal import SystemPackage
 
 /// A running watch over a cgroup subtree; it ends with `stop()` or with this object.
 ///
 /// Every change is told as `.unknown`. Executions and exits are not told, and neither is a fork.
-public final class InotifyEvents: Sendable {
+package final class InotifyEvents: Sendable {
   private let thread: InotifyThread
   private let tree: Tree
 
@@ -15,7 +15,7 @@ public final class InotifyEvents: Sendable {
   ///
   /// `failed` is called when a part of the subtree cannot be watched any more, such as at the limit
   /// `fs.inotify.max_user_watches`: what happens there is not told from then on.
-  public static func start(
+  package static func start(
     root: CgroupDirectory, failed: @escaping @Sendable (KernelError) -> Void = { _ in },
     handler: @escaping @Sendable ([WorkloadEvent]) -> Void
   ) throws(KernelError) -> InotifyEvents {
@@ -37,10 +37,10 @@ public final class InotifyEvents: Sendable {
   deinit { stop() }
 
   /// Whether everything is watched.
-  public var isComplete: Bool { tree.isComplete.load(ordering: .relaxed) }
+  package var isComplete: Bool { tree.isComplete.load(ordering: .relaxed) }
 
   /// Ends the watch and waits for its thread; the second call does nothing.
-  public func stop() { thread.stop() }
+  package func stop() { thread.stop() }
 
   /// What the thread does.
   private final class Tree: Sendable {

@@ -1,11 +1,11 @@
 // The embedded tracepoint programs tried on this kernel.
-public import BPF
+package import BPF
 internal import CDatapath
-public import Enforcement
+package import Enforcement
 
 extension KernelEvents {
   /// Tries the programs as an agent would load them; nothing stays in the kernel.
-  public static func trial() throws(BPFError) -> ObjectTrial {
+  package static func trial() throws(BPFError) -> ObjectTrial {
     try ObjectTrial(object: "workload") { () throws(BPFError) in
       let object = try EmbeddedEvents.open()
       try object.setReadOnlyData(".rodata.config", sp_event_config(cgroup: 1, level: 0, tells_v1: 0))

@@ -1,7 +1,7 @@
 // Cgroup and process events from the kernel's own tracepoints, through a ring buffer; nothing is polled.
-public import BPF
+package import BPF
 internal import CDatapath
-public import Kernel
+package import Kernel
 internal import Synchronization
 internal import SystemPackage
 
@@ -9,16 +9,16 @@ internal import SystemPackage
 ///
 /// Its attachments are not pinned: they end with this process. What cannot be told in time is counted, and told as
 /// `.unknown`: never in silence.
-public final class KernelEvents: Sendable {
+package final class KernelEvents: Sendable {
   /// What the programs counted since the start.
-  public struct Counts: Sendable, Equatable {
+  package struct Counts: Sendable, Equatable {
     /// Records that were put into the ring.
-    public var written: UInt64
+    package var written: UInt64
     /// Records that the ring had no room for.
-    public var lost: UInt64
+    package var lost: UInt64
 
     /// States counts.
-    public init(written: UInt64, lost: UInt64) {
+    package init(written: UInt64, lost: UInt64) {
       self.written = written
       self.lost = lost
     }
@@ -69,7 +69,7 @@ public final class KernelEvents: Sendable {
   ///
   /// - Throws: when the kernel lacks the tracepoints, BTF or ring buffers, when the capabilities CAP_BPF and
   ///   CAP_PERFMON are missing, or when this process is not in the initial pid namespace. Nothing is left attached then.
-  public static func start(
+  package static func start(
     root: CgroupDirectory, processes: Bool = false, tellsV1: Bool = false, ringBytes: Int = 4 << 20,
     handler: @escaping @Sendable ([WorkloadEvent]) -> Void
   ) throws(BPFError) -> KernelEvents {
@@ -104,7 +104,7 @@ public final class KernelEvents: Sendable {
   /// Begins or ends telling executions and exits; `.unknown` is told when they begin, for those that came before.
   ///
   /// On failure nothing has changed. After `stop()` nothing happens.
-  public func follow(processes: Bool) throws(BPFError) {
+  package func follow(processes: Bool) throws(BPFError) {
     let began = try attachments.withLock { attachments throws(BPFError) -> Bool in
       guard !attachments.isStopped, processes == attachments.processes.isEmpty else { return false }
       attachments.processes =
@@ -119,10 +119,10 @@ public final class KernelEvents: Sendable {
   }
 
   /// What was told and what was lost so far.
-  public func counts() throws(BPFError) -> Counts { try reader.counts() }
+  package func counts() throws(BPFError) -> Counts { try reader.counts() }
 
   /// Ends the feed and waits for its thread, which may call the handler a last time; the second call does nothing.
-  public func stop() {
+  package func stop() {
     attachments.withLock { $0 = Attachments(isStopped: true) }
     ring.stop()
   }

@@ -1,8 +1,8 @@
 // What happens to cgroups and processes, as it is told by the kernel.
-public import Kernel
+package import Kernel
 
 /// One thing that happened in the watched subtree.
-public enum WorkloadEvent: Sendable, Equatable {
+package enum WorkloadEvent: Sendable, Equatable {
   /// A cgroup was made.
   case made(CgroupID)
   /// The last process in a cgroup and everything below it ended or went elsewhere.
@@ -26,20 +26,19 @@ public enum WorkloadEvent: Sendable, Equatable {
 }
 
 /// A process that began to run a program.
-public struct ProcessStart: Sendable, Equatable {
+package struct ProcessStart: Sendable, Equatable {
   /// The process.
-  public var process: ProcessID
+  package var process: ProcessID
   /// The cgroup it was in at that moment.
-  public var cgroup: CgroupID
+  package var cgroup: CgroupID
   /// When, in nanoseconds of the monotonic clock.
-  public var time: UInt64
+  package var time: UInt64
   /// The path as it was given to execve(2), if it was absolute and fitted: what the caller said, not what was resolved.
   ///
   /// For a script it is that of its interpreter. What is not UTF-8 in it is repaired.
-  public var path: String?
+  package var path: String?
 
-  /// Takes all its parts.
-  public init(process: ProcessID, cgroup: CgroupID, time: UInt64, path: String?) {
+  package init(process: ProcessID, cgroup: CgroupID, time: UInt64, path: String?) {
     self.process = process
     self.cgroup = cgroup
     self.time = time
@@ -48,14 +47,13 @@ public struct ProcessStart: Sendable, Equatable {
 }
 
 /// A process that ended.
-public struct ProcessEnd: Sendable, Equatable {
+package struct ProcessEnd: Sendable, Equatable {
   /// The process; its number may be given away as soon as its parent has heard of its end.
-  public var process: ProcessID
+  package var process: ProcessID
   /// When, in nanoseconds of the monotonic clock.
-  public var time: UInt64
+  package var time: UInt64
 
-  /// Takes all its parts.
-  public init(process: ProcessID, time: UInt64) {
+  package init(process: ProcessID, time: UInt64) {
     self.process = process
     self.time = time
   }

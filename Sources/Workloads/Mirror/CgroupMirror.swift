@@ -1,21 +1,21 @@
 // Processes of a host that mounts version 1 alone, put into the same paths of a version 2 tree, where they are policed.
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Synchronization
-public import SystemPackage
+package import SystemPackage
 
 /// What a look at processes came to.
-public struct MirrorPass: Sendable {
+package struct MirrorPass: Sendable {
   /// Processes that were moved; sockets that they had before keep the cgroup that they were made in.
-  public internal(set) var moved: [ProcessID] = []
+  package internal(set) var moved: [ProcessID] = []
   /// What could not be mirrored, each with its remedy; one that ends meanwhile is no fault.
-  public internal(set) var faults: [KernelError] = []
+  package internal(set) var faults: [KernelError] = []
 
   /// Nothing moved.
-  public init() {}
+  package init() {}
 
   /// Adds what came after.
-  public mutating func append(_ later: MirrorPass) {
+  package mutating func append(_ later: MirrorPass) {
     moved += later.moved
     faults += later.faults
   }
@@ -25,13 +25,13 @@ public struct MirrorPass: Sendable {
 ///
 /// What it knows is in the kernel: /proc/PID/cgroup tells both places of a process, and an attribute tells the directories
 /// that it made. So it can be killed, and started again, at any instant. It may be used from any thread.
-public final class CgroupMirror: Sendable {
+package final class CgroupMirror: Sendable {
   /// The tree of version 2.
-  public let hierarchy: CgroupHierarchy
+  package let hierarchy: CgroupHierarchy
   /// The cgroup that policy is enforced on.
-  public let root: CgroupDirectory
+  package let root: CgroupDirectory
   /// Whether this object mounted the tree; otherwise an agent before it did.
-  public let isNew: Bool
+  package let isNew: Bool
   private let older: [CgroupV1Mount]
   private let plan: MirrorPlan
   private let state: Mutex<State>
@@ -66,7 +66,7 @@ public final class CgroupMirror: Sendable {
   /// Nothing is moved yet.
   ///
   /// - Throws: with the remedy; what this call mounted is unmounted again.
-  public static func open(at place: FilePath, enforcingOn directory: FilePath) throws(KernelError) -> CgroupMirror? {
+  package static func open(at place: FilePath, enforcingOn directory: FilePath) throws(KernelError) -> CgroupMirror? {
     guard case .v1(let older, let mirror) = try CgroupLayout.current() else { return nil }
     let hierarchy: CgroupHierarchy
     if let mirror {
@@ -90,7 +90,7 @@ public final class CgroupMirror: Sendable {
   /// The mirror that a dead agent left; nil if there is none.
   ///
   /// `root` is the path of the cgroup that it enforced on, in the file system.
-  public static func left(enforcingOn root: FilePath) throws(KernelError) -> CgroupMirror? {
+  package static func left(enforcingOn root: FilePath) throws(KernelError) -> CgroupMirror? {
     guard case .v1(_, let mirror?) = try CgroupLayout.current(), root.starts(with: mirror.mountPoint) else {
       return nil
     }
@@ -98,7 +98,7 @@ public final class CgroupMirror: Sendable {
   }
 
   /// Where the cgroup that is enforced on is in the file system.
-  public var location: FilePath { hierarchy.location(of: root.path) ?? root.path }
+  package var location: FilePath { hierarchy.location(of: root.path) ?? root.path }
 
   private static func path(
     of directory: FilePath, in hierarchy: CgroupHierarchy, _ older: [CgroupV1Mount]
@@ -128,7 +128,7 @@ public final class CgroupMirror: Sendable {
 
   /// Looks at every process that /proc shows, and again until nothing is left to move; then removes directories whose
   /// model is gone.
-  public func scan() -> MirrorPass {
+  package func scan() -> MirrorPass {
     state.withLock { state in
       var pass = MirrorPass()
       guard !state.hasEnded else { return pass }
@@ -139,7 +139,7 @@ public final class CgroupMirror: Sendable {
   }
 
   /// Does what events ask for: `.unknown` is a scan.
-  public func follow(_ events: [WorkloadEvent]) -> MirrorPass {
+  package func follow(_ events: [WorkloadEvent]) -> MirrorPass {
     if events.contains(.unknown) { return scan() }
     return state.withLock { state in
       var pass = MirrorPass()
@@ -162,7 +162,7 @@ public final class CgroupMirror: Sendable {
   }
 
   /// Looks at one process, which is held.
-  public func settle(_ process: borrowing ProcessHandle) -> MirrorPass {
+  package func settle(_ process: borrowing ProcessHandle) -> MirrorPass {
     let id = process.id
     return state.withLock { state in
       var pass = MirrorPass()
@@ -270,7 +270,7 @@ public final class CgroupMirror: Sendable {
   /// agent uses it.
   ///
   /// - Throws: when something stays; the rest was done.
-  public func end() throws(KernelError) {
+  package func end() throws(KernelError) {
     try state.withLock { state throws(KernelError) in
       guard !state.hasEnded, let use = state.use.take() else { return }
       state.hasEnded = true

@@ -1,8 +1,8 @@
 // Where a process belongs in version 2, by where it is in version 1: pure.
-public import SystemPackage
+package import SystemPackage
 
 /// Who made a directory of the version 2 tree.
-public enum MirrorOrigin: Sendable, Equatable {
+package enum MirrorOrigin: Sendable, Equatable {
   /// The mirror: it stands for a directory of version 1.
   case mirror
   /// A rule, for one process (`placement: own-cgroup`).
@@ -12,19 +12,19 @@ public enum MirrorOrigin: Sendable, Equatable {
 }
 
 /// Decides what is moved.
-public struct MirrorPlan: Sendable, Equatable {
+package struct MirrorPlan: Sendable, Equatable {
   /// The cgroup at and below which policy is enforced; the rest of version 1 is not mirrored.
-  public let scope: FilePath
+  package let scope: FilePath
 
   /// Mirrors at and below `scope`.
-  public init(scope: FilePath) { self.scope = scope }
+  package init(scope: FilePath) { self.scope = scope }
 
   /// Where a process must be moved; nil when it is where it belongs.
   ///
   /// It belongs in the directory of the path that it has in version 1, and in the root if that is not below `scope`. But
   /// it stays below that, in the cgroup in which a rule placed it; and wherever else somebody put it on purpose, such as
   /// `sallyport exec`: that says more than where it was started.
-  public func destination(
+  package func destination(
     for older: FilePath, at newer: FilePath, origin: (FilePath) -> MirrorOrigin
   ) -> FilePath? {
     let wanted = older.starts(with: scope) ? older : "/"

@@ -11,11 +11,11 @@ internal import SystemPackage
 /// A small file is read at once; a large one on a queue of its own, and whoever asked is told through `learned`. Files
 /// whose contents a server chooses for every reader (FUSE, network file systems) have no digest here: the server could
 /// show us one program and run another.
-public final class ExecutableDigests: Sendable {
+package final class ExecutableDigests: Sendable {
   /// Read at once up to this size, in bytes: a few milliseconds.
-  public static let quickSize: UInt64 = 4 << 20
+  package static let quickSize: UInt64 = 4 << 20
   /// Larger files have no digest.
-  public static let maximumSize: UInt64 = 1 << 30
+  package static let maximumSize: UInt64 = 1 << 30
   /// States of files that are remembered.
   static let capacity = 8192
 
@@ -30,7 +30,7 @@ public final class ExecutableDigests: Sendable {
   }
 
   /// `learned` is called on a thread of its own whenever digests that were asked for before have become known.
-  public init(learned: @escaping @Sendable () -> Void = {}) { self.learned = learned }
+  package init(learned: @escaping @Sendable () -> Void = {}) { self.learned = learned }
 
   /// The digest of an executable, lower-case hexadecimal; nil if it has none, or none yet.
   ///

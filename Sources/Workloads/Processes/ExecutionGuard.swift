@@ -1,21 +1,20 @@
 // Holds every exec of an executable that a rule names until the process is in its labelled cgroup.
 internal import Glibc
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 internal import Synchronization
 internal import SystemPackage
 
 /// What the guard did so far.
-public struct ExecutionGuardCounters: Sendable, Equatable {
+package struct ExecutionGuardCounters: Sendable, Equatable {
   /// Execs that were held and decided about.
-  public var held: Int
+  package var held: Int
   /// Execs that were let through at once: another file by now, our own, or more than could be held.
-  public var passed: Int
+  package var passed: Int
   /// Execs whose decision did not come in time; they were let go.
-  public var expired: Int
+  package var expired: Int
 
-  /// Takes all its parts.
-  public init(held: Int = 0, passed: Int = 0, expired: Int = 0) {
+  package init(held: Int = 0, passed: Int = 0, expired: Int = 0) {
     self.held = held
     self.passed = passed
     self.expired = expired
@@ -28,16 +27,16 @@ public struct ExecutionGuardCounters: Sendable, Equatable {
 /// files are replaced or directories change: an exec in the fraction of a millisecond between is placed after it
 /// began, as without a guard. Rules that name no executable (only users, groups, digests) are not guarded, nor are
 /// patterns that begin with `**`: see `uncovered`.
-public final class ExecutionGuard: Sendable {
+package final class ExecutionGuard: Sendable {
   /// The bounds of the guard.
-  public struct Limits: Sendable {
+  package struct Limits: Sendable {
     /// How long an exec waits at most, then it is let go.
-    public var wait: Duration = .seconds(1)
+    package var wait: Duration = .seconds(1)
     /// How many wait in this process at once, two descriptors each; more wait in the kernel.
-    public var held = 128
+    package var held = 128
 
     /// The defaults.
-    public init() {}
+    package init() {}
   }
 
   private let shared: SharedState
@@ -53,7 +52,7 @@ public final class ExecutionGuard: Sendable {
   /// never held: without it, this process and what it starts itself, for which nobody could decide.
   ///
   /// - Throws: EPERM or EINVAL where there are no permission events: place processes after they began, then.
-  public static func start(
+  package static func start(
     _ patterns: [Glob], limits: Limits = Limits(), digests: ExecutableDigests? = nil,
     exempts: (@Sendable (ProcessProgram, ProcessID) -> Bool)? = nil,
     expired: @escaping @Sendable (ProcessTraits) -> Void = { _ in },
@@ -85,22 +84,22 @@ public final class ExecutionGuard: Sendable {
   }
 
   /// What was done so far.
-  public var counters: ExecutionGuardCounters { shared.counters.withLock { $0 } }
+  package var counters: ExecutionGuardCounters { shared.counters.withLock { $0 } }
   /// Patterns that are not guarded, with the reason, one line each.
-  public var uncovered: [String] { marks.uncovered }
+  package var uncovered: [String] { marks.uncovered }
   /// The executables that are marked now, sorted.
-  public var executables: [String] { marks.executables }
+  package var executables: [String] { marks.executables }
 
   /// Guards other patterns from now on; execs that wait keep waiting for their decision.
-  public func guardOnly(_ patterns: [Glob]) throws(KernelError) { try marks.set(patterns) }
+  package func guardOnly(_ patterns: [Glob]) throws(KernelError) { try marks.set(patterns) }
 
   /// Marks follow the files until the task is cancelled; `report` is told when they cannot.
-  public func follow(report: @escaping @Sendable (KernelError?) -> Void) async { await marks.follow(report) }
+  package func follow(report: @escaping @Sendable (KernelError?) -> Void) async { await marks.follow(report) }
 
   /// Ends it: what waits goes on.
   ///
   /// The second call does nothing.
-  public func stop() {
+  package func stop() {
     guard let running = thread.withLock({ $0.take() }) else { return }
     shared.isStopped.store(true, ordering: .releasing)
     shared.wakeUp()

@@ -1,13 +1,13 @@
 // One program that waits to begin, until its process is where its labels are enforced.
-public import Kernel
+package import Kernel
 internal import Synchronization
 
 /// A process that is about to run an executable that some rule names; it waits inside execve(2).
 ///
 /// It still is its old program, and goes on when `allow()` is called, when this object goes, or when its time is up.
-public final class PendingExecution: Sendable {
+package final class PendingExecution: Sendable {
   /// What it is about to be: the executable's path on the host, user and group as they are now.
-  public let traits: ProcessTraits
+  package let traits: ProcessTraits
   private let held: HeldEntry
 
   init(_ held: HeldEntry, _ traits: ProcessTraits) {
@@ -16,14 +16,14 @@ public final class PendingExecution: Sendable {
   }
 
   /// Lends the process, which can be moved while it waits.
-  public func withProcess<Result, Failure: Error>(
+  package func withProcess<Result, Failure: Error>(
     _ body: (borrowing ProcessHandle) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try body(held.execution.process)
   }
 
   /// Lets it go on; the second call does nothing.
-  public func allow() { held.allow() }
+  package func allow() { held.allow() }
 
   deinit { held.allow() }
 }

@@ -1,12 +1,12 @@
 // Places processes that run already: those that were there before the rule, or before the agent.
-public import Kernel
+package import Kernel
 
 /// What a look at one cgroup's processes came to.
-public struct PlacementPass: Sendable {
+package struct PlacementPass: Sendable {
   /// Those that were moved.
-  public internal(set) var placed: [PlacedProcess] = []
+  package internal(set) var placed: [PlacedProcess] = []
   /// Why others could not be, one for each.
-  public internal(set) var faults: [KernelError] = []
+  package internal(set) var faults: [KernelError] = []
 }
 
 extension Placer {
@@ -15,7 +15,7 @@ extension Placer {
   /// What a process starts while it is looked at stays where it is until it is seen too: so this looks again until
   /// nothing is left to place, a bounded number of times. One that goes meanwhile is no fault; the caller's own process
   /// stays where it is.
-  public func placeAll(
+  package func placeAll(
     in cgroup: CgroupDirectory, _ reader: ProcessReader, digests: Bool = false,
     tag: (ProcessTraits) -> WorkloadTag?
   ) -> PlacementPass {

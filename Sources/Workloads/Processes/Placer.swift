@@ -1,34 +1,34 @@
 // Moves processes into cgroups of their own, below the one that they are in.
-public import Kernel
+package import Kernel
 internal import Policy
 internal import SystemPackage
 
 /// Where a process was put.
-public struct PlacedProcess: Sendable {
+package struct PlacedProcess: Sendable {
   /// The cgroup that it is in now.
-  public let cgroup: CgroupDirectory
+  package let cgroup: CgroupDirectory
   /// The path of the cgroup that it was in.
-  public let from: String
+  package let from: String
   /// Whether it was moved; otherwise it was there already, as children of a placed process are.
-  public let wasMoved: Bool
+  package let wasMoved: Bool
 }
 
 /// Gives matching processes a cgroup each, `sallyport-RULE-PID`, tagged and removed when it is empty.
 ///
 /// The cgroup is made below the one that the process is in, so that what is told about that one (systemd's unit, limits)
 /// stays true: systemd kills and counts sub-cgroups with the unit. What the process starts is in it from the beginning.
-public struct Placer: Sendable {
+package struct Placer: Sendable {
   private let root: CgroupDirectory
 
   /// Places below and including `root`, where policy is enforced.
-  public init(root: CgroupDirectory) { self.root = root }
+  package init(root: CgroupDirectory) { self.root = root }
 
   /// Moves a process into a cgroup of its own for a rule; what is in one for this rule already stays where it is.
   ///
   /// The tag is on the cgroup before the process is in it. On failure the process is where it was and nothing is left.
   ///
   /// - Throws: ESRCH when the process is gone; otherwise with the remedy.
-  public func place(
+  package func place(
     _ process: borrowing ProcessHandle, tag: WorkloadTag
   ) throws(KernelError) -> PlacedProcess {
     let membership = try CgroupHierarchy.membership(of: process.id)
@@ -62,7 +62,7 @@ public struct Placer: Sendable {
   /// Moves a process back to where it came from, because it did not become what it was placed for.
   ///
   /// Nothing happens to one that is not in a cgroup of that rule.
-  public func withdraw(_ process: borrowing ProcessHandle, rule: String) throws(KernelError) {
+  package func withdraw(_ process: borrowing ProcessHandle, rule: String) throws(KernelError) {
     let path = try CgroupHierarchy.membership(of: process.id).path
     let (parent, current) = try base(of: path, rule: rule)
     if current != nil { try process.move(to: parent) }
@@ -97,7 +97,7 @@ public struct Placer: Sendable {
   }
 
   /// Whether the last directory of a path has a name that placing gives; only its tag says whether it did.
-  public static func made(_ path: String) -> Bool { path.split(separator: "/").last?.hasPrefix(prefix) == true }
+  package static func made(_ path: String) -> Bool { path.split(separator: "/").last?.hasPrefix(prefix) == true }
 
   static let prefix = "sallyport-"
 

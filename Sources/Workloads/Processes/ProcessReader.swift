@@ -1,5 +1,5 @@
 // Reads what rules ask of processes, so that neither a reused process id nor a private mount can falsify it.
-public import Kernel
+package import Kernel
 internal import SystemPackage
 
 /// Traits of processes.
@@ -8,12 +8,12 @@ internal import SystemPackage
 /// namespace can arrange at will. So a path counts only if it leads, from here, to the very same inode; otherwise the
 /// process has no executable as far as rules are concerned. A file that was replaced while it runs, as package upgrades
 /// do, keeps its path if the process shares our mounts.
-public struct ProcessReader: Sendable {
+package struct ProcessReader: Sendable {
   private let accounts: AccountNames
   private let digests: ExecutableDigests
 
   /// Readers that are copies of each other share what they know of accounts and digests.
-  public init(accounts: AccountNames = AccountNames(), digests: ExecutableDigests = ExecutableDigests()) {
+  package init(accounts: AccountNames = AccountNames(), digests: ExecutableDigests = ExecutableDigests()) {
     self.accounts = accounts
     self.digests = digests
   }
@@ -22,13 +22,13 @@ public struct ProcessReader: Sendable {
   ///
   /// With `digest` also that of its executable, if it is known or can be computed at once: `ExecutableDigests` tells
   /// when one that takes longer is known.
-  public func traits(of id: ProcessID, digest: Bool = false) -> ProcessTraits? {
+  package func traits(of id: ProcessID, digest: Bool = false) -> ProcessTraits? {
     guard let process = try? ProcessHandle.open(id) else { return nil }
     return traits(of: process, digest: digest)
   }
 
   /// The same of a process that is held.
-  public func traits(of process: borrowing ProcessHandle, digest: Bool = false) -> ProcessTraits? {
+  package func traits(of process: borrowing ProcessHandle, digest: Bool = false) -> ProcessTraits? {
     guard let program = try? process.program() else { return nil }
     var traits = ProcessTraits(
       executable: Self.hostPath(program), uid: program.user, user: accounts.user(program.user), gid: program.group,
@@ -44,7 +44,7 @@ public struct ProcessReader: Sendable {
   /// The traits of the processes directly in a cgroup; those that end meanwhile are left out.
   ///
   /// - Throws: when the cgroup cannot be read; EOPNOTSUPP for a threaded one, which holds threads and no processes.
-  public func traits(in cgroup: CgroupDirectory, digests: Bool = false) throws(KernelError) -> [ProcessTraits] {
+  package func traits(in cgroup: CgroupDirectory, digests: Bool = false) throws(KernelError) -> [ProcessTraits] {
     // The kernel may name one twice when it moves meanwhile.
     try Set(cgroup.processes()).compactMap { traits(of: $0, digest: digests) }
   }

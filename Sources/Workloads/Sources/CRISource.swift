@@ -6,11 +6,11 @@ internal import Kernel
 /// containerd leaves every container's OCI specification in its state directory before the cgroup is made: the pod's
 /// namespace and name and the container's name and image are known at once. The pod's labels come from the runtime's
 /// socket. The image is spelled as the runtime names it, which is by tag if the image has one.
-public struct CRISource: LabelSource {
+package struct CRISource: LabelSource {
   /// `containerd` or `cri-o`.
-  public let name: String
+  package let name: String
   /// It knows containers.
-  public var describesProcesses: Bool { true }
+  package var describesProcesses: Bool { true }
   private let stateDirectory: String?
   private let runtime: ContainerRuntime
   private let cri: ContainerRuntimeInterface
@@ -26,7 +26,7 @@ public struct CRISource: LabelSource {
   }
 
   /// Pods that containerd runs; takes its socket and its `state` directory.
-  public static func containerd(
+  package static func containerd(
     socket: String = "/run/containerd/containerd.sock", state: String = "/run/containerd"
   ) -> CRISource {
     CRISource(
@@ -34,12 +34,12 @@ public struct CRISource: LabelSource {
   }
 
   /// Pods that CRI-O runs; takes its socket.
-  public static func crio(socket: String = "/run/crio/crio.sock") -> CRISource {
+  package static func crio(socket: String = "/run/crio/crio.sock") -> CRISource {
     CRISource("cri-o", .crio, socket: socket, stateDirectory: nil)
   }
 
   /// Whether it is a container's own cgroup, of this runtime or of nobody that the path tells.
-  public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
+  package func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
 
   private func reference(_ place: CgroupPlace) -> ContainerReference? {
     guard let reference = ContainerReference(path: place.path), reference.isOwnCgroup, reference.user == nil,
@@ -49,7 +49,7 @@ public struct CRISource: LabelSource {
   }
 
   /// What containerd's copy of the OCI specification says.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let stateDirectory, let reference = reference(place),
       let bundle = try TaskBundle.read("\(stateDirectory)/\(reference.id)", source: name),
       var facts = bundle.podFacts
@@ -59,13 +59,13 @@ public struct CRISource: LabelSource {
   }
 
   /// What the runtime says.
-  public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
+  package func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try await cri.inspect(reference) else { return nil }
     return try witness.labels(facts, of: reference, source: name)
   }
 
   /// Waits for restarts: the interface has no events before containerd 1.7.
-  public func follow(
+  package func follow(
     _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
   ) async {
     // A Docker host has a containerd too: only pods make the interface worth a word.

@@ -7,32 +7,32 @@ internal import SwiftProtobuf
 /// Their cgroup is `/NAMESPACE/NAME`, a path like many others: it is theirs only if containerd's state directory has a
 /// container of that name whose specification asks for this very cgroup. A container with a cgroup of its own choice
 /// (`ctr run --cgroup`) is not found.
-public struct ContainerdSource: LabelSource {
+package struct ContainerdSource: LabelSource {
   private let tasks: String
   private let socket: EngineSocket
 
   /// Takes containerd's socket and its `state` directory.
-  public init(socket: String = "/run/containerd/containerd.sock", state: String = "/run/containerd") {
+  package init(socket: String = "/run/containerd/containerd.sock", state: String = "/run/containerd") {
     tasks = "\(state)/io.containerd.runtime.v2.task"
     self.socket = EngineSocket(socket)
   }
 
   /// `containerd`.
-  public var name: String { "containerd" }
+  package var name: String { "containerd" }
   /// It knows containers.
-  public var describesProcesses: Bool { true }
+  package var describesProcesses: Bool { true }
 
   /// Whether the path may be a namespace and a name.
-  public func claims(_ place: CgroupPlace) -> Bool { ContainerReference.containerd(path: place.path) != nil }
+  package func claims(_ place: CgroupPlace) -> Bool { ContainerReference.containerd(path: place.path) != nil }
 
   /// The name, if the state directory confirms it.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let (_, _, facts) = try container(place) else { return nil }
     return facts.sourceLabels
   }
 
   /// The name, image and labels that containerd knows.
-  public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
+  package func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
     guard let (namespace, name, found) = try container(place) else { return nil }
     var facts = found
     do {

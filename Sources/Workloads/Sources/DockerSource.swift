@@ -6,13 +6,13 @@ internal import Kernel
 ///
 /// Docker writes `containers/ID/config.v2.json` before it starts a container, so the labels are known when the cgroup is
 /// made, and also when the engine is down. Images are spelled as `docker run` was given them.
-public struct DockerSource: LabelSource {
+package struct DockerSource: LabelSource {
   private let dataRoot: String
   private let api: DockerAPI
   private let witness = ContainerWitness()
 
   /// Takes the engine's socket and its `data-root`.
-  public init(socket: String = "/run/docker.sock", dataRoot: String = "/var/lib/docker") {
+  package init(socket: String = "/run/docker.sock", dataRoot: String = "/var/lib/docker") {
     self.dataRoot = dataRoot
     api = DockerAPI(
       source: "docker", runtime: .docker, http: EngineHTTP(EngineSocket(socket)),
@@ -20,12 +20,12 @@ public struct DockerSource: LabelSource {
   }
 
   /// `docker`.
-  public var name: String { "docker" }
+  package var name: String { "docker" }
   /// It knows containers.
-  public var describesProcesses: Bool { true }
+  package var describesProcesses: Bool { true }
 
   /// Whether it is a container's own cgroup, of Docker or of nobody that the path tells.
-  public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
+  package func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
 
   private func reference(_ place: CgroupPlace) -> ContainerReference? {
     guard let reference = ContainerReference(path: place.path), reference.isOwnCgroup, reference.user == nil,
@@ -35,7 +35,7 @@ public struct DockerSource: LabelSource {
   }
 
   /// What `config.v2.json` says.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place) else { return nil }
     let path = "\(dataRoot)/containers/\(reference.id)/config.v2.json"
     guard let json = try readFile(path, source: name) else { return nil }
@@ -55,13 +55,13 @@ public struct DockerSource: LabelSource {
   }
 
   /// What the engine says.
-  public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
+  package func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try await api.inspect(reference) else { return nil }
     return try labels(facts, reference)
   }
 
   /// Follows `/events`.
-  public func follow(
+  package func follow(
     _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
   ) async {
     let dataRoot = dataRoot

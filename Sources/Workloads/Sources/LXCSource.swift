@@ -5,20 +5,20 @@ internal import Kernel
 ///
 /// Neither has labels. LXC calls a second cgroup of the same name `NAME-1`, so the name is that of the folder with its
 /// configuration, if there is one.
-public struct LXCSource: LabelSource {
+package struct LXCSource: LabelSource {
   private let containers: String
   private let witness = ContainerWitness()
 
   /// Takes `lxc.lxcpath` (lxc.system.conf(5)).
-  public init(containers: String = "/var/lib/lxc") { self.containers = containers }
+  package init(containers: String = "/var/lib/lxc") { self.containers = containers }
 
   /// `lxc`.
-  public var name: String { "lxc" }
+  package var name: String { "lxc" }
   /// It knows containers.
-  public var describesProcesses: Bool { true }
+  package var describesProcesses: Bool { true }
 
   /// Whether it is a system container's own cgroup.
-  public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
+  package func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
 
   private func reference(_ place: CgroupPlace) -> ContainerReference? {
     guard let reference = ContainerReference(path: place.path), reference.isOwnCgroup, reference.user == nil,
@@ -28,7 +28,7 @@ public struct LXCSource: LabelSource {
   }
 
   /// The container's name.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let runtime = reference.runtime else { return nil }
     if let objection = witness.objection(to: reference, process: 0) {
       throw SourceFault(name, "container \(reference.id)", objection, isPassing: false)

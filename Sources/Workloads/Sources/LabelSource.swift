@@ -1,48 +1,46 @@
 // Where labels come from: one small protocol for everything that knows something about a cgroup.
-public import Kernel
-public import Policy
+package import Kernel
+package import Policy
 
 /// One cgroup as a source sees it: where it is, nothing about what is in it.
-public struct CgroupPlace: Sendable, Hashable {
+package struct CgroupPlace: Sendable, Hashable {
   /// The inode number of its directory.
-  public var cgroup: CgroupID
+  package var cgroup: CgroupID
   /// The path below the root of the hierarchy, `/` first; bytes that are no UTF-8 are replaced.
-  public var path: String
+  package var path: String
   /// The path of the cgroup that is watched, likewise: what is below it belongs to the operator's own tree.
-  public var root: String
+  package var root: String
 
-  /// Takes all its parts.
-  public init(cgroup: CgroupID, path: String, root: String = "/") {
+  package init(cgroup: CgroupID, path: String, root: String = "/") {
     self.cgroup = cgroup
     self.path = path
     self.root = root
   }
 
   /// How many directories it is below the root of the hierarchy.
-  public var level: Int { path.utf8.split(separator: UInt8(ascii: "/")).count }
+  package var level: Int { path.utf8.split(separator: UInt8(ascii: "/")).count }
   /// Whether it is the watched cgroup itself.
-  public var isRoot: Bool { path == root }
+  package var isRoot: Bool { path == root }
 }
 
 /// What one source says about one cgroup.
-public struct SourceLabels: Sendable, Equatable {
+package struct SourceLabels: Sendable, Equatable {
   /// The labels.
   ///
   /// Only a source that nobody but the operator can write to may give keys that are not reserved.
-  public var labels: LabelSet
+  package var labels: LabelSet
   /// What people call the workload; empty if they do not.
-  public var name: String
+  package var name: String
   /// Whether the cgroup is a workload because of this; otherwise the labels only help rules to match.
-  public var makesWorkload: Bool
+  package var makesWorkload: Bool
   /// Whether verdicts on the workload are only reported.
-  public var observe: Bool
+  package var observe: Bool
   /// Whether traffic of cgroups below it that have no labels of their own is refused.
-  public var rejectsUnlabelledChildren: Bool
+  package var rejectsUnlabelledChildren: Bool
   /// What people should know, such as labels that were left out and why; one line each.
-  public var warnings: [String]
+  package var warnings: [String]
 
-  /// Takes all its parts.
-  public init(
+  package init(
     _ labels: LabelSet, name: String = "", makesWorkload: Bool = true, observe: Bool = false,
     rejectsUnlabelledChildren: Bool = false, warnings: [String] = []
   ) {
@@ -56,7 +54,7 @@ public struct SourceLabels: Sendable, Equatable {
 }
 
 /// What a source says changed.
-public enum SourceChange: Sendable, Equatable {
+package enum SourceChange: Sendable, Equatable {
   /// Everything that it ever said may be different: it came back, or lost events.
   case everything
   /// What it said about the container with this id.
@@ -69,7 +67,7 @@ public enum SourceChange: Sendable, Equatable {
 ///
 /// A source never decides and never blocks others: what it cannot answer is a fault, which is counted and named, and the
 /// cgroup keeps the labels that it had, at least those of its nearest labelled ancestor.
-public protocol LabelSource: Sendable {
+package protocol LabelSource: Sendable {
   /// What people know it by, such as `docker`.
   var name: String { get }
 
@@ -100,32 +98,31 @@ public protocol LabelSource: Sendable {
 
 extension LabelSource {
   /// People give what it says.
-  public var describesProcesses: Bool { false }
+  package var describesProcesses: Bool { false }
   /// Says nothing.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? { nil }
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? { nil }
   /// Says nothing.
-  public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? { nil }
+  package func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? { nil }
   /// Returns at once: there is nothing to follow.
-  public func follow(
+  package func follow(
     _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
   ) async {}
 }
 
 /// Why a source could not answer.
-public struct SourceFault: Error, Sendable, Equatable, CustomStringConvertible {
+package struct SourceFault: Error, Sendable, Equatable, CustomStringConvertible {
   /// The source.
-  public var source: String
+  package var source: String
   /// What was looked at, such as a socket, a file or a container id.
-  public var subject: String
+  package var subject: String
   /// What is wrong with it.
-  public var problem: String
+  package var problem: String
   /// What to do about it; empty if nothing can be said.
-  public var remedy: String
+  package var remedy: String
   /// Whether asking again later may help.
-  public var isPassing: Bool
+  package var isPassing: Bool
 
-  /// Takes all its parts.
-  public init(_ source: String, _ subject: String, _ problem: String, remedy: String = "", isPassing: Bool = true) {
+  package init(_ source: String, _ subject: String, _ problem: String, remedy: String = "", isPassing: Bool = true) {
     self.source = source
     self.subject = subject
     self.problem = problem
@@ -134,7 +131,7 @@ public struct SourceFault: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   /// One line.
-  public var description: String {
+  package var description: String {
     "\(source): \(subject): \(problem)" + (remedy.isEmpty ? "" : "; \(remedy)")
   }
 }

@@ -10,14 +10,14 @@ internal import Synchronization
 /// Without that socket only what is in the storage's `containers.json` is known, name and image: the labels are in a
 /// database that only Podman may open. Images are spelled with their registry, as Podman resolved them. Containers that a
 /// user runs belong to that user's slice: nobody but the user vouches for what they are.
-public struct PodmanSource: LabelSource {
+package struct PodmanSource: LabelSource {
   private let storage: PodmanStorage
   private let storageRoot: String
   private let api: DockerAPI
   private let witness = ContainerWitness()
 
   /// Takes the API's socket and the storage's `graphroot` (containers-storage.conf(5)).
-  public init(
+  package init(
     socket: String = "/run/podman/podman.sock", storageRoot: String = "/var/lib/containers/storage"
   ) {
     self.storageRoot = storageRoot
@@ -28,12 +28,12 @@ public struct PodmanSource: LabelSource {
   }
 
   /// `podman`.
-  public var name: String { "podman" }
+  package var name: String { "podman" }
   /// It knows containers.
-  public var describesProcesses: Bool { true }
+  package var describesProcesses: Bool { true }
 
   /// Whether it is a Podman container's own cgroup.
-  public func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
+  package func claims(_ place: CgroupPlace) -> Bool { reference(place) != nil }
 
   private func reference(_ place: CgroupPlace) -> ContainerReference? {
     guard let reference = ContainerReference(path: place.path), reference.isOwnCgroup, reference.user == nil,
@@ -43,19 +43,19 @@ public struct PodmanSource: LabelSource {
   }
 
   /// What the storage says.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try storage.container(reference.id) else { return nil }
     return try witness.labels(facts, of: reference, source: name)
   }
 
   /// What the API says.
-  public func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
+  package func ask(about place: CgroupPlace) async throws(SourceFault) -> SourceLabels? {
     guard let reference = reference(place), let facts = try await api.inspect(reference) else { return nil }
     return try witness.labels(facts, of: reference, source: name)
   }
 
   /// Follows `/events`, which also keeps the service from ending itself when idle.
-  public func follow(
+  package func follow(
     _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
   ) async {
     let storageRoot = storageRoot

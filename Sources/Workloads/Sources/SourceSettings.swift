@@ -3,9 +3,9 @@
 internal import Kernel
 
 /// The standard sources, and the places where distributions put what they read.
-public struct SourceSettings: Sendable, Equatable {
+package struct SourceSettings: Sendable, Equatable {
   /// A standard source, by the name that people know it by.
-  public enum Name: String, Sendable, CaseIterable {
+  package enum Name: String, Sendable, CaseIterable {
     case systemd, docker, podman, containerd
     case criContainerd = "cri-containerd"
     case criO = "cri-o"
@@ -13,7 +13,7 @@ public struct SourceSettings: Sendable, Equatable {
   }
 
   /// A file, directory or socket that a source reads.
-  public enum Place: String, Sendable, CaseIterable {
+  package enum Place: String, Sendable, CaseIterable {
     case dockerSocket = "docker-socket"
     case dockerRoot = "docker-root"
     case podmanSocket = "podman-socket"
@@ -35,7 +35,7 @@ public struct SourceSettings: Sendable, Equatable {
     }
 
     /// Where it usually is.
-    public var usual: String {
+    package var usual: String {
       switch self {
       case .dockerSocket: "/run/docker.sock"
       case .dockerRoot: "/var/lib/docker"
@@ -50,20 +50,20 @@ public struct SourceSettings: Sendable, Equatable {
   }
 
   /// The sources that are asked.
-  public var enabled: Set<Name> = Set(Name.allCases)
+  package var enabled: Set<Name> = Set(Name.allCases)
   /// Places that are not the usual ones: absolute paths.
-  public var places: [Place: String] = [:]
+  package var places: [Place: String] = [:]
   /// A file of labels by cgroup path; nil = none.
-  public var labels: String?
+  package var labels: String?
 
   /// All sources, in their usual places.
-  public init() {}
+  package init() {}
 
   /// Where something is.
-  public subscript(place: Place) -> String { places[place] ?? place.usual }
+  package subscript(place: Place) -> String { places[place] ?? place.usual }
 
   /// What was named for a source and is not there; nil if all of it is, or nothing was named.
-  public func missing(for source: String) -> SourceFault? {
+  package func missing(for source: String) -> SourceFault? {
     guard let name = Name(rawValue: source), enabled.contains(name) else { return nil }
     for place in Place.allCases where place.sources.contains(name) {
       if let path = places[place], !isThere(path) {
@@ -76,7 +76,7 @@ public struct SourceSettings: Sendable, Equatable {
   /// The sources themselves.
   ///
   /// - Throws: when the file of labels is wrong: nothing it said before could hold instead.
-  public func sources() throws(SourceFault) -> [any LabelSource] {
+  package func sources() throws(SourceFault) -> [any LabelSource] {
     var files: [any LabelSource] = []
     if let labels {
       // One that goes later labels nothing; one that never was is a mistake.

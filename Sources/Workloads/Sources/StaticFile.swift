@@ -6,9 +6,9 @@ internal import Synchronization
 internal import SystemPackage
 
 /// A file of `CgroupLabels`, read again when it changes; while it is wrong, what it said before holds.
-public final class StaticFile: LabelSource {
+package final class StaticFile: LabelSource {
   /// What people know it by.
-  public let name = "file"
+  package let name = "file"
   private let path: String
   private let state = Mutex(State())
 
@@ -19,14 +19,14 @@ public final class StaticFile: LabelSource {
   }
 
   /// Says nothing until it was read, by `read()` or by `follow`; `path` should be absolute.
-  public init(_ path: String) { self.path = path }
+  package init(_ path: String) { self.path = path }
 
   /// Reads the file; one that is not there labels nothing.
   ///
   /// - Returns: whether what it says changed.
   /// - Throws: what is wrong, with lines and fields; what it said before stays in force.
   @discardableResult
-  public func read() throws(SourceFault) -> Bool {
+  package func read() throws(SourceFault) -> Bool {
     var new: [String: CgroupLabels] = [:]
     do {
       let bytes = try readRegularFile(path, limit: PolicyParser.maximumFileSize)
@@ -51,10 +51,10 @@ public final class StaticFile: LabelSource {
   }
 
   /// Whether the file names this very cgroup, or did so before.
-  public func claims(_ place: CgroupPlace) -> Bool { state.withLock { $0.named.contains(place.path) } }
+  package func claims(_ place: CgroupPlace) -> Bool { state.withLock { $0.named.contains(place.path) } }
 
   /// What the file says about this very cgroup; what is below it inherits that.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let entry = state.withLock({ $0.entries[place.path] }) else {
       return claims(place) ? SourceLabels(.empty, makesWorkload: false) : nil
     }
@@ -63,7 +63,7 @@ public final class StaticFile: LabelSource {
   }
 
   /// Reads the file whenever it may have changed, until the task is cancelled.
-  public func follow(
+  package func follow(
     _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
   ) async {
     while !Task.isCancelled {

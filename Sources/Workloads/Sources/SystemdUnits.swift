@@ -1,6 +1,6 @@
 // Labels from systemd: which unit a cgroup is, whose session, and what the operator wrote in the unit's files.
 internal import Glibc
-public import Kernel
+package import Kernel
 internal import Policy
 internal import Synchronization
 internal import SystemPackage
@@ -15,9 +15,9 @@ internal import SystemPackage
 ///
 /// These help rules to match. Only what the operator wrote makes the unit's own cgroup a workload; what is below it
 /// inherits that. Units of a user's own manager are never told: the user names them.
-public final class SystemdUnits: LabelSource {
+package final class SystemdUnits: LabelSource {
   /// What people know it by.
-  public let name = "systemd"
+  package let name = "systemd"
   private let files: UnitFiles
   private let accounts: AccountNames
   private let state: Mutex<State>
@@ -30,7 +30,7 @@ public final class SystemdUnits: LabelSource {
   }
 
   /// Reads the files in these directories; `accounts` names the users.
-  public init(files: UnitFiles = .standard, accounts: AccountNames = AccountNames()) {
+  package init(files: UnitFiles = .standard, accounts: AccountNames = AccountNames()) {
     self.files = files
     self.accounts = accounts
     var state = State()
@@ -40,10 +40,10 @@ public final class SystemdUnits: LabelSource {
   }
 
   /// Whether the path is in any unit.
-  public func claims(_ place: CgroupPlace) -> Bool { UnitPath(place.path, root: place.root) != nil }
+  package func claims(_ place: CgroupPlace) -> Bool { UnitPath(place.path, root: place.root) != nil }
 
   /// The unit's labels; what the operator wrote only on the unit's own cgroup.
-  public func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
+  package func labels(of place: CgroupPlace) throws(SourceFault) -> SourceLabels? {
     guard let path = UnitPath(place.path, root: place.root) else { return nil }
     var labels: [Label] = []
     // A name that fits no label value is left out: nothing may be cut, or two units would share one.
@@ -118,7 +118,7 @@ public final class SystemdUnits: LabelSource {
   }
 
   /// Tells which units' files change, until the task is cancelled.
-  public func follow(
+  package func follow(
     _ changed: @escaping @Sendable (SourceChange) -> Void, report: @escaping @Sendable (SourceFault?) -> Void
   ) async {
     while !Task.isCancelled {

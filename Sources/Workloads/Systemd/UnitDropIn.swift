@@ -1,32 +1,31 @@
 // The drop-in that gives a unit its labels: how it is written, where it lies.
-public import Kernel
+package import Kernel
 internal import Policy
 internal import SystemPackage
 
 /// A file `UNIT.d/50-sallyport.conf` below the host's own directory of unit files.
-public struct UnitDropIn: Sendable {
+package struct UnitDropIn: Sendable {
   /// What it says; its labels replace those that the drop-in had before.
-  public var settings: UnitSettings
+  package var settings: UnitSettings
   /// What a service runs before its own commands, so that its labels are in force before its first packet.
   ///
   /// A command as in `ExecStartPre=`; empty for nothing.
-  public var firstCommand: String
+  package var firstCommand: String
 
-  /// Takes both parts.
-  public init(_ settings: UnitSettings, firstCommand: String = "") {
+  package init(_ settings: UnitSettings, firstCommand: String = "") {
     self.settings = settings
     self.firstCommand = firstCommand
   }
 
   /// Where the drop-in of a unit lies, below the root directory of this host or of an image.
-  public static func path(of unit: UnitName, root: String = "/") -> String {
+  package static func path(of unit: UnitName, root: String = "/") -> String {
     (root == "/" ? "" : root) + "/etc/systemd/system/\(unit.text).d/50-sallyport.conf"
   }
 
   /// The file's text, which `UnitSettings.read` reads back.
   ///
   /// - Throws: for a value with both kinds of quotes, which this syntax cannot hold.
-  public func text() throws(UnitSettingsError) -> String {
+  package func text() throws(UnitSettingsError) -> String {
     var words: [String] = []
     for label in settings.labels.labels {
       let word = "\(label.key)=\(label.value)"
@@ -55,7 +54,7 @@ public struct UnitDropIn: Sendable {
 
   /// Writes it in one step, readable by everybody; returns its path.
   @discardableResult
-  public func write(for unit: UnitName, root: String = "/") throws -> String {
+  package func write(for unit: UnitName, root: String = "/") throws -> String {
     let path = Self.path(of: unit, root: root)
     let text = try text()
     let directory = FilePath(path).removingLastComponent()
@@ -69,7 +68,7 @@ public struct UnitDropIn: Sendable {
   }
 
   /// Removes it, and its directory if nothing else is in it; false if there was none.
-  public static func remove(for unit: UnitName, root: String = "/") throws(KernelError) -> Bool {
+  package static func remove(for unit: UnitName, root: String = "/") throws(KernelError) -> Bool {
     let path = path(of: unit, root: root)
     guard isThere(path) else { return false }
     try removeFile(path)

@@ -1,22 +1,22 @@
 // Which units there are, so that a misspelt one is not labelled.
-public import Kernel
+import Kernel
 internal import Policy
 
 /// A unit of which no file is there.
-public struct MissingUnit: ExplainedError, Equatable {
+package struct MissingUnit: ExplainedError, Equatable {
   /// The unit.
-  public let unit: String
+  package let unit: String
   /// The known name that was probably meant.
-  public let nearest: String?
+  package let nearest: String?
 
   /// What is missing.
-  public var problem: String { "unit \(unit): not found in the directories of unit files" }
+  package var problem: String { "unit \(unit): not found in the directories of unit files" }
   /// What to write instead.
-  public var remedy: String? {
+  package var remedy: String? {
     nearest.map { "did you mean \($0)?" } ?? "check the name; for a unit that is installed later add --not-installed"
   }
   /// Never.
-  public var denied: String? { nil }
+  package var denied: String? { nil }
 }
 
 extension UnitFiles {
@@ -26,7 +26,7 @@ extension UnitFiles {
   ]
 
   /// Refuses a service, socket, mount or swap of which there is no file; slices and scopes need none.
-  public func require(_ unit: UnitName) throws(MissingUnit) {
+  package func require(_ unit: UnitName) throws(MissingUnit) {
     guard unit.kind != .slice, unit.kind != .scope else { return }
     let root = directories.first.map { $0.hasSuffix("/etc/systemd/system") ? String($0.dropLast(19)) : "" } ?? ""
     let places = directories + Self.generated.map { root + $0 }

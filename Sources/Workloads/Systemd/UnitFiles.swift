@@ -4,24 +4,24 @@ internal import Kernel
 internal import SystemPackage
 
 /// The directories of unit files, in the order of systemd.unit(5): what comes first hides what comes later.
-public struct UnitFiles: Sendable, Equatable {
+package struct UnitFiles: Sendable, Equatable {
   /// Absolute paths; those that are not there are skipped.
-  public let directories: [String]
+  package let directories: [String]
 
   /// Where a host's own and its packages' units are.
-  public static let standard = UnitFiles(directories: [
+  package static let standard = UnitFiles(directories: [
     "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
     "/lib/systemd/system",
   ])
 
   /// The same below the root directory of an image.
-  public func within(_ root: String) -> UnitFiles {
+  package func within(_ root: String) -> UnitFiles {
     let prefix = root == "/" ? "" : root.hasSuffix("/") ? String(root.dropLast()) : root
     return UnitFiles(directories: directories.map { prefix + $0 })
   }
 
   /// Takes directories in order.
-  public init(directories: [String]) { self.directories = directories }
+  package init(directories: [String]) { self.directories = directories }
 
   /// The merged section of a unit; nil if none of its files has it.
   ///
@@ -31,7 +31,7 @@ public struct UnitFiles: Sendable, Equatable {
   ///
   /// - Throws: when a file with the section can be written to by others than root, or is wrong: a unit that is half
   ///   understood could be enforced less than its writer meant.
-  public func settings(of unit: UnitName) throws(UnitSettingsError) -> UnitSettings? {
+  package func settings(of unit: UnitName) throws(UnitSettingsError) -> UnitSettings? {
     var settings = UnitSettings()
     var isMentioned = false
     for path in files(of: unit) {
@@ -83,7 +83,7 @@ public struct UnitFiles: Sendable, Equatable {
   }
 
   /// The paths of the files that have the section, in the order in which they apply.
-  public func sources(of unit: UnitName) throws(UnitSettingsError) -> [String] {
+  package func sources(of unit: UnitName) throws(UnitSettingsError) -> [String] {
     var sources: [String] = []
     for path in files(of: unit) where try read(path) != nil { sources.append(path) }
     return sources

@@ -4,9 +4,9 @@
 ///
 /// What systemd.unit(5) allows: letters, digits and `:-_.\`, one `@` before an instance, a known type, at most 255 bytes.
 /// A template (`getty@.service`) is no unit: nothing runs in it.
-public struct UnitName: Sendable, Hashable, CustomStringConvertible {
+package struct UnitName: Sendable, Hashable, CustomStringConvertible {
   /// What a unit is; only kinds that have a cgroup.
-  public enum Kind: String, Sendable, CaseIterable {
+  package enum Kind: String, Sendable, CaseIterable {
     /// Processes that systemd started.
     case service
     /// Processes that others started and gave to systemd.
@@ -22,12 +22,12 @@ public struct UnitName: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The name as systemd writes it, escapes and all.
-  public let text: String
+  package let text: String
   /// What its suffix says.
-  public let kind: Kind
+  package let kind: Kind
 
   /// Nil when no unit can have this name.
-  public init?(_ text: String) {
+  package init?(_ text: String) {
     let bytes = text.utf8
     guard bytes.count <= 255, bytes.allSatisfy(Self.isAllowed), let dot = text.lastIndex(of: "."),
       let kind = Kind(rawValue: String(text[text.index(after: dot)...]))
@@ -47,7 +47,7 @@ public struct UnitName: Sendable, Hashable, CustomStringConvertible {
   /// The name of the directory that systemd makes for a unit, read back.
   ///
   /// One `_` goes before names that cgroupfs might take for a file of its own (systemd's `cg_escape`).
-  public init?(directory: some StringProtocol) {
+  package init?(directory: some StringProtocol) {
     self.init(String(directory.hasPrefix("_") ? directory.dropFirst() : directory[...]))
   }
 
@@ -59,27 +59,27 @@ public struct UnitName: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The name without its type.
-  public var stem: Substring { text.dropLast(kind.rawValue.utf8.count + 1) }
+  package var stem: Substring { text.dropLast(kind.rawValue.utf8.count + 1) }
 
   /// The part after `@`; nil if it is no instance of a template.
-  public var instance: Substring? {
+  package var instance: Substring? {
     stem.firstIndex(of: "@").map { stem[stem.index(after: $0)...] }
   }
 
   /// The template that it is an instance of, such as `getty@.service`.
-  public var template: String? {
+  package var template: String? {
     stem.firstIndex(of: "@").map { "\(stem[...$0]).\(kind.rawValue)" }
   }
 
   /// The slice that a slice is in: `a.slice` for `a-b.slice`, nil for one at the top.
-  public var parentSlice: String? {
+  package var parentSlice: String? {
     guard kind == .slice, let dash = stem.lastIndex(of: "-"), stem != "-" else { return nil }
     return "\(stem[..<dash]).slice"
   }
 
   /// Whether the name was counted or drawn at random, as those of sessions, containers, pods and `systemd-run`: each
   /// would be an identity of its own.
-  public var isMachineMade: Bool {
+  package var isMachineMade: Bool {
     if kind == .scope, stem.hasPrefix("session-") { return true }
     // systemd-run: a count, a process, or random digits.
     let rest = stem.hasPrefix("run-") ? stem.dropFirst(4) : ""
@@ -95,7 +95,7 @@ public struct UnitName: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The name with `\x2d` and the like read back; for people only, since two names may read the same.
-  public var decoded: String {
+  package var decoded: String {
     var bytes: [UInt8] = []
     var rest = Substring(text)
     while let character = rest.popFirst() {
@@ -112,5 +112,5 @@ public struct UnitName: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The name as systemd writes it.
-  public var description: String { text }
+  package var description: String { text }
 }

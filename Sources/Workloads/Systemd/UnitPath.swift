@@ -11,27 +11,27 @@
 /// /user.slice/user-7.slice/user@7.service/app.slice/nginx.service
 ///                                               unit user@7.service, userUnit nginx.service, owner 7
 /// ```
-public struct UnitPath: Sendable, Hashable {
+package struct UnitPath: Sendable, Hashable {
   /// The unit of the system manager; a slice when the cgroup is one, or is in one and in no other unit.
-  public let unit: UnitName
+  package let unit: UnitName
   /// Whether the cgroup is the unit's own directory, not one below it.
-  public let isUnitItself: Bool
+  package let isUnitItself: Bool
   /// The innermost slice of the system manager, the unit itself if it is one; nil for the root slice.
-  public let slice: UnitName?
+  package let slice: UnitName?
   /// The unit of the user's own manager, whose name the user chose; nil outside `user@UID.service`.
-  public let userUnit: UnitName?
+  package let userUnit: UnitName?
   /// Whose it is, if it is a user's slice, session or manager.
-  public let owner: UInt32?
+  package let owner: UInt32?
   /// The number of the login session.
-  public let session: String?
+  package let session: String?
   /// How many directories below the root of the hierarchy the unit's own one is.
-  public private(set) var level: Int
+  package private(set) var level: Int
 
   /// Reads a path below the root of the hierarchy; nil when it is in no unit.
   ///
   /// `root` is the cgroup that is watched. Where it lies inside something that is no slice, such as a container with a
   /// systemd of its own, the walk begins anew at it: the operator chose it, and nobody below it did.
-  public init?(_ path: String, root: String = "/") {
+  package init?(_ path: String, root: String = "/") {
     let components = path.split(separator: "/")
     let above = root.split(separator: "/")
     guard let found = Self.walk(components[...]) else {

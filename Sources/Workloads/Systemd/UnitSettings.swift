@@ -1,5 +1,5 @@
 // What an operator wrote about a unit for the agent: the section [X-Sallyport] of unit files.
-public import Policy
+package import Policy
 
 /// The section `[X-Sallyport]` of a unit and its drop-ins, merged; systemd itself ignores sections that begin with `X-`
 /// (systemd.unit(5)).
@@ -9,23 +9,22 @@ public import Policy
 /// Mode=observe
 /// Children=reject-until-labelled
 /// ```
-public struct UnitSettings: Sendable, Equatable {
+package struct UnitSettings: Sendable, Equatable {
   /// `Labels=`: words as in `Environment=`; several assignments add up, an empty one forgets those before it.
-  public var labels: LabelSet
+  package var labels: LabelSet
   /// `Mode=`: `enforce` or `observe`; the last one holds, an empty one means enforce.
-  public var observe: Bool
+  package var observe: Bool
   /// `Children=`: `inherit` or `reject-until-labelled`; the last one holds, an empty one means inherit.
-  public var rejectsUnlabelledChildren: Bool
+  package var rejectsUnlabelledChildren: Bool
 
-  /// Takes all its parts.
-  public init(labels: LabelSet = .empty, observe: Bool = false, rejectsUnlabelledChildren: Bool = false) {
+  package init(labels: LabelSet = .empty, observe: Bool = false, rejectsUnlabelledChildren: Bool = false) {
     self.labels = labels
     self.observe = observe
     self.rejectsUnlabelledChildren = rejectsUnlabelledChildren
   }
 
   /// The name of the section.
-  public static let section = "X-Sallyport"
+  package static let section = "X-Sallyport"
 
   /// Whether a file has the section at all.
   static func isMentioned(in text: String) -> Bool {
@@ -33,7 +32,7 @@ public struct UnitSettings: Sendable, Equatable {
   }
 
   /// Lays what one more file says over this; nothing of the file is used when anything in its section is wrong.
-  public mutating func read(_ text: String, file: String) throws(UnitSettingsError) {
+  package mutating func read(_ text: String, file: String) throws(UnitSettingsError) {
     var new = self
     var isOurs = false
     for line in Self.logicalLines(text) {
@@ -133,18 +132,18 @@ public struct UnitSettings: Sendable, Equatable {
 }
 
 /// A section that cannot be used.
-public struct UnitSettingsError: Error, Sendable, Equatable, CustomStringConvertible {
+package struct UnitSettingsError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The file.
-  public let file: String
+  package let file: String
   /// The line, from 1; 0 for the file as a whole.
-  public let line: Int
+  package let line: Int
   /// What is wrong with it.
-  public let problem: String
+  package let problem: String
   /// What to do about it.
-  public let remedy: String
+  package let remedy: String
 
   /// `FILE:LINE: PROBLEM; REMEDY`.
-  public var description: String { "\(file):" + (line > 0 ? "\(line): " : " ") + "\(problem); \(remedy)" }
+  package var description: String { "\(file):" + (line > 0 ? "\(line): " : " ") + "\(problem); \(remedy)" }
 }
 
 extension LabelSet {

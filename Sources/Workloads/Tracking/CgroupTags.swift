@@ -1,21 +1,21 @@
 // Tags on cgroups below the agent's: writing them, and removing cgroups that were made for one command.
-public import Kernel
+package import Kernel
 internal import Policy
 internal import SystemPackage
 
 /// The tags in the subtree of one cgroup.
-public struct CgroupTags: Sendable {
+package struct CgroupTags: Sendable {
   /// The cgroup that the programs are attached to.
-  public let root: CgroupDirectory
+  package let root: CgroupDirectory
 
   /// Works below and including `root`.
-  public init(root: CgroupDirectory) { self.root = root }
+  package init(root: CgroupDirectory) { self.root = root }
 
   /// Writes a tag on the cgroup with this path below the root of the hierarchy, and returns the cgroup's id.
   ///
   /// - Throws: also when the cgroup is not below this root, where nothing would be enforced on it.
   @discardableResult
-  public func write(_ tag: WorkloadTag?, on path: String) throws(KernelError) -> CgroupID {
+  package func write(_ tag: WorkloadTag?, on path: String) throws(KernelError) -> CgroupID {
     var below = FilePath(path).lexicallyNormalized()
     guard below.removePrefix(root.path) else {
       throw KernelError(
@@ -27,7 +27,7 @@ public struct CgroupTags: Sendable {
   }
 
   /// The tag that is on the cgroup with this path; nil when there is none or it cannot be read.
-  public func read(_ path: String) -> WorkloadTag? {
+  package func read(_ path: String) -> WorkloadTag? {
     guard let cgroup = try? root.hierarchy.directory(at: FilePath(path)) else { return nil }
     return try? Self.read(cgroup).get()
   }
@@ -41,7 +41,7 @@ public struct CgroupTags: Sendable {
   /// Removes a cgroup that was made for one command and that nobody can enter any more; says whether it went.
   ///
   /// One whose maker still lives stays although it is empty: its maker is about to move in.
-  public func removeIfAbandoned(_ id: CgroupID) -> Bool {
+  package func removeIfAbandoned(_ id: CgroupID) -> Bool {
     guard id != root.id, let cgroup = try? root.hierarchy.directory(id: id),
       case .success(let tag?) = Self.read(cgroup), let owner = tag.transientOwner,
       (try? cgroup.isEmpty()) == true, !Self.isAlive(owner)

@@ -1,6 +1,6 @@
 // Cgroups that were removed while something may still refer to them: whose their sockets are.
-public import Enforcement
-public import Kernel
+package import Enforcement
+package import Kernel
 
 /// What is remembered of removed cgroups: each one's parent, so that a socket that outlives its cgroup keeps its
 /// workload.
@@ -43,7 +43,7 @@ struct EndedCgroups: Sendable {
 
 extension WorkloadTracker {
   /// Whether a cgroup was removed: its sockets may live on.
-  public func isEnded(_ id: CgroupID) -> Bool {
+  package func isEnded(_ id: CgroupID) -> Bool {
     if cgroups[id] != nil { return false }
     if ended.contains(id) { return true }
     // Removed before this agent started, or forgotten; one that nobody has looked at yet is there.
@@ -51,7 +51,7 @@ extension WorkloadTracker {
   }
 
   /// Who every cgroup is to policy, by the rows that the kernel has; also those that were removed.
-  public func policed(by rows: [CgroupID: WorkloadRow]) -> [CgroupID: PolicedSubject] {
+  package func policed(by rows: [CgroupID: WorkloadRow]) -> [CgroupID: PolicedSubject] {
     var byPath: [Substring: PolicedSubject] = [:]
     // Of the cgroup and what is below it; the cgroup itself may be an unlabelled child.
     var inherited: [CgroupID: PolicedSubject] = [:]
@@ -88,7 +88,7 @@ extension WorkloadTracker {
   }
 
   /// The cgroups of workloads, also of some that are gone, and all below them: whose identity may be another one now.
-  public func below(_ workloads: [WorkloadInstance]) -> Set<CgroupID> {
+  package func below(_ workloads: [WorkloadInstance]) -> Set<CgroupID> {
     var found = Set(workloads.map(\.cgroup))
     let prefixes = workloads.map { $0.path + "/" }
     for (id, known) in cgroups where prefixes.contains(where: known.facts.path.hasPrefix) { found.insert(id) }

@@ -1,11 +1,11 @@
 // Who is where on this host: network namespaces, what is local in each, and who waits for packets there.
-public import Enforcement
-public import Kernel
-public import Policy
-public import SystemPackage
+package import Enforcement
+package import Kernel
+package import Policy
+package import SystemPackage
 
 /// Whose a socket or process is to policy.
-public enum HostOwner: Sendable, Hashable {
+package enum HostOwner: Sendable, Hashable {
   /// A labelled cgroup.
   case workload(CgroupID)
   /// A cgroup without labels of its own below a workload that rejects such children.
@@ -17,7 +17,7 @@ public enum HostOwner: Sendable, Hashable {
 }
 
 /// What receives packets at an address.
-public enum HostReceiver: Sendable, Hashable {
+package enum HostReceiver: Sendable, Hashable {
   /// Sockets of these owners: the kernel chooses one of several by a hash.
   case owners(Set<HostOwner>)
   /// Nothing.
@@ -27,17 +27,17 @@ public enum HostReceiver: Sendable, Hashable {
 /// A look at the namespaces and sockets of this host, as the kernel resolves them.
 ///
 /// It holds while nothing changes: look anew for each question that matters.
-public struct HostMap: Sendable {
+package struct HostMap: Sendable {
   /// One network namespace.
-  public struct Space: Sendable {
+  package struct Space: Sendable {
     /// The namespace.
-    public let namespace: NetworkNamespace
+    package let namespace: NetworkNamespace
     /// Whose processes live in it.
-    public fileprivate(set) var members: Set<HostOwner> = []
+    package fileprivate(set) var members: Set<HostOwner> = []
   }
 
   /// All namespaces in which something lives, the caller's own first.
-  public private(set) var spaces: [Space] = []
+  package private(set) var spaces: [Space] = []
   private let workloads: [CgroupID: WorkloadInstance]
   private let byPath: [(path: FilePath, id: CgroupID)]
   private let root: FilePath
@@ -47,7 +47,7 @@ public struct HostMap: Sendable {
   private var routes: [Int: [IPAddress: NetworkRoute]] = [:]
 
   /// Looks at every process of the host and every named namespace.
-  public static func look(at workloads: [WorkloadInstance], enforcedOn location: FilePath) throws(KernelError)
+  package static func look(at workloads: [WorkloadInstance], enforcedOn location: FilePath) throws(KernelError)
     -> HostMap
   {
     let hierarchy = try CgroupHierarchy.find()
@@ -103,7 +103,7 @@ public struct HostMap: Sendable {
   // MARK: Owners
 
   /// Whose a path below the root of the hierarchy is.
-  public func owner(at path: FilePath) -> HostOwner {
+  package func owner(at path: FilePath) -> HostOwner {
     guard path.starts(with: root) else { return .outside }
     let above = byPath.filter { path.starts(with: $0.path) }
     guard let nearest = above.max(by: { $0.path.components.count < $1.path.components.count }) else { return .host }
@@ -112,7 +112,7 @@ public struct HostMap: Sendable {
   }
 
   /// Whose the sockets are that a cgroup made.
-  public mutating func owner(of cgroup: CgroupID) -> HostOwner {
+  package mutating func owner(of cgroup: CgroupID) -> HostOwner {
     if let known = owners[cgroup] { return known }
     // One that is gone has no labels any more.
     let path = (try? hierarchy.directory(id: cgroup))??.path
@@ -122,7 +122,7 @@ public struct HostMap: Sendable {
   }
 
   /// The workload of an owner; nil for the host and what is outside.
-  public func workload(of owner: HostOwner) -> WorkloadInstance? {
+  package func workload(of owner: HostOwner) -> WorkloadInstance? {
     switch owner {
     case .workload(let id), .child(let id): workloads[id]
     case .host, .outside: nil
@@ -130,12 +130,12 @@ public struct HostMap: Sendable {
   }
 
   /// The namespaces in which an owner's processes live.
-  public func spaces(of owner: HostOwner) -> [Int] { spaces.indices.filter { spaces[$0].members.contains(owner) } }
+  package func spaces(of owner: HostOwner) -> [Int] { spaces.indices.filter { spaces[$0].members.contains(owner) } }
 
   // MARK: Addresses
 
   /// What the kernel does with a packet to an address from a namespace.
-  public mutating func route(from space: Int, to address: IPAddress) -> NetworkRoute {
+  package mutating func route(from space: Int, to address: IPAddress) -> NetworkRoute {
     if let known = routes[space]?[address] { return known }
     let found = (try? spaces[space].namespace.routes(to: [address.networkBytes]).first) ?? NetworkRoute.none
     routes[space, default: [:]][address] = found
@@ -143,7 +143,7 @@ public struct HostMap: Sendable {
   }
 
   /// The namespaces of which an address is one's own; of loopback addresses none, because they are every one's.
-  public mutating func spaces(with address: IPAddress) -> [Int] {
+  package mutating func spaces(with address: IPAddress) -> [Int] {
     guard !address.isLoopback, !address.isUnspecified else { return [] }
     return spaces.indices.filter { route(from: $0, to: address).kind == .local }
   }
@@ -162,7 +162,7 @@ public struct HostMap: Sendable {
   /// wildcard, a socket of the interface before one of any, IPv4 before IPv6.
   ///
   /// `interface` is the one that it comes by: 1, loopback, from within the namespace; 0 = not known.
-  public mutating func receiver(
+  package mutating func receiver(
     in space: Int, at address: IPAddress, _ proto: IPProtocol, _ port: UInt16, by interface: UInt32 = 1
   ) -> HostReceiver {
     let candidates = waiting(in: space).filter { socket in
@@ -179,7 +179,7 @@ public struct HostMap: Sendable {
   }
 
   /// Who made the sockets at an address and port, waiting or not: who speaks from there.
-  public mutating func speakers(in space: Int, at address: IPAddress, _ port: UInt16) -> Set<HostOwner> {
+  package mutating func speakers(in space: Int, at address: IPAddress, _ port: UInt16) -> Set<HostOwner> {
     let all = (try? SocketDiagnostics.open(in: spaces[space].namespace).list()) ?? []
     var found: Set<HostOwner> = []
     for socket in all where socket.local.port == port && socket.receives(address) {
@@ -207,14 +207,14 @@ extension SocketEntry {
 
 extension IPAddress {
   /// 4 or 16 bytes in network order.
-  public var networkBytes: [UInt8] {
+  package var networkBytes: [UInt8] {
     let all = bytes
     return (isIPv4 ? 12..<16 : 0..<16).map { all[$0] }
   }
 
   /// Whether it is each namespace's own: 127.0.0.0/8 or ::1.
-  public var isLoopback: Bool { ipv4.map { $0 >> 24 == 127 } ?? (high == 0 && low == 1) }
+  package var isLoopback: Bool { ipv4.map { $0 >> 24 == 127 } ?? (high == 0 && low == 1) }
 
   /// 0.0.0.0 or ::.
-  public var isUnspecified: Bool { high == 0 && (low == 0 || low == 0xffff_0000_0000) }
+  package var isUnspecified: Bool { high == 0 && (low == 0 || low == 0xffff_0000_0000) }
 }

@@ -1,9 +1,9 @@
 // Asks sources about cgroups, a few at a time, and hands on what they say.
-public import Kernel
-public import Logging
+package import Kernel
+package import Logging
 
 /// What came from a source.
-public enum SourceNews: Sendable {
+package enum SourceNews: Sendable {
   /// It answered about a cgroup.
   case answer(CgroupPlace, source: String, SourceLabels?)
   /// Something that it said may no longer hold.
@@ -11,19 +11,19 @@ public enum SourceNews: Sendable {
 }
 
 /// How one source is.
-public struct SourceCondition: Sendable, Equatable {
+package struct SourceCondition: Sendable, Equatable {
   /// The source.
-  public var name: String
+  package var name: String
   /// Why it cannot answer just now; nil when it can.
-  public var fault: SourceFault?
+  package var fault: SourceFault?
   /// How many questions it answered.
-  public var answered: UInt64 = 0
+  package var answered: UInt64 = 0
   /// How many it could not answer.
-  public var failed: UInt64 = 0
+  package var failed: UInt64 = 0
 }
 
 /// Keeps questions to sources bounded and in the background: no source can hold up another, or the agent.
-public actor SourceDesk {
+package actor SourceDesk {
   private struct Queue {
     let source: any LabelSource
     var condition: SourceCondition
@@ -40,25 +40,25 @@ public actor SourceDesk {
   private static let parallel = 4
 
   /// Hands everything that sources say to `news`, from any task.
-  public init(sources: [any LabelSource], logger: Logger, news: @escaping @Sendable (SourceNews) -> Void) {
+  package init(sources: [any LabelSource], logger: Logger, news: @escaping @Sendable (SourceNews) -> Void) {
     queues = sources.map { Queue(source: $0, condition: SourceCondition(name: $0.name)) }
     self.news = news
     self.logger = logger
   }
 
   /// How each source is.
-  public var conditions: [SourceCondition] { queues.map(\.condition) }
+  package var conditions: [SourceCondition] { queues.map(\.condition) }
 
   /// Whether nobody is being asked.
-  public var isIdle: Bool { queues.allSatisfy { $0.underWay.isEmpty && $0.waiting.isEmpty } }
+  package var isIdle: Bool { queues.allSatisfy { $0.underWay.isEmpty && $0.waiting.isEmpty } }
 
   /// The cgroups about which some source has not answered yet, or could not.
-  public var pending: Set<CgroupID> {
+  package var pending: Set<CgroupID> {
     Set(queues.flatMap { $0.waiting + $0.underWay + $0.unanswered }.map(\.cgroup))
   }
 
   /// Asks every source that claims these cgroups.
-  public func ask(about places: [CgroupPlace]) {
+  package func ask(about places: [CgroupPlace]) {
     for index in queues.indices {
       queues[index].waiting += places.filter { queues[index].source.claims($0) }
       pump(index)
@@ -66,7 +66,7 @@ public actor SourceDesk {
   }
 
   /// Stops asking about cgroups that are gone.
-  public func forget(_ gone: Set<CgroupID>) {
+  package func forget(_ gone: Set<CgroupID>) {
     for index in queues.indices {
       queues[index].waiting.removeAll { gone.contains($0.cgroup) }
       queues[index].unanswered = queues[index].unanswered.filter { !gone.contains($0.cgroup) }
@@ -74,7 +74,7 @@ public actor SourceDesk {
   }
 
   /// Follows all sources until the task is cancelled.
-  public func run() async {
+  package func run() async {
     await withDiscardingTaskGroup { group in
       for index in queues.indices {
         let source = queues[index].source

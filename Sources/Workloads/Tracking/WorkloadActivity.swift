@@ -1,36 +1,36 @@
 // What goes on in workloads right now: their processes, and the ports they listen on.
-public import Enforcement
-public import Kernel
+package import Enforcement
+package import Kernel
 internal import SystemPackage
 
 /// A port that somebody listens on, or that a UDP socket is bound to without a peer.
-public struct ListeningPort: Sendable, Hashable, Comparable {
+package struct ListeningPort: Sendable, Hashable, Comparable {
   /// `tcp` or `udp`.
-  public var `protocol`: String
+  package var `protocol`: String
   /// The port, host order.
-  public var port: UInt16
+  package var port: UInt16
 
   /// By protocol, then port.
-  public static func < (left: ListeningPort, right: ListeningPort) -> Bool {
+  package static func < (left: ListeningPort, right: ListeningPort) -> Bool {
     (left.protocol, left.port) < (right.protocol, right.port)
   }
 }
 
 /// What goes on in one workload.
-public struct WorkloadActivity: Sendable, Equatable {
+package struct WorkloadActivity: Sendable, Equatable {
   /// Its processes, those of labelled cgroups below it not counted.
-  public var processes: [ProcessID] = []
+  package var processes: [ProcessID] = []
   /// The ports that its sockets listen on, in whatever network namespace.
-  public var ports: Set<ListeningPort> = []
+  package var ports: Set<ListeningPort> = []
 
   /// Nothing going on.
-  public init() {}
+  package init() {}
 
   /// Looks at all these workloads at once.
   ///
   /// Sockets belong to the cgroup that made them, so a port is found also when its process has moved on. Ports in a
   /// namespace in which no process of any workload lives are not found.
-  public static func read(
+  package static func read(
     of workloads: [WorkloadInstance], in hierarchy: CgroupHierarchy
   ) -> [CgroupID: WorkloadActivity] {
     let labelled = Set(workloads.map(\.cgroup))

@@ -1,52 +1,52 @@
 // Why a process or cgroup has the labels that it has.
-public import Enforcement
-public import Kernel
+package import Enforcement
+package import Kernel
 internal import Policy
 internal import SystemPackage
 
 /// Which source gave which label to a cgroup and to those above it.
-public struct WorkloadExplanation: Sendable, Codable, Equatable {
+package struct WorkloadExplanation: Sendable, Codable, Equatable {
   /// A label and where it comes from.
-  public struct Origin: Sendable, Codable, Equatable {
+  package struct Origin: Sendable, Codable, Equatable {
     /// `key=value`.
-    public var label: String
+    package var label: String
     /// `tag`, `rule NAME`, or the name of a source such as `docker`.
-    public var source: String
+    package var source: String
     /// Whose value holds instead; nil when this one does.
-    public var overriddenBy: String?
+    package var overriddenBy: String?
   }
 
   /// One cgroup on the way up.
-  public struct Step: Sendable, Codable, Equatable {
+  package struct Step: Sendable, Codable, Equatable {
     /// The path below the root of the hierarchy.
-    public var path: String
+    package var path: String
     /// Whether it is a workload; otherwise what is known of it only helps rules to match.
-    public var isWorkload: Bool
+    package var isWorkload: Bool
     /// What is said about it, in the order in which it counts.
-    public var origins: [Origin]
+    package var origins: [Origin]
     /// What people should know about it.
-    public var warnings: [String]
+    package var warnings: [String]
   }
 
   /// The process that was asked about, if it was one.
-  public var process: Int32?
+  package var process: Int32?
   /// Its executable, if that can be read.
-  public var executable: String?
+  package var executable: String?
   /// Its user.
-  public var user: String?
+  package var user: String?
   /// The cgroup it is in.
-  public var cgroup: String
+  package var cgroup: String
   /// What it is part of; nil for the host.
-  public var workload: WorkloadInstance?
+  package var workload: WorkloadInstance?
   /// The cgroup and those above it, up to the watched one; those of which nothing is known are left out.
-  public var steps: [Step]
+  package var steps: [Step]
 }
 
 extension WorkloadTracker {
   /// Explains a process.
   ///
   /// - Throws: when there is no such process, or it is not below the watched cgroup.
-  public func explain(_ id: ProcessID) throws(KernelError) -> WorkloadExplanation {
+  package func explain(_ id: ProcessID) throws(KernelError) -> WorkloadExplanation {
     let process = try ProcessHandle.open(id)
     let facts = try process.facts()
     let path = facts.cgroup.path.description
@@ -58,7 +58,7 @@ extension WorkloadTracker {
   }
 
   /// Explains the cgroup with this path below the root of the hierarchy.
-  public func explain(cgroup path: String) throws(KernelError) -> WorkloadExplanation {
+  package func explain(cgroup path: String) throws(KernelError) -> WorkloadExplanation {
     let asked = FilePath(path).lexicallyNormalized()
     guard asked.starts(with: root.path) else {
       throw KernelError("explain", path, .invalidArgument, remedy: "it is not below \(root.path), which is watched")

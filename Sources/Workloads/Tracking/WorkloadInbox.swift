@@ -2,7 +2,7 @@
 internal import Synchronization
 
 /// A bounded box between whoever tells, on any thread, and the one loop that looks.
-public final class WorkloadInbox: Sendable {
+package final class WorkloadInbox: Sendable {
   private struct Contents {
     var events: [WorkloadEvent] = []
     var news: [SourceNews] = []
@@ -13,10 +13,10 @@ public final class WorkloadInbox: Sendable {
   private static let limit = 65536
 
   /// Makes an empty one.
-  public init() {}
+  package init() {}
 
   /// Adds events; too many of them become one `.unknown`.
-  public func put(_ events: [WorkloadEvent]) {
+  package func put(_ events: [WorkloadEvent]) {
     contents.withLock { contents in
       contents.events += events
       if contents.events.count > Self.limit { contents.events = [.unknown] }
@@ -24,10 +24,10 @@ public final class WorkloadInbox: Sendable {
   }
 
   /// Adds what a source said.
-  public func put(_ news: SourceNews) { contents.withLock { $0.news.append(news) } }
+  package func put(_ news: SourceNews) { contents.withLock { $0.news.append(news) } }
 
   /// Takes everything out, in the order in which it came.
-  public func take() -> (events: [WorkloadEvent], news: [SourceNews]) {
+  package func take() -> (events: [WorkloadEvent], news: [SourceNews]) {
     contents.withLock { contents in
       defer { contents = Contents() }
       return (contents.events, contents.news)
@@ -37,7 +37,7 @@ public final class WorkloadInbox: Sendable {
 
 extension WorkloadTracker {
   /// Applies everything that is in a box.
-  public mutating func empty(_ inbox: WorkloadInbox) throws -> TrackerUpdate {
+  package mutating func empty(_ inbox: WorkloadInbox) throws -> TrackerUpdate {
     let told = inbox.take()
     var update = try apply(told.events)
     for news in told.news {

@@ -1,11 +1,11 @@
 // Every cgroup of a subtree and what it is labelled with, kept up to date by events.
-public import Enforcement
-public import Kernel
+package import Enforcement
+package import Kernel
 internal import Policy
 internal import SystemPackage
 
 /// How the workloads of a host changed.
-public enum WorkloadChange: Sendable, Equatable {
+package enum WorkloadChange: Sendable, Equatable {
   /// A cgroup became a workload.
   case added(WorkloadInstance)
   /// A workload's labels, mode, addresses or name changed.
@@ -17,25 +17,25 @@ public enum WorkloadChange: Sendable, Equatable {
 }
 
 /// What came of a look or of events.
-public struct TrackerUpdate: Sendable {
+package struct TrackerUpdate: Sendable {
   /// In the order in which they are to be put in force.
-  public var changes: [WorkloadChange] = []
+  package var changes: [WorkloadChange] = []
   /// New cgroups, or old ones about which a source may now know more: ask the sources that claim them.
-  public var toAsk: [CgroupPlace] = []
+  package var toAsk: [CgroupPlace] = []
   /// Cgroups that were removed: nobody needs to know anything about them any more.
-  public var gone: [CgroupID] = []
+  package var gone: [CgroupID] = []
   /// Removed cgroups that nothing refers to any more, no socket either.
-  public var released: [CgroupID] = []
+  package var released: [CgroupID] = []
   /// Cgroups made for one command in which no process is left.
-  public var abandoned: [CgroupID] = []
+  package var abandoned: [CgroupID] = []
   /// Processes that began to run another program.
-  public var started: [ProcessStart] = []
+  package var started: [ProcessStart] = []
   /// Workloads among `changes` that are labelled otherwise only because processes ended: nobody relabelled them, so that
   /// their connections live on.
-  public var outlived: Set<CgroupID> = []
+  package var outlived: Set<CgroupID> = []
 
   /// Adds what came after.
-  public mutating func append(_ later: TrackerUpdate) {
+  package mutating func append(_ later: TrackerUpdate) {
     changes += later.changes
     toAsk += later.toAsk
     gone += later.gone
@@ -47,13 +47,13 @@ public struct TrackerUpdate: Sendable {
 }
 
 /// What is known of one cgroup, and what follows from it.
-public struct TrackedCgroup: Sendable {
+package struct TrackedCgroup: Sendable {
   /// What is known.
-  public internal(set) var facts: CgroupFacts
+  package internal(set) var facts: CgroupFacts
   /// What follows.
-  public internal(set) var classification: Classification
+  package internal(set) var classification: Classification
   /// What could not be found out, one line each.
-  public internal(set) var faults: [String]
+  package internal(set) var faults: [String]
   /// What daemons answered, which says more than what files say.
   var answers: [String: SourceLabels] = [:]
   /// The cgroup above; nil for the watched one.
@@ -66,25 +66,25 @@ public struct TrackedCgroup: Sendable {
 ///
 /// Events say which cgroup to look at, never what it looks like: doubled and reordered ones are harmless, and after a loss
 /// one look at everything (`rescan`) is as good as never having missed any.
-public struct WorkloadTracker: Sendable {
+package struct WorkloadTracker: Sendable {
   /// The cgroup whose subtree is watched.
-  public let root: CgroupDirectory
+  package let root: CgroupDirectory
   /// What decides labels.
-  public private(set) var classifier: Classifier
+  package private(set) var classifier: Classifier
   /// All cgroups that are known.
-  public private(set) var cgroups: [CgroupID: TrackedCgroup] = [:]
+  package private(set) var cgroups: [CgroupID: TrackedCgroup] = [:]
   /// Removed cgroups whose sockets may live on.
   private(set) var ended = EndedCgroups()
   private let sources: [any LabelSource]
   /// Reads the processes that rules ask for.
-  public let processes: ProcessReader
+  package let processes: ProcessReader
   /// The labels that earlier agents put in force, so that nobody's time starts anew.
   private var earlier: [CgroupID: WorkloadInstance] = [:]
   /// Cgroups with warnings or faults: few, however many cgroups there are.
   private var complaining: Set<CgroupID> = []
 
   /// Watches below and including `root`; nothing is looked at before `rescan`.
-  public init(
+  package init(
     root: CgroupDirectory, classifier: Classifier = Classifier(rules: []), sources: [any LabelSource] = [],
     processes: ProcessReader = ProcessReader()
   ) {
@@ -95,25 +95,25 @@ public struct WorkloadTracker: Sendable {
   }
 
   /// The workloads, by path.
-  public var workloads: [WorkloadInstance] {
+  package var workloads: [WorkloadInstance] {
     cgroups.values.compactMap(\.classification.workload).sorted { $0.path < $1.path }
   }
 
   /// What people should know, one line each, sorted.
-  public var warnings: [String] {
+  package var warnings: [String] {
     complaining.flatMap { id in
       cgroups[id].map { $0.classification.warnings + $0.faults } ?? []
     }.sorted()
   }
 
   /// Whether any process is in a cgroup or below it.
-  public func isPopulated(_ id: CgroupID) -> Bool {
+  package func isPopulated(_ id: CgroupID) -> Bool {
     guard let directory = try? root.hierarchy.directory(id: id) else { return false }
     return (try? directory.isEmpty()) == false
   }
 
   /// Takes over since when workloads have their labels.
-  public mutating func remember(_ workloads: [WorkloadInstance]) {
+  package mutating func remember(_ workloads: [WorkloadInstance]) {
     for workload in workloads { earlier[workload.cgroup] = workload }
   }
 
@@ -122,7 +122,7 @@ public struct WorkloadTracker: Sendable {
   /// Looks at every cgroup.
   ///
   /// - Throws: when the root cannot be read. What is wrong with one cgroup is a warning, not a failure.
-  public mutating func rescan() throws(KernelError) -> TrackerUpdate {
+  package mutating func rescan() throws(KernelError) -> TrackerUpdate {
     var update = TrackerUpdate()
     var seen: Set<CgroupID> = []
     // Not inside the walk: it must not hold this value while the value changes.
@@ -142,7 +142,7 @@ public struct WorkloadTracker: Sendable {
   }
 
   /// Looks at what events mention.
-  public mutating func apply(_ events: [WorkloadEvent]) throws(KernelError) -> TrackerUpdate {
+  package mutating func apply(_ events: [WorkloadEvent]) throws(KernelError) -> TrackerUpdate {
     if events.contains(.unknown) {
       var update = try rescan()
       for case .executed(let start) in events { update.started.append(start) }
@@ -177,14 +177,14 @@ public struct WorkloadTracker: Sendable {
   }
 
   /// Looks at one cgroup again, such as after a tag was written on it.
-  public mutating func look(at id: CgroupID) -> TrackerUpdate {
+  package mutating func look(at id: CgroupID) -> TrackerUpdate {
     var update = TrackerUpdate()
     look(at: id, &update)
     return update
   }
 
   /// Decides anew about every cgroup by other rules.
-  public mutating func use(_ classifier: Classifier) -> TrackerUpdate {
+  package mutating func use(_ classifier: Classifier) -> TrackerUpdate {
     self.classifier = classifier
     var update = TrackerUpdate()
     for (id, known) in cgroups {
@@ -197,7 +197,7 @@ public struct WorkloadTracker: Sendable {
   // MARK: Sources
 
   /// Takes what a source answered about a cgroup; nil = it knows nothing.
-  public mutating func learn(_ answer: SourceLabels?, from source: String, about id: CgroupID) -> TrackerUpdate {
+  package mutating func learn(_ answer: SourceLabels?, from source: String, about id: CgroupID) -> TrackerUpdate {
     var update = TrackerUpdate()
     guard let known = cgroups[id], let answer else { return update }
     cgroups[id]?.answers[source] = answer
@@ -208,7 +208,7 @@ public struct WorkloadTracker: Sendable {
   }
 
   /// Looks again at what a source says has changed.
-  public mutating func reconsider(_ change: SourceChange, of source: String) -> TrackerUpdate {
+  package mutating func reconsider(_ change: SourceChange, of source: String) -> TrackerUpdate {
     var update = TrackerUpdate()
     guard let source = sources.first(where: { $0.name == source }) else { return update }
     for (id, known) in cgroups where source.claims(place(of: known.facts)) {
