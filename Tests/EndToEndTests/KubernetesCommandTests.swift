@@ -71,7 +71,7 @@ import Testing
     #expect(stranger.status == 1 && stranger.text.contains("incoming: reject by rule NetworkPolicy/shop/db"))
     #expect(try ask("k8s.namespace=shop,k8s.label/app=web", "shop/db-1", "pg").status == 0)
     let unknown = try ask("shop/web-2", "shop/db-1", "pg")
-    #expect(unknown.status == 1 && unknown.text.contains("\"shop/web-2\" is not a pod of the manifests"))
+    #expect(unknown.status == 1 && unknown.text.contains("\"shop/web-2\" is not a pod or workload of the documents"))
     #expect(try ask("shop/web-1", "shop/db-1", "http").text.contains("\"http\" is not a port of the destination"))
     let usage = try run(Self.pods, ["policy", "verdict", "--policy", "policy", "--from", "host"])
     #expect(usage.status == 2)

@@ -6,8 +6,8 @@ internal import Testing
 
 /// The executables beside the test bundle.
 package enum Product {
-  /// The agent and its command line.
-  package static let sallyport = path("sallyport")
+  /// The agent and its command line: `SALLYPORT` of the environment, else this very build's.
+  package static let sallyport = unsafe getenv("SALLYPORT").map { unsafe String(cString: $0) } ?? path("sallyport")
 
   /// Where the executable of that name is, built or not; absolute.
   package static func path(_ name: String) -> String {

@@ -56,6 +56,9 @@ package struct OfflinePolicy: Sendable {
   private var numbers: [LabelSet: IdentityNumber] = [:]
   private var pods: [String: Int] = [:]
   private var owners: [IPAddress: Int] = [:]
+  /// Workload documents by name, and those whose addresses they are.
+  private var documents: [String: LabelSet] = [:]
+  private var declared: [IPAddress: LabelSet] = [:]
   private var next: UInt32
 
   /// Compiles a policy.
@@ -72,6 +75,10 @@ package struct OfflinePolicy: Sendable {
       identities.append((number, pod.labels))
       next += 1
     }
+    for rule in policy.workloads {
+      documents[rule.name] = rule.labels
+      for address in rule.addresses { declared[address] = rule.labels }
+    }
     compiled = try Compiler.compile(policy: policy, sorted: identities)
     tables = compiled.tables
   }
@@ -81,7 +88,8 @@ package struct OfflinePolicy: Sendable {
 
   // MARK: Ends
 
-  /// Reads `NAMESPACE/POD`, labels such as `app=web,tier=a`, an address, `host`, `world` or `unknown`.
+  /// Reads `NAMESPACE/POD`, the name of a Workload document, labels such as `app=web,tier=a`, an address, `host`, `world` or
+  /// `unknown`.
   package mutating func end(_ text: String) throws(QuestionError) -> End {
     switch text {
     case "host": return End(identity: .host, endpoint: nil, pod: nil, isPoliced: true, labels: .host)
@@ -92,18 +100,30 @@ package struct OfflinePolicy: Sendable {
     if let index = pods[text] { return end(ofPod: index) }
     if let address = try? IPAddress(parsing: text) {
       if let owner = owners[address] { return end(ofPod: owner) }
+      if let labels = declared[address] { return end(of: labels) }
       return End(identity: tables.identity(of: address), endpoint: nil, pod: nil, isPoliced: false, labels: .empty)
     }
-    guard text.contains("=") else {
-      throw QuestionError(
-        text, "is not a pod of the manifests, an address or labels",
-        "write NAMESPACE/POD, app=web,tier=a, 10.0.0.1, host, world or unknown")
-    }
+    if let labels = documents[text] { return end(of: labels) }
+    guard text.contains("=") else { throw unknown(text) }
     do throws(LabelError) {
       return end(of: try LabelSet(parsing: text))
     } catch {
       throw QuestionError(text, "are not labels: \(error)", "write them like app=web,tier=a")
     }
+  }
+
+  /// What is wrong with an end that no document tells of.
+  private func unknown(_ text: String) -> QuestionError {
+    let forms = "write NAMESPACE/POD, a Workload document's name, app=web,tier=a, 10.0.0.1, host, world or unknown"
+    if text.hasPrefix("/") || Int32(text) != nil || text.hasSuffix(".service") || text.hasSuffix(".slice") {
+      return QuestionError(
+        text, "is of this host, and documents tell of none: processes, units and cgroups",
+        "ask `sallyport why`, which looks at the host; or \(forms)")
+    }
+    let near = Spelling.nearest(to: text, in: Set(documents.keys).union(pods.keys).sorted())
+    return QuestionError(
+      text, "is not a pod or workload of the documents, an address or labels",
+      near.map { "did you mean \($0)?" } ?? forms)
   }
 
   /// A pod by its place in `PolicySet.pods`.

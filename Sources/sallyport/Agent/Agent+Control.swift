@@ -2,6 +2,7 @@
 internal import Enforcement
 internal import Kernel
 internal import Logging
+internal import Policy
 internal import SystemPackage
 internal import Workloads
 
@@ -11,13 +12,14 @@ extension Agent {
     var response = ControlResponse()
     do {
       switch request.verb {
-      case .status: break
+      case .status: response.unmatched = try unmatched()
+      case .checkPolicy: response.unmatched = try unmatched(request.sources ?? [])
       case .applyPolicy:
         let publication = try await apply(request.sources ?? [], evenIfSame: true)
         report.policyPath = nil
         report.policyError = []
         fill(&response, publication)
-        response.warnings = policyWarnings
+        response.warnings = try policyWarnings + unmatched()
       case .reload:
         sourcesInForce = nil
         await reloadPolicy()
@@ -53,6 +55,34 @@ extension Agent {
     await publishReport()
     response.agent = report
     return response
+  }
+
+  /// What of the policy in force matches nothing here.
+  private func unmatched() throws -> [String] {
+    if policyInForce == nil, let sourcesInForce { policyInForce = try Self.policy(sourcesInForce) }
+    return policyInForce.map { unmatched($0, tracker) } ?? []
+  }
+
+  private static func policy(_ sources: [PolicySource]) throws -> PolicySet {
+    try PolicyParser.parse(files: sources.map { ($0.name, $0.bytes) }).policy
+  }
+
+  /// What of these documents would match nothing here.
+  private func unmatched(_ sources: [PolicySource]) throws -> [String] {
+    let policy = try Self.policy(sources)
+    // A copy: what it would label stays a question.
+    var trial = tracker
+    _ = trial.use(classifier(policy))
+    return unmatched(policy, trial)
+  }
+
+  private func unmatched(_ policy: PolicySet, _ tracker: WorkloadTracker) -> [String] {
+    let workloads = tracker.workloads
+    let rules = workloads.flatMap { $0.source.split(separator: ", ") }.compactMap { source in
+      source.hasPrefix("rule ") ? String(source.dropFirst(5)) : nil
+    }
+    return PolicyReview.unmatched(policy, among: Set(workloads.map(\.labels)), labelledBy: Set(rules))
+      .map(\.description)
   }
 
   private func fill(_ response: inout ControlResponse, _ publication: Publication?) {

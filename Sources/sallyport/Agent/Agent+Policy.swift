@@ -66,9 +66,11 @@ extension Agent {
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
+    policyInForce = parsed.policy
     let odd = parsed.warnings + PolicyReview.warnings(of: parsed.policy)
-    policyWarnings = odd.map(\.description) + publication.warnings
-    for warning in policyWarnings { logger.warning("policy: \(warning)") }
+    policyWarnings = odd.map(\.description)
+    // What matches nothing now may do so soon: `status` looks again.
+    for warning in policyWarnings + publication.warnings { logger.warning("policy: \(warning)") }
     let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
     await publishNames()
     if !isFirst {

@@ -58,6 +58,8 @@ actor Agent: Service {
   var policyReader = PolicyReader()
   /// The documents in force that came from `configuration.policy`: what need not be applied again.
   var sourcesInForce: [PolicySource]?
+  /// What they mean; nil until it is asked for after a start that took everything over.
+  var policyInForce: PolicySet?
   /// The warnings of the policy and of the workloads.
   var policyWarnings: [String] = []
   /// What is in the policy directory and is not read.

@@ -12,8 +12,9 @@ struct PolicyVerdict: ParsableCommand {
     commandName: "verdict",
     abstract: "Show what documents decide about a connection; needs neither privilege nor agent.",
     discussion: """
-      An end is NAMESPACE/POD of a manifest, labels (app=web,tier=a; of a pod k8s.namespace=shop,k8s.label/app=web), an address, \
-      host, world or unknown. A port is tcp/80, udp/53, icmp/8 or the name of a container port at the destination. Ends with 0 if \
+      An end is NAMESPACE/POD of a manifest, the name of a Workload document, labels (app=web,tier=a; of a pod \
+      k8s.namespace=shop,k8s.label/app=web), an address (of the destination also ADDRESS:PORT), host, world or unknown. What runs \
+      on a host (processes, units, containers) `sallyport why` knows. A port is tcp/80, udp/53, icmp/8 or the name of a container port at the destination. Ends with 0 if \
       both ends allow the connection and with 1 if not.
 
       With --batch every line of standard input is a question, {"from": …, "to": …, "port": …}, and every line of standard output \
@@ -28,18 +29,30 @@ struct PolicyVerdict: ParsableCommand {
   @OptionGroup var options: OutputOptions
 
   func validate() throws {
-    guard batch == (from == nil && to == nil && port == nil), batch || (from != nil && to != nil && port != nil) else {
-      throw ValidationError("give either --from, --to and --port, or --batch")
+    let hasPort = try port != nil || destination()?.port != nil
+    guard batch == (from == nil && to == nil && port == nil), batch || (from != nil && to != nil && hasPort) else {
+      throw ValidationError("give either --from, --to and --port (or --to ADDRESS:PORT), or --batch")
     }
+  }
+
+  /// Whom --to names, and the port that it or --port names.
+  private func destination() throws -> (end: String, port: String?)? {
+    guard let to else { return nil }
+    guard let (address, number?) = try WhyReader.address(to) else { return (to, port) }
+    let named = "tcp/\(number)"
+    if let port, port.split(separator: "/").last != "\(number)" {
+      throw ValidationError("--to names port \(number) and --port \(port): name one")
+    }
+    return ("\(address)", port ?? named)
   }
 
   func run() throws {
     var desk = VerdictDesk(try OfflinePolicy.read(policy))
-    guard let from, let to, let port else {
+    guard let from, let to = try destination() else {
       if try desk.answerAll() { throw ExitCode(ExitStatus.refused.rawValue) }
       return
     }
-    let answer = try desk.answer(from, to, port)
+    let answer = try desk.answer(from, to.end, to.port ?? "")
     try options.print(answer) { answer.text }
     if answer.verdict != "allow" { throw ExitCode(ExitStatus.refused.rawValue) }
   }

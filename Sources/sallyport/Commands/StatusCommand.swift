@@ -58,6 +58,8 @@ struct StatusCommand: ParsableCommand {
     var staleSockets: Int?
     var sources: [SourceReport]
     var warnings: [String]
+    /// Selectors and workload documents that match nothing here now; null without an agent.
+    var unmatched: [String]?
   }
 
   func run() throws {
@@ -65,7 +67,8 @@ struct StatusCommand: ParsableCommand {
     try state.requireReadable()
     let (written, unusable) = state.readable()
     let asked = Result { try state.client.ask(ControlRequest(.status), within: 5) }
-    let living = try? asked.get().agent
+    let answer = try? asked.get()
+    let living = answer?.agent
     let report = living ?? state.report()
     let standing = try KernelStanding.look(StateDirectory(state.state), cgroup: living?.cgroup ?? written?.cgroup)
     guard written != nil || unusable != nil || standing.kernel != nil || living != nil else {
@@ -101,7 +104,7 @@ struct StatusCommand: ParsableCommand {
       failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
       events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
       staleSockets: living?.staleSockets, sources: living?.sources ?? [],
-      warnings: (report?.warnings ?? snapshot.warnings) + (unusable.map { [$0] } ?? []))
+      warnings: (report?.warnings ?? snapshot.warnings) + (unusable.map { [$0] } ?? []), unmatched: answer?.unmatched)
     try options.print(status) { Self.text(status) }
     if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
     if !status.pinFaults.isEmpty { throw ExitCode(ExitStatus.refused.rawValue) }
@@ -175,6 +178,9 @@ struct StatusCommand: ParsableCommand {
     if let error = status.lastError { lines.append(("last error", error)) }
     lines += status.policyErrors.map { ("policy error", $0) }
     lines += status.warnings.map { ("warning", $0) }
+    let unmatched = status.unmatched ?? []
+    lines += unmatched.prefix(5).map { ("matches nothing", $0) }
+    if unmatched.count > 5 { lines.append(("", "and \(unmatched.count - 5) more: `sallyport status -o json`")) }
     let width = lines.map(\.0.count).max() ?? 0
     return lines.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 + "\n" }.joined()
   }

@@ -10,6 +10,8 @@ struct ControlRequest: Codable, Sendable {
     case status
     /// Take these policy documents, or the ones at this path, in the place of those in force.
     case applyPolicy = "policy.apply"
+    /// Say what of these policy documents, or of those in force, matches nothing that is here; changes nothing.
+    case checkPolicy = "policy.check"
     /// Read the policy directory again.
     case reload
     /// Label a cgroup; answered once that is enforced.
@@ -23,7 +25,7 @@ struct ControlRequest: Codable, Sendable {
   }
 
   var verb: Verb
-  /// `policy.apply`: the documents.
+  /// `policy.apply`, `policy.check`: the documents.
   var sources: [PolicySource]?
   /// `workload.label`, `workload.unlabel`: the path of the cgroup below the root of the hierarchy.
   ///
@@ -51,6 +53,8 @@ struct ControlResponse: Codable, Sendable {
   var warnings: [String] = []
   /// `workload.explain`: what is known.
   var explanation: WorkloadExplanation?
+  /// `status`, `policy.check`: selectors and workload documents that match nothing here, one line each.
+  var unmatched: [String]?
   /// `status`: how the agent is.
   var agent: AgentReport?
 }
