@@ -63,10 +63,3 @@ func checkBPF(
   guard rc < 0 else { return rc }
   throw BPFError(operation(), subject(), Errno(rawValue: -rc))
 }
-
-extension OwnedDescriptor {
-  /// A second descriptor, with this module's error.
-  borrowing func duplicated() throws(BPFError) -> OwnedDescriptor {
-    do { return try duplicate() } catch { throw BPFError(error) }
-  }
-}

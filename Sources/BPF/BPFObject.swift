@@ -153,19 +153,6 @@ package struct OpenObject: ~Copyable {
     try checkBPF(unsafe bpf_program__set_autoload(handle.program(program), autoload), "set autoload", program)
   }
 
-  /// Sets a program's type where its section's name does not say it.
-  package borrowing func setProgramType(_ program: String, _ type: ProgramType) throws(BPFError) {
-    let type = bpf_prog_type(rawValue: type.rawValue)
-    try checkBPF(unsafe bpf_program__set_type(handle.program(program), type), "set type", program)
-  }
-
-  /// Sets where a program is to be attached, which the kernel checks when it loads it.
-  package borrowing func setProgramAttach(_ program: String, _ type: AttachType) throws(BPFError) {
-    let type = bpf_attach_type(rawValue: type.rawValue)
-    try checkBPF(
-      unsafe bpf_program__set_expected_attach_type(handle.program(program), type), "set attach type", program)
-  }
-
   /// Creates the maps, verifies and loads the programs; on failure nothing stays in the kernel.
   ///
   /// The error carries the verifier's log; `verboseLog` asks for every instruction's state in it.

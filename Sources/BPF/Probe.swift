@@ -118,20 +118,4 @@ extension Feature {
     try checkBPF(
       unsafe bpf_map_update_batch(map.descriptor.raw, &key, &value, &count, &options), "probe", "map batches")
   }
-
-  /// Everything that the cgroup datapath needs.
-  package static let cgroupDatapath: [Feature] = [
-    .program(.cgroupSKB, attach: .cgroupEgress, name: "cgroup_skb", since: "4.10"),
-    .program(.cgroupSocketAddress, attach: .cgroupConnect4, name: "cgroup/connect4", since: "4.17"),
-    .program(.cgroupSocketAddress, attach: .cgroupConnect6, name: "cgroup/connect6", since: "4.17"),
-    .program(.cgroupSocketAddress, attach: .cgroupSendmsg4, name: "cgroup/sendmsg4", since: "4.18"),
-    .program(.cgroupSocketAddress, attach: .cgroupSendmsg6, name: "cgroup/sendmsg6", since: "4.18"),
-    .program(.cgroupSocket, attach: .cgroupSocketCreate, name: "cgroup/sock_create", since: "4.10"),
-    .program(.sockOps, attach: .cgroupSockOps, name: "sock_ops", since: "4.13"),
-    .map(.hash, name: "hash", since: "3.19"),
-    .map(.perCPUArray, name: "per-CPU array", since: "4.6"),
-    .map(.lpmTrie, name: "LPM trie", since: "4.11"),
-    .map(.ringBuffer, name: "ring buffer", since: "5.8"),
-    .mapBatches,
-  ]
 }

@@ -47,9 +47,6 @@ package actor Tagger {
       })
   }
 
-  /// How events come, for people.
-  package var feedDescription: String { feed.withLock { $0?.description ?? "stopped" } }
-
   /// How each source is.
   package var conditions: [SourceCondition] { get async { await desk.conditions } }
 

@@ -7,6 +7,22 @@ import Testing
 
 @Suite("Programs and links", .requires(.bpf, .root, .cgroups))
 struct ProgramTests {
+  /// What every kernel offers that these tests run on.
+  private static let offered: [Feature] = [
+    .program(.cgroupSKB, attach: .cgroupEgress, name: "cgroup_skb", since: "4.10"),
+    .program(.cgroupSocketAddress, attach: .cgroupConnect4, name: "cgroup/connect4", since: "4.17"),
+    .program(.cgroupSocketAddress, attach: .cgroupConnect6, name: "cgroup/connect6", since: "4.17"),
+    .program(.cgroupSocketAddress, attach: .cgroupSendmsg4, name: "cgroup/sendmsg4", since: "4.18"),
+    .program(.cgroupSocketAddress, attach: .cgroupSendmsg6, name: "cgroup/sendmsg6", since: "4.18"),
+    .program(.cgroupSocket, attach: .cgroupSocketCreate, name: "cgroup/sock_create", since: "4.10"),
+    .program(.sockOps, attach: .cgroupSockOps, name: "sock_ops", since: "4.13"),
+    .map(.hash, name: "hash", since: "3.19"),
+    .map(.perCPUArray, name: "per-CPU array", since: "4.6"),
+    .map(.lpmTrie, name: "LPM trie", since: "4.11"),
+    .map(.ringBuffer, name: "ring buffer", since: "5.8"),
+    .mapBatches,
+  ]
+
   private func program(returning value: Int32, name: String = "t_return") throws(BPFError) -> BPFProgram {
     try BPFProgram.load(.cgroupSKB, attach: .cgroupEgress, name: name, instructions: [.move(0, value), .exit])
   }
@@ -123,7 +139,7 @@ struct ProgramTests {
 
   @Test("Probes tell the truth: what loads is supported, what the kernel does not know is not")
   func probes() throws {
-    for feature in Feature.cgroupDatapath { #expect(feature.probe() == .supported, "\(feature.name)") }
+    for feature in Self.offered { #expect(feature.probe() == .supported, "\(feature.name)") }
     let nonsense = Feature.program(ProgramType(rawValue: 9999), name: "nonsense", since: "never").probe()
     #expect(!nonsense.isSupported && nonsense.reason?.contains("nonsense") == true)
     let known = Feature.helper(5, for: .cgroupSKB, name: "ktime_get_ns", since: "4.1").probe()

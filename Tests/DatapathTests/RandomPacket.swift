@@ -49,7 +49,7 @@ struct RandomPacket: Sendable {
       (port, sourcePort, self.destinationPort, self.sequence) = (destinationPort, own, destinationPort, 0)
     case .sctp:
       let ports = [own >> 8, own & 0xff, destinationPort >> 8, destinationPort & 0xff].map { UInt8($0) }
-      builder = builder.other(132, ports + [UInt8](repeating: 0, count: 12))
+      builder = builder.other(KernelNumbers.sctp, ports + [UInt8](repeating: 0, count: 12))
       (port, sourcePort, self.destinationPort, self.sequence) = (destinationPort, own, destinationPort, 0)
     case .icmp, .icmp6:
       // No type passes by itself, whatever its hop limit: the sockets of test runs are neither raw nor the kernel's own.

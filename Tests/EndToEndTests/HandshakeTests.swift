@@ -92,7 +92,7 @@ struct HandshakeTests {
     let listener = try db.run(in: isLoopback ? nil : pair.right) { try TestSocket.listening(address, 9000) }
     let client = try web.run(in: isLoopback ? nil : pair.left) {
       let client = try TestSocket.tcp()
-      do { try client.send("x", to: address, 9000, flags: 0x2000_0000) } catch Errno.nowInProgress {}
+      do { try client.send("x", to: address, 9000, flags: KernelNumbers.fastOpen) } catch Errno.nowInProgress {}
       try client.finishConnect()
       return client
     }
@@ -101,7 +101,7 @@ struct HandshakeTests {
     let forbidden = try db.run(in: isLoopback ? nil : pair.right) { try TestSocket.listening(address, 9001) }
     let refusal = try web.refusal(in: isLoopback ? nil : pair.left) {
       let client = try TestSocket.tcp()
-      do { try client.send("x", to: address, 9001, flags: 0x2000_0000) } catch Errno.nowInProgress {}
+      do { try client.send("x", to: address, 9001, flags: KernelNumbers.fastOpen) } catch Errno.nowInProgress {}
       try client.finishConnect()
     }
     #expect(refusal == .refusedConnect)
@@ -145,11 +145,11 @@ struct HandshakeTests {
     let (web, db, pair) = try await webAndStore()
     let listener = try db.run(in: pair.right) { try TestSocket.listening("10.77.0.2", 9000) }
     try web.run(in: pair.left) {
-      try TestSocket(family: .ipv4, type: 1, protocol: 262).connect("10.77.0.2", 9000)
+      try TestSocket(family: .ipv4, type: 1, protocol: KernelNumbers.multipathTCP).connect("10.77.0.2", 9000)
     }
     _ = try listener.accept()
     let refusal = try web.refusal(in: pair.left) {
-      try TestSocket(family: .ipv4, type: 1, protocol: 262).connect("10.77.0.2", 9001)
+      try TestSocket(family: .ipv4, type: 1, protocol: KernelNumbers.multipathTCP).connect("10.77.0.2", 9001)
     }
     #expect(refusal == .refusedConnect)
   }

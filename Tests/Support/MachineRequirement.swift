@@ -74,7 +74,7 @@ package struct MachineRequirement: Sendable {
   /// Multipath TCP (CONFIG_MPTCP, IPPROTO_MPTCP of RFC 8684), tried.
   package static let multipathTCP = MachineRequirement("multipath TCP") {
     do {
-      _ = try TestSocket(family: .ipv4, type: 1, protocol: 262)
+      _ = try TestSocket(family: .ipv4, type: 1, protocol: KernelNumbers.multipathTCP)
       return nil
     } catch {
       return "\(error)"

@@ -199,7 +199,4 @@ final class ToldState: Sendable {
       }
     }
   }
-
-  /// How many receivers the programs know.
-  var listenerCount: Int { state.withLock { $0.told.count } }
 }

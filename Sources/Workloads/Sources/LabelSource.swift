@@ -19,8 +19,6 @@ package struct CgroupPlace: Sendable, Hashable {
 
   /// How many directories it is below the root of the hierarchy.
   package var level: Int { path.utf8.split(separator: UInt8(ascii: "/")).count }
-  /// Whether it is the watched cgroup itself.
-  package var isRoot: Bool { path == root }
 }
 
 /// What one source says about one cgroup.

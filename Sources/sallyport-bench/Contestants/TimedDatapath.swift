@@ -11,13 +11,11 @@ internal import Synchronization
 final class TimedDatapath: Datapath {
   /// Steps by table, as one change made them.
   struct Steps: Sendable {
-    var rows: [String: Int] = [:]
     var nanoseconds: [String: UInt64] = [:]
 
     /// Writing alone: the wait for readers of the former slot left out.
     var writing: UInt64 { nanoseconds.filter { !$0.key.hasPrefix("no table") }.values.reduce(0, +) }
     var waiting: UInt64 { nanoseconds.filter { $0.key.hasPrefix("no table") }.values.reduce(0, +) }
-    var writtenRows: Int { rows.values.reduce(0, +) }
   }
 
   private let base: any Datapath
@@ -44,10 +42,7 @@ final class TimedDatapath: Datapath {
     let began = Clock.monotonicNanoseconds()
     try base.apply(change)
     let took = Clock.monotonicNanoseconds() - began
-    steps.withLock {
-      $0.rows[change.tableName, default: 0] += change.rows
-      $0.nanoseconds[change.tableName, default: 0] += took
-    }
+    steps.withLock { $0.nanoseconds[change.tableName, default: 0] += took }
   }
 
   func name(

@@ -70,12 +70,6 @@ enum Terminal {
   /// Writes a warning and a newline to standard error.
   static func warn(_ text: String) { write("sallyport: warning: \(text.shownSafely)\n", to: 2) }
 
-  /// Whether colours and cursor movements are welcome on standard output (https://no-color.org).
-  static var isDecorated: Bool {
-    let isRefused = unsafe getenv("NO_COLOR") != nil
-    return isatty(1) == 1 && !isRefused
-  }
-
   /// How many columns standard output has; nil when it is no terminal.
   static var width: Int? {
     var size = winsize()

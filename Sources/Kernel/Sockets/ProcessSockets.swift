@@ -41,9 +41,6 @@ extension OwnedDescriptor {
   /// The family of a socket, AF_INET (2) and so on.
   package borrowing func socketFamily() throws(KernelError) -> Int32 { try intOption(SO_DOMAIN) }
 
-  /// The protocol of a socket, IPPROTO_TCP (6) and so on.
-  package borrowing func socketProtocol() throws(KernelError) -> Int32 { try intOption(SO_PROTOCOL) }
-
   private borrowing func intOption(_ option: Int32) throws(KernelError) -> Int32 {
     var value: Int32 = 0
     try check(unsafe sp_socket_option(raw, option, &value), "read option \(option) of", "socket")
