@@ -202,8 +202,7 @@ struct AgentProcess {
   }
 
   private func options(_ cgroup: String) throws -> DatapathOptions {
-    var options = DatapathOptions(cgroup: cgroup)
-    if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
+    var options = DatapathOptions(cgroup: cgroup, maxEntries: UInt32(configuration.maxEntries))
     if configuration.sparesOwnNamespace { options.netfilter.spared = [try NetworkNamespace.current().identity] }
     return options
   }
