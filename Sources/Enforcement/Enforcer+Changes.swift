@@ -212,7 +212,7 @@ extension Enforcer {
       logger.critical("taking back a failed change failed too: \(error)")
       throw DatapathError(
         failure.operation, failure.subject,
-        reason: failure.reason + "; taking it back failed as well (\(error)), so some of its rows may be in force",
+        reason: "\(failure.reason), and it could not be rolled back, so some of its rows may be in force: \(error.problem)",
         underlying: failure, remedy: failure.remedy ?? "apply again: the tables are read back first")
     }
     throw failure
