@@ -50,7 +50,7 @@ extension Agent {
           setting: outcome.current, removing: outcome.gone, ended: outcome.ended)
       }
       mustPublishAll = false
-      if update.changes.contains(where: \.isEnd) { try rules?.leaveEnded() }
+      if update.changes.contains(where: \.isEnd) { try datapath.leaveEnded() }
     } catch {
       // What is known and what is in force differ from here on: next time all of it is compared.
       mustPublishAll = true
