@@ -14,14 +14,14 @@ extension Agent {
       case .status: break
       case .applyPolicy:
         let publication = try await apply(request.sources ?? [], evenIfSame: true)
-        report.policyPath = nil
-        report.policyError = []
+        report.policy = nil
+        report.policyErrors = []
         fill(&response, publication)
         response.warnings = policyWarnings
       case .reload:
         sourcesInForce = nil
         await reloadPolicy()
-        if let error = report.policyError.first { throw Failure(error) }
+        if let error = report.policyErrors.first { throw Failure(error) }
       case .labelWorkload: try await label(request, &response)
       case .unlabelWorkload: try await unlabel(request, &response)
       case .explainWorkload:

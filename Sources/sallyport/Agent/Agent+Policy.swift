@@ -19,7 +19,7 @@ extension Agent {
       for note in notes where !policyNotes.contains(note) { logger.warning("policy: \(note)") }
       policyNotes = notes
       _ = try await self.apply(sources, evenIfSame: false)
-      self.report.policyPath = path
+      self.report.policy = path
     }
   }
 
@@ -39,13 +39,13 @@ extension Agent {
   private func keep(_ attempt: () async throws -> Void) async {
     do {
       try await attempt()
-      report.policyError = []
+      report.policyErrors = []
     } catch {
-      report.policyError = Agent.lines(of: error)
+      report.policyErrors = Agent.lines(of: error)
       report.failures += 1
       // A first policy has none before it: the agent does not start, and says why itself.
       if await enforcer.isAttached {
-        for line in report.policyError { logger.error("policy: \(line)") }
+        for line in report.policyErrors { logger.error("policy: \(line)") }
         logger.error("policy refused; the previous policy stays in force")
       }
     }

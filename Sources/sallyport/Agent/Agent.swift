@@ -122,7 +122,7 @@ actor Agent: Service {
     guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
       try await enforcer.detach()
-      for line in report.policyError { Terminal.complain(line) }
+      for line in report.policyErrors { Terminal.complain(line) }
       throw Failure("no policy loaded; not starting")
     }
   }

@@ -66,8 +66,8 @@ struct AgentProcess {
     }
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     var report = AgentReport(
-      pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
-      policyPath: configuration.policy)
+      agentPid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
+      policy: configuration.policy)
     report.mirror = mirror.map { "version 1 host: mirrored in \($0.hierarchy.mount.mountPoint)" }
     report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     try feed.follow(processes: true)
