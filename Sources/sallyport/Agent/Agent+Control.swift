@@ -13,7 +13,7 @@ extension Agent {
       switch request.verb {
       case .status: break
       case .applyPolicy:
-        let publication = try await apply(request.sources ?? [], evenIfSame: true)
+        let publication = try await applyDocuments(request.sources ?? [], evenIfSame: true)
         report.policy = nil
         report.policyErrors = []
         fill(&response, publication)
@@ -84,7 +84,7 @@ extension Agent {
     }
     let id = try tags.write(nil, on: path)
     do {
-      fill(&response, try await publish(tracker.look(at: id)))
+      fill(&response, try await putInForce(tracker.look(at: id)))
     } catch {
       _ = try? tags.write(before, on: path)
       throw error
@@ -100,7 +100,7 @@ extension Agent {
     let before = tags.read(path)
     let id = try tags.write(WorkloadTag(parsing: text), on: path)
     do {
-      fill(&response, try await publish(tracker.look(at: id)))
+      fill(&response, try await putInForce(tracker.look(at: id)))
     } catch {
       // What is not enforced must not look as if it were.
       _ = try? tags.write(before, on: path)
