@@ -29,7 +29,8 @@ struct Sallyport: AsyncParsableCommand {
           DetachCommand.self,
         ]),
       CommandGroup(
-        name: "Diagnose", subcommands: [
+        name: "Diagnose",
+        subcommands: [
           PreflightCommand.self, ProbeCommand.self, VersionCommand.self, ConfigurationPageCommand.self,
         ]),
     ])
