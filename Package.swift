@@ -63,6 +63,8 @@ let package = Package(
       name: "Policy",
       dependencies: [.product(name: "Crypto", package: "swift-crypto"), "Yams"],
       swiftSettings: house),
+    // Reads and writes JSON by hand, where a hundred thousand values make `Codable` too slow; a leaf.
+    .target(name: "JSON", swiftSettings: house),
     // Linux with Swift manners.
     .target(
       name: "Kernel",
@@ -73,13 +75,13 @@ let package = Package(
     // The single writer of the kernel's tables.
     .target(
       name: "Enforcement",
-      dependencies: ["Policy", "Kernel", "BPF", "CDatapath", system, logging],
+      dependencies: ["Policy", "Kernel", "BPF", "JSON", "CDatapath", system, logging],
       swiftSettings: house),
     // What runs here, and which labels it has; its own programs on tracepoints, so BPF and CDatapath.
     .target(
       name: "Workloads",
       dependencies: [
-        "Policy", "Kernel", "BPF", "CDatapath", "Enforcement", system, logging,
+        "Policy", "Kernel", "BPF", "JSON", "CDatapath", "Enforcement", system, logging,
         .product(name: "Crypto", package: "swift-crypto"), "Yams",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -91,7 +93,7 @@ let package = Package(
       swiftSettings: house),
     // Flow records, counters, and how they are shown.
     .target(
-      name: "Evidence", dependencies: ["Policy", "Kernel", "Enforcement", system], swiftSettings: house),
+      name: "Evidence", dependencies: ["Policy", "Kernel", "JSON", "Enforcement", system], swiftSettings: house),
     // What a datapath covers on this kernel, found out by trying.
     .target(
       name: "Coverage", dependencies: ["Policy", "Kernel", "Enforcement", system, logging], swiftSettings: house),
@@ -103,7 +105,7 @@ let package = Package(
     .executableTarget(
       name: "sallyport",
       dependencies: [
-        "Policy", "Kernel", "Enforcement", "Workloads", "Evidence", "Coverage", "Preflight", system,
+        "Policy", "Kernel", "JSON", "Enforcement", "Workloads", "Evidence", "Coverage", "Preflight", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -116,7 +118,7 @@ let package = Package(
     .executableTarget(
       name: "sallyport-bench",
       dependencies: [
-        "Benchmark", "Policy", "Kernel", "BPF", "Enforcement", "Evidence", "Workloads", system, logging,
+        "Benchmark", "Policy", "Kernel", "BPF", "JSON", "Enforcement", "Evidence", "Workloads", system, logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),
@@ -139,7 +141,8 @@ let package = Package(
       resources: [.copy("Fixtures")], swiftSettings: house),
     .testTarget(name: "BPFTests", dependencies: ["BPF", "Kernel", "TestSupport", system], swiftSettings: house),
     .testTarget(
-      name: "EnforcementTests", dependencies: ["Enforcement", "Policy", "Kernel", "TestSupport", system, logging],
+      name: "EnforcementTests",
+      dependencies: ["Enforcement", "Policy", "Kernel", "BPF", "JSON", "TestSupport", system, logging],
       swiftSettings: house),
     .testTarget(
       name: "WorkloadsTests",
@@ -149,7 +152,7 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "EvidenceTests",
-      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport"],
+      dependencies: ["Evidence", "Enforcement", "Policy", "Kernel", "BPF", "JSON", "CDatapath", "TestSupport"],
       swiftSettings: house),
     .testTarget(
       name: "PreflightTests", dependencies: ["Preflight", "Enforcement", "BPF", "Kernel", "TestSupport", system],

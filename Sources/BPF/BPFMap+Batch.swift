@@ -67,7 +67,7 @@ extension BPFMap {
         for index in start..<keys.count { try remove(keys[index]) }
         return
       } else {
-        throw partial("delete from", rc, start + Int(done), of: keys.count)
+        throw partial("delete", rc, start + Int(done), of: keys.count)
       }
     }
   }
@@ -147,7 +147,7 @@ extension BPFMap {
   }
 
   private borrowing func partial(_ operation: String, _ rc: Int32, _ done: Int, of all: Int) -> BPFError {
-    BPFError(operation, "\(info.name) (\(min(done, all)) of \(all) entries done)", Errno(rawValue: -rc))
+    BPFError(operation, "entry \(min(done + 1, all)) of \(all) in \(info.name)", Errno(rawValue: -rc))
   }
 }
 

@@ -24,7 +24,7 @@ package struct Verification: Sendable {
 }
 
 extension BPFError {
-  /// The verifier's (or libbpf's) own reason in one line, or the errno in words.
+  /// The errno in words and the verifier's (or libbpf's) own reason, in one line.
   package var reason: String {
     let lines = (verifierLog ?? "").split(separator: "\n").map(String.init)
     // The log ends with statistics, and libbpf's lines about it say only that there is a log.
@@ -32,8 +32,8 @@ extension BPFError {
       !line.hasPrefix("processed ") && !line.hasPrefix("libbpf: ") && !line.hasPrefix("verification time ")
         && !line.hasPrefix("stack depth ")
     }
-    let words = telling ?? lines.first { $0.hasPrefix("libbpf: ") } ?? KernelError.describe(errno)
-    return "\(words) (\(KernelError.describe(errno)))"
+    let words = telling ?? lines.first { $0.hasPrefix("libbpf: ") }
+    return words.map { "\(KernelError.describe(errno)): \($0)" } ?? KernelError.describe(errno)
   }
 }
 

@@ -22,7 +22,7 @@ extension Enforcer {
   }
 
   /// Puts tables in force unless the slot in force already holds the same; returns how many rows that took.
-  func publish(_ next: Compiled) throws(DatapathError) -> Int {
+  func publishTables(_ next: Compiled) throws(DatapathError) -> Int {
     var wanted = SlotContents(next.tables, addresses: addresses)
     let slot = shadow.activeSlot
     if shadow[slot] == nil { shadow[slot] = try datapath.contents(of: slot) }
@@ -38,7 +38,7 @@ extension Enforcer {
     let held = shadow[slot.other] ?? .empty
     let changes = TableChanges.publish(wanted, over: held, shadow: shadow)
     markDocuments(of: slot.other)
-    try apply(changes)
+    try write(changes)
     // Not row by row, and stored once: tables and shadow share the contents from here on.
     shadow[slot.other] = nil
     for change in changes { shadow.note(change) }
@@ -73,7 +73,7 @@ extension Enforcer {
         if allocator.uses(of: number) == 1 { fresh.append(member) }
       }
       remember(fresh.map { ($0.number, $0.instance.labels) })
-      let (classes, rows) = try place(fresh)
+      let (classes, rows) = try classifyOrPublish(fresh)
       // In place, and taken back below: a copy would cost as much as there are workloads.
       for cgroup in gone { roster.remove(cgroup) }
       for member in members { roster.set(member) }
@@ -106,7 +106,7 @@ extension Enforcer {
   private static let mostStrangers = 8
 
   /// Finds classes for identities that had no users; publishes tables with more classes if one falls in no known class.
-  private func place(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
+  private func classifyOrPublish(_ members: [Roster.Member]) throws -> (classes: [IdentityNumber: Classes], rows: Int) {
     guard let compiled, let policy else { return (unknownClasses(members), 0) }
     var found: [IdentityNumber: Classes] = [:]
     var strangers: [Roster.Member] = []
@@ -116,14 +116,14 @@ extension Enforcer {
         found[member.number] = classes
       } else {
         strangers.append(member)
-        if strangers.count > Self.mostStrangers { return ([:], try publish(compile(policy))) }
+        if strangers.count > Self.mostStrangers { return ([:], try publishTables(compile(policy))) }
       }
     }
     if strangers.isEmpty { return (found, 0) }
-    guard var next = extended(compiled, strangers) else { return ([:], try publish(compile(policy))) }
+    guard var next = extended(compiled, strangers) else { return ([:], try publishTables(compile(policy))) }
     // Also those that were found: their classes may have cells of more kinds now.
     for member in members { next.insert(member.number, member.instance.labels) }
-    return ([:], try publish(next))
+    return ([:], try publishTables(next))
   }
 
   /// Tables with cells for label sets that fall in no known class; nil if all is better compiled anew.
@@ -169,12 +169,12 @@ extension Enforcer {
 
   /// Makes all steps, or takes back those that were made.
   func perform(_ changes: [TableChange]) throws(DatapathError) {
-    try apply(changes)
+    try write(changes)
     for change in changes { shadow.note(change) }
   }
 
   /// Likewise, but leaves the shadow as it is.
-  private func apply(_ changes: [TableChange]) throws(DatapathError) {
+  private func write(_ changes: [TableChange]) throws(DatapathError) {
     for (index, change) in changes.enumerated() {
       let began = clock.now
       do throws(DatapathError) {
@@ -212,7 +212,8 @@ extension Enforcer {
       logger.critical("taking back a failed change failed too: \(error)")
       throw DatapathError(
         failure.operation, failure.subject,
-        reason: failure.reason + "; taking it back failed as well (\(error)), so some of its rows may be in force",
+        reason:
+          "\(failure.reason), and it could not be rolled back, so some of its rows may be in force: \(error.problem)",
         underlying: failure, remedy: failure.remedy ?? "apply again: the tables are read back first")
     }
     throw failure

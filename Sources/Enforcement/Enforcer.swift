@@ -70,12 +70,12 @@ package actor Enforcer {
   /// On failure the policy before it stays in force. When this returns, readers find the policy in the state directory.
   /// - Throws: `CompileError`, `DatapathError`.
   package func apply(policy: PolicySet, sources: [PolicySource]) async throws -> Publication {
-    let publication = try publish(policy: policy, sources: sources)
+    let publication = try compileAndPublish(policy, from: sources)
     await flushSnapshot()
     return publication
   }
 
-  private func publish(policy: PolicySet, sources: [PolicySource]) throws -> Publication {
+  private func compileAndPublish(_ policy: PolicySet, from sources: [PolicySource]) throws -> Publication {
     let began = clock.now
     return try reporting("apply policy") {
       try requireDatapath()
@@ -85,7 +85,7 @@ package actor Enforcer {
       documents = sources.mark
       defer { if self.sources != sources { documents = former } }
       let next = try tables(of: policy)
-      var rows = try publish(next)
+      var rows = try publishTables(next)
       self.policy = policy
       self.sources = sources
       if let waiting {

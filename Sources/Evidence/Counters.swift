@@ -1,6 +1,7 @@
 // The kernel's counters for people, for programs and for Prometheus.
 
 package import Enforcement
+internal import JSON
 internal import Kernel
 internal import Policy
 
@@ -117,7 +118,7 @@ package struct Counters: Sendable {
 
   /// `{"workloads":[…],"conversations":[…],"datapath":{…}}` and a newline.
   package var json: String {
-    var json = JSONBytes()
+    var json = JSONWriter()
     json.raw("{\"workloads\":[")
     for (index, row) in rows.enumerated() {
       json.raw(index == 0 ? "{\"workload\":" : ",{\"workload\":")

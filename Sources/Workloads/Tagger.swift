@@ -65,9 +65,9 @@ package actor Tagger {
     let began = ContinuousClock.now
     while await !desk.isIdle, ContinuousClock.now - began < limit {
       for await _ in wakes { break }
-      _ = try tracker.empty(inbox)
+      _ = try tracker.drain(inbox)
     }
-    _ = try tracker.empty(inbox)
+    _ = try tracker.drain(inbox)
     return tracker.workloads
   }
 
@@ -82,7 +82,7 @@ package actor Tagger {
       group.addTask { [desk] in await desk.run() }
       defer { group.cancelAll() }
       try await tell(tracker.rescan(), isFirst: true, changed)
-      for await _ in wakes { try await tell(tracker.empty(inbox), isFirst: false, changed) }
+      for await _ in wakes { try await tell(tracker.drain(inbox), isFirst: false, changed) }
     }
   }
 

@@ -29,7 +29,10 @@ struct Sallyport: AsyncParsableCommand {
           DetachCommand.self,
         ]),
       CommandGroup(
-        name: "Diagnose", subcommands: [PreflightCommand.self, ProbeCommand.self, VersionCommand.self]),
+        name: "Diagnose",
+        subcommands: [
+          PreflightCommand.self, ProbeCommand.self, VersionCommand.self, ConfigurationPageCommand.self,
+        ]),
     ])
 
   static func main() async {

@@ -95,7 +95,7 @@ struct MapTests {
   func full() throws {
     let map = try BPFMap<UInt32, UInt32>.create(.hash, name: "t_full", maxEntries: 10)
     let error = #expect(throws: BPFError.self) { try map.setAll((0..<UInt32(20)).map { ($0, $0) }) }
-    #expect(error?.subject == "t_full (10 of 20 entries done)")
+    #expect(error?.subject == "entry 11 of 20 in t_full")
     #expect(error?.errno.rawValue == 7)
   }
 

@@ -125,7 +125,8 @@ struct NetfilterRulesFaultTests {
       }
       // What iptables 1.8 prints; this machine's kernel has every match built in.
       let old = told("Warning: Extension bpf revision 1 not supported, missing kernel module?\nline 4 failed\n", .nft)
-      #expect(old.description.contains("the kernel has no match bpf"))
+      #expect(old.problem.hasPrefix("change \(place.namespace.description) by iptables-nft: rule '-A "), "\(old)")
+      #expect(old.problem.contains("': the kernel has no match bpf: Warning: Extension bpf"), "\(old)")
       #expect(old.remedy?.contains("xt_bpf") == true)
       // User-mode Linux without xt_bpf: the chains fail too, but no rule of nft is in the way.
       let both = told(

@@ -1,4 +1,5 @@
 // Is JSON of engines and snapshots read right, and anything else refused without harm?
+import JSON
 import Testing
 
 @testable import Enforcement

@@ -1,6 +1,7 @@
 // Do readers find what is in force, whoever writes the file and whenever?
 
 import FoundationEssentials
+import JSON
 import Kernel
 import Policy
 import TestSupport
@@ -69,7 +70,7 @@ import Testing
   @Test("text of every kind comes back as it was: quotes, control characters, other scripts")
   func text() throws {
     let odd = "a\"b\\c\u{1}\u{1f}\n\t\u{7f}/ü漢🙂\u{2028}"
-    var text = JSONText()
+    var text = JSONWriter()
     text.object { text in
       text.member("k\"", odd)
       text.key("list")
@@ -88,7 +89,7 @@ import Testing
     }
     let read = try JSONDecoder().decode(Read.self, from: Data(text.bytes))
     #expect(read == Read(list: [1, -2], empty: [], nested: ["yes": true], no: false))
-    var member = JSONText()
+    var member = JSONWriter()
     member.array([odd, ""]) { $0.string($1) }
     #expect(try JSONDecoder().decode([String].self, from: Data(member.bytes)) == [odd, ""])
   }

@@ -2,6 +2,7 @@
 
 import Enforcement
 import Evidence
+import JSON
 import Policy
 import Testing
 
@@ -86,7 +87,7 @@ import Testing
 
   @Test("Labels, networks and paths are escaped too")
   func escapedNames() throws {
-    var json = JSONBytes()
+    var json = JSONWriter()
     json.string("a\u{0}b\u{85}\u{2028}\u{e0041}é\u{1F600}")
     #expect(
       String(decoding: json.bytes, as: UTF8.self) == "\"a\\u0000b\\u0085\\u2028\\udb40\\udc41é\u{1F600}\"")

@@ -1,6 +1,7 @@
 // How many records a second go from the kernel's bytes to JSON lines; a figure, with a bound that debug builds meet.
 
 import CDatapath
+import JSON
 import Policy
 import Testing
 
@@ -55,7 +56,7 @@ import Testing
     #expect(joined == flows * 2 && tracker.liveFlows == 0)
     tracker = try Sample.tracker(limit: 262_144)
     var encoder = FlowEncoder()
-    var json = JSONBytes(capacity: 1 << 20)
+    var json = JSONWriter(capacity: 1 << 20)
     var bytes = 0
     let all = clock.measure {
       for start in stride(from: 0, to: records.count, by: 1024) {

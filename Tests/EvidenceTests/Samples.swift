@@ -2,6 +2,7 @@
 
 import Enforcement
 import Evidence
+import JSON
 import Kernel
 import Policy
 
@@ -89,7 +90,7 @@ enum Sample {
 
   static func lines(_ records: [FlowRecord]) -> [String] {
     var encoder = FlowEncoder()
-    var json = JSONBytes()
+    var json = JSONWriter()
     for record in records { encoder.append(record, to: &json) }
     return String(decoding: json.bytes, as: UTF8.self).split(separator: "\n").map(String.init)
   }

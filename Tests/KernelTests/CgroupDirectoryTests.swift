@@ -120,7 +120,7 @@ struct CgroupDirectoryTests {
   @Test("A program that is not there is an error that names the step")
   func noProgram() throws {
     let error = #expect(throws: KernelError.self) { _ = try ChildProcess.start("/nowhere/at/all", []) }
-    #expect(error?.operation == "start (execve)")
+    #expect(error?.problem.hasPrefix("start /nowhere/at/all at execve: ") == true)
     #expect(error?.errno == .noSuchFileOrDirectory)
   }
 }

@@ -279,15 +279,14 @@ package final class Policed: Sendable {
     let rules = RevocationRules(
       tables: tables, generation: await enforcer.snapshot.generation, addresses: addresses
     ) { known[$0] }
-    let netfilter = datapath as? NetfilterDatapath
-    netfilter?.rememberTracked(in: namespaces, flows: flows)
+    datapath.rememberTracked(in: namespaces, flows: flows)
     let revoker = Revoker(flows: flows, retags: try datapath.retags())
     let result =
       if let cgroups { revoker.revoke(by: rules, in: namespaces, affecting: cgroups) } else {
         revoker.revoke(by: rules, in: namespaces)
       }
-    let tracked = netfilter?.endTracked(by: rules, after: result.revoked, in: namespaces)
-    guard tracked?.failures.isEmpty ?? true else { throw Errno.ioError }
+    let tracked = datapath.endTracked(by: rules, after: result.revoked, in: namespaces)
+    guard tracked.failures.isEmpty else { throw Errno.ioError }
     return result
   }
 }

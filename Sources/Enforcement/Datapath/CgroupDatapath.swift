@@ -1,7 +1,7 @@
 // The main datapath: BPF programs on a cgroup, kept by pinned links.
 
 internal import BPF
-package import Kernel
+internal import Kernel
 internal import SystemPackage
 
 /// BPF programs attached to one cgroup directory.
@@ -34,9 +34,6 @@ package final class CgroupDatapath: KernelDatapath {
     let isNew = try loader.open()
     return CgroupDatapath(kernel: try KernelState(loader, isNew: isNew, lock: lock), cgroup: loader.cgroup)
   }
-
-  /// Nothing: programs on a cgroup see its sockets in every namespace.
-  package func police(_ namespaces: [NetworkNamespace]) {}
 
   /// Attaches each program to a cgroup made for it below the policed one: what excludes programs there is found.
   package func tryToAttach() throws(DatapathError) {

@@ -15,6 +15,8 @@ package protocol KernelDatapath: Datapath {
   /// Programs on a cgroup follow its processes anywhere; rules must be written in each namespace. If it is attached, they
   /// are there when this returns.
   func police(_ namespaces: [NetworkNamespace]) throws(DatapathError)
+  /// The same for the namespaces of all processes below a cgroup, and no others; returns where it could not be done.
+  func policeProcesses(below root: CgroupDirectory) -> [DatapathError]
   /// Looks whether everything is attached and pinned, and repairs what is not; cheap when nothing is wrong.
   func mendPins() -> PinCondition
   /// Attaches and detaches where nobody lives; an error tells why it would not work.
@@ -25,6 +27,53 @@ package protocol KernelDatapath: Datapath {
   func detachHooks() throws(DatapathError)
   /// Which sockets speak for another workload than their creator's; nil where the programs cannot tell.
   func retags() throws(DatapathError) -> RetagTable?
+  /// Takes cgroups that were removed out of what names them.
+  func leaveEnded() throws(DatapathError)
+
+  /// Calls `changed`, on a thread of its own, whenever rules that others can change may have been changed.
+  func watchRules(_ changed: @escaping @Sendable () -> Void) throws(DatapathError)
+  /// Ends the calls; none is under way when it returns.
+  func endRuleWatch()
+  /// How often to look at rules whose changes nothing announces; nil = there are none.
+  var ruleInterval: Duration? { get }
+  /// Has `repairRules()` look where nothing announces changes; to be called every `ruleInterval`.
+  func suspectTheSilent()
+  /// Writes again what others have taken out or moved.
+  func repairRules() -> RuleRepair
+
+  /// Notes what connection tracking knows of flows, before a `Revoker` is asked.
+  func rememberTracked(in namespaces: [NetworkNamespace], flows: LiveFlows)
+  /// Ends the tracked connections that lose by `rules`, and those of sockets that lost already.
+  func endTracked(
+    by rules: RevocationRules, after revoked: [RevokedFlow], in namespaces: [NetworkNamespace]
+  ) -> TrackedRevocation
+}
+
+/// What became of rules that others changed.
+package struct RuleRepair: Sendable {
+  /// What was done, in words.
+  package var done: [String] = []
+  /// Where it could not be done.
+  package var failures: [DatapathError] = []
+
+  package init() {}
+}
+
+/// Programs on a cgroup see its sockets in every namespace, nothing but their pins can be changed, and connection tracking
+/// decides nothing: a datapath says only what it does otherwise.
+extension KernelDatapath {
+  package func police(_ namespaces: [NetworkNamespace]) throws(DatapathError) {}
+  package func policeProcesses(below root: CgroupDirectory) -> [DatapathError] { [] }
+  package func leaveEnded() throws(DatapathError) {}
+  package func watchRules(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {}
+  package func endRuleWatch() {}
+  package var ruleInterval: Duration? { nil }
+  package func suspectTheSilent() {}
+  package func repairRules() -> RuleRepair { RuleRepair() }
+  package func rememberTracked(in namespaces: [NetworkNamespace], flows: LiveFlows) {}
+  package func endTracked(
+    by rules: RevocationRules, after revoked: [RevokedFlow], in namespaces: [NetworkNamespace]
+  ) -> TrackedRevocation { TrackedRevocation() }
 }
 
 /// The maps and programs of one instance, pinned and open.

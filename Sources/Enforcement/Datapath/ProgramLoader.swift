@@ -63,7 +63,7 @@ struct ProgramLoader {
       if version == SP_ABI_VERSION { return nil }
       return "it has ABI version \(version.map { String($0) } ?? "unknown"), this program has version \(SP_ABI_VERSION)"
     } catch {
-      return "\(error)"
+      return error.problem
     }
   }
 
@@ -79,7 +79,7 @@ struct ProgramLoader {
       }
     } catch {
       throw DatapathError(
-        "replace", pins.published, reason: "\(fault): \(error)", underlying: error,
+        "replace", pins.published, reason: "\(fault): \(error.problem)", underlying: error,
         remedy: "run the version that made it, or `sallyport detach` and start anew")
     }
     notes.append("replaces what is in force: \(fault)")

@@ -39,8 +39,8 @@ struct IptablesFault {
     }
     let told = words.isEmpty ? "exit code \(said.status)" : words.joined(separator: " | ")
     return DatapathError(
-      "\(operation) (\(command))", namespace.description,
-      reason: cause.map { "\($0) (\(told))" } ?? told, remedy: remedy)
+      operation, "\(namespace.description) by \(command)", reason: cause.map { "\($0): \(told)" } ?? told,
+      remedy: remedy)
   }
 
   private var explanation: (cause: String?, remedy: String?) {

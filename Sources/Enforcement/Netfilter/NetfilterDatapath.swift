@@ -16,19 +16,7 @@ package final class NetfilterDatapath: KernelDatapath {
   /// What the programs are told; nil where they see for themselves.
   let told: ToldState?
   let listenerWatch = Mutex<ListenerWatch?>(nil)
-  private let policed = Mutex(Policed())
-
-  private let watching = Mutex<NetfilterWatch?>(nil)
-
-  private struct Policed {
-    var namespaces: [NetworkNamespace.Identity: NetworkNamespace] = [:]
-    /// Whether the rules are to be there.
-    var isAttached = false
-    /// Where they may have been changed by others since they were looked at.
-    var suspects: Set<NetworkNamespace.Identity> = []
-    /// Where nobody tells when they are changed: ip_tables, and what cannot be watched.
-    var silent: Set<NetworkNamespace.Identity> = []
-  }
+  private let policed = PolicedNamespaces()
 
   static let output = "sp_nf_output"
   static let input = "sp_nf_input"
@@ -59,7 +47,7 @@ package final class NetfilterDatapath: KernelDatapath {
   }
 
   /// The rules that call what is pinned: their version tells the programs apart.
-  private static func ruleset(_ pins: PinnedState) throws(DatapathError) -> NetfilterRuleset {
+  static func ruleset(_ pins: PinnedState) throws(DatapathError) -> NetfilterRuleset {
     do throws(BPFError) {
       let tags = [
         try BPFProgram.pinned(pins.program(output)).tag, try BPFProgram.pinned(pins.program(input)).tag,
@@ -101,13 +89,13 @@ package final class NetfilterDatapath: KernelDatapath {
 
   private func note(_ placement: NetfilterPlacement, in namespace: NetworkNamespace) {
     guard placement.backend == .legacy else { return }
-    policed.withLock { _ = $0.silent.insert(namespace.identity) }
+    policed.noteSilent(namespace)
   }
 
   /// Writes what differs in every namespace, after workloads came or went; throws the first failure after all were tried.
   func followWorkloads(_ told: ToldState) throws(DatapathError) {
     try told.tellListeners()
-    let namespaces = policed.withLock { $0.isAttached ? Array($0.namespaces.values) : [] }
+    let namespaces = policed.attached
     var failure: DatapathError?
     for namespace in namespaces {
       do throws(DatapathError) { try install(in: namespace) } catch { failure = failure ?? error }
@@ -126,16 +114,26 @@ package final class NetfilterDatapath: KernelDatapath {
 
   // MARK: Where
 
+  /// Ends the attention to namespaces that no policed process lives in, and writes rules in those that are new.
+  package func policeProcesses(below root: CgroupDirectory) -> [DatapathError] {
+    let living: [NetworkNamespace]
+    do throws(KernelError) {
+      living = try NetworkNamespace.ofProcesses(below: root)
+    } catch {
+      return [DatapathError("list", "network namespaces", underlying: error)]
+    }
+    forget(except: living)
+    var failures: [DatapathError] = []
+    for namespace in living {
+      do throws(DatapathError) { try police([namespace]) } catch { failures.append(error) }
+    }
+    return failures
+  }
+
   /// Adds namespaces; in those that are new the rules are written at once if enforcement has begun.
   package func police(_ namespaces: [NetworkNamespace]) throws(DatapathError) {
-    var isAttached = false
-    let added = policed.withLock { policed in
-      isAttached = policed.isAttached
-      return namespaces.filter {
-        !settings.spared.contains($0.identity) && policed.namespaces.updateValue($0, forKey: $0.identity) == nil
-      }
-    }
-    defer { followNamespaces() }
+    let (added, isAttached) = policed.add(namespaces.filter { !settings.spared.contains($0.identity) })
+    defer { policed.followNamespaces() }
     if added.isEmpty { askForListeners() }
     for namespace in added {
       do throws(DatapathError) {
@@ -143,71 +141,36 @@ package final class NetfilterDatapath: KernelDatapath {
         if isAttached { try install(in: namespace) }
       } catch {
         // It is tried again when it is named again.
-        policed.withLock { $0.namespaces[namespace.identity] = nil }
+        policed.remove(namespace)
         throw error
       }
     }
   }
 
   /// Ends the attention to namespaces that no policed process lives in; their rules stay until they are gone.
-  package func forget(except living: [NetworkNamespace]) {
+  func forget(except living: [NetworkNamespace]) {
     let identities = Set(living.map(\.identity))
-    policed.withLock { policed in
-      policed.namespaces = policed.namespaces.filter { identities.contains($0.key) }
-      policed.suspects.formIntersection(identities)
-      policed.silent.formIntersection(identities)
-    }
+    policed.keep(identities)
     told?.leave(except: identities)
-    followNamespaces()
   }
 
-  /// Calls `changed`, on a thread of its own, whenever the rules of a policed namespace may have been changed.
-  ///
   /// Legacy tables announce nothing: who changes them without iptables' lock goes unnoticed (`suspectTheSilent`).
-  package func watch(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {
-    let started = try NetfilterWatch.start { [weak self] change in
-      self?.policed.withLock { policed in
-        switch change {
-        case .nftables(let namespace): policed.suspects.insert(namespace.identity)
-        case .legacy: policed.suspects.formUnion(policed.namespaces.keys)
-        }
-      }
-      changed()
-    }
-    watching.withLock { $0 = started }
-    followNamespaces()
-    // What happened before it watched was told to nobody.
-    policed.withLock { $0.suspects.formUnion($0.namespaces.keys) }
-    changed()
+  package func watchRules(_ changed: @escaping @Sendable () -> Void) throws(DatapathError) {
+    try policed.watch(changed)
   }
 
-  /// Ends the calls; none is under way when it returns.
-  package func endWatch() { watching.withLock { $0.take() }?.stop() }
+  package func endRuleWatch() { policed.endWatch() }
 
-  /// Has `repair()` look where nobody tells of changes; to be called from time to time.
-  package func suspectTheSilent() {
-    policed.withLock { $0.suspects.formUnion($0.silent) }
-  }
+  package var ruleInterval: Duration? { .seconds(10) }
 
-  private func followNamespaces() {
-    guard let watch = watching.withLock({ $0 }) else { return }
-    let namespaces = policed.withLock { Array($0.namespaces.values) }
-    guard !watch.watch(namespaces).isEmpty else { return }
-    // Which of them failed is of no use: all are looked at from time to time.
-    policed.withLock { $0.silent.formUnion($0.namespaces.keys) }
-  }
+  package func suspectTheSilent() { policed.suspectTheSilent() }
 
   /// Writes again what others have taken out or moved: what was done, in words, and where it could not be done.
   ///
   /// Looks only where something was announced, or is silent: reading the rules of a namespace takes four programs.
-  package func repair() -> (done: [String], failures: [DatapathError]) {
-    var done: [String] = []
-    var failures: [DatapathError] = []
-    let namespaces: [NetworkNamespace] = policed.withLock { policed in
-      guard policed.isAttached else { return [] }
-      defer { policed.suspects = [] }
-      return policed.suspects.compactMap { policed.namespaces[$0] }
-    }
+  package func repairRules() -> RuleRepair {
+    var repair = RuleRepair()
+    let namespaces = policed.takeSuspects()
     askForListeners()
     for namespace in namespaces {
       do throws(DatapathError) {
@@ -218,13 +181,13 @@ package final class NetfilterDatapath: KernelDatapath {
         case .foreign(let version): what = "rules were of version \(version)"
         }
         try install(in: namespace)
-        done.append("in \(namespace.description) \(what)")
+        repair.done.append("in \(namespace.description) \(what)")
       } catch {
-        failures.append(error)
-        policed.withLock { _ = $0.silent.insert(namespace.identity) }
+        repair.failures.append(error)
+        policed.noteSilent(namespace)
       }
     }
-    return (done, failures)
+    return repair
   }
 
   // MARK: Attaching
@@ -248,7 +211,7 @@ package final class NetfilterDatapath: KernelDatapath {
     } else {
       try attachTracepoint()
     }
-    let namespaces = policed.withLock { Array($0.namespaces.values) }
+    let namespaces = policed.all
     var done: [NetworkNamespace] = []
     do throws(DatapathError) {
       for namespace in namespaces {
@@ -264,7 +227,7 @@ package final class NetfilterDatapath: KernelDatapath {
       endListenerWatch()
       throw error
     }
-    policed.withLock { $0.isAttached = true }
+    policed.attach()
     try told?.forgetFormer()
   }
 
@@ -283,85 +246,16 @@ package final class NetfilterDatapath: KernelDatapath {
 
   /// Takes the rules out of every namespace of the host.
   package func detachHooks() throws(DatapathError) {
-    let known = policed.withLock { policed in
-      policed.isAttached = false
-      defer { policed.namespaces = [:] }
-      return Array(policed.namespaces.values)
-    }
+    let known = policed.detach()
     endListenerWatch()
     let rules = NetfilterRules(base, settings: settings)
     for namespace in known { try rules.remove(from: namespace) }
     try Self.removeRules(kernel.pinned)
   }
 
-  /// Pins again what was removed; rules are looked after by `repair()`.
+  /// Pins again what was removed; rules are looked after by `repairRules()`.
   package func mendPins() -> PinCondition { kernel.held.mend { (_, _) throws(BPFError) in nil } }
 
   /// Nil: socket storage cannot be read where these programs run.
   package func retags() throws(DatapathError) -> RetagTable? { nil }
-}
-
-// MARK: What is pinned
-
-extension NetfilterDatapath {
-  /// The cgroup that the pinned programs police; nil if it is gone or nothing is attached.
-  static func policedCgroup(_ pins: PinnedState) throws(DatapathError) -> CgroupID? {
-    guard try isAttached(pins) else { return nil }
-    return try policedDirectory(pins)?.id
-  }
-
-  /// Whether enforcement has begun: by the tracepoint's link, which the told view does not have, else by a generation.
-  private static func isAttached(_ pins: PinnedState) throws(DatapathError) -> Bool {
-    guard pins.object == .netfilterTold else { return pins.hasLink(tracepoint.program) }
-    do throws(BPFError) {
-      return try BPFMap<UInt32, UInt32>.pinned(pins.map("sp_active")).value(for: 0) ?? 0 != 0
-    } catch {
-      throw DatapathError("read generation", pins.published, underlying: error, remedy: error.remedy)
-    }
-  }
-
-  private static func policedDirectory(_ pins: PinnedState) throws(DatapathError) -> CgroupDirectory? {
-    do throws(BPFError) {
-      let path = pins.map(PinnedState.pin(of: ".rodata.netfilter"))
-      guard let scope = try BPFMap<UInt32, sp_nf_config>.pinned(path).value(for: 0) else { return nil }
-      do throws(KernelError) {
-        return try CgroupHierarchy.find().directory(id: CgroupID(rawValue: scope.cgroup))
-      } catch { throw BPFError(error) }
-    } catch {
-      throw DatapathError("read scope", pins.published, underlying: error, remedy: error.remedy)
-    }
-  }
-
-  /// The programs that are not called: the tracepoint's without a link, the others if any namespace of a policed process
-  /// lacks their rules.
-  static func missingAttachments(_ pins: PinnedState) throws(DatapathError) -> [String] {
-    let isTold = pins.object == .netfilterTold
-    let missing = isTold || pins.hasLink(tracepoint.program) ? [] : [tracepoint.program]
-    guard let directory = try policedDirectory(pins) else { return pins.object.programs }
-    let rules = NetfilterRules(try ruleset(pins))
-    let namespaces: [NetworkNamespace]
-    do throws(KernelError) {
-      namespaces = try NetworkNamespace.ofProcesses(below: directory)
-    } catch {
-      throw DatapathError("inspect", pins.published, underlying: error, remedy: error.remedy)
-    }
-    for namespace in namespaces {
-      // What the agent tells in its rules of the told view is known to it alone.
-      let isInForce =
-        if isTold { try rules.versionInForce(in: namespace) == rules.ruleset.version } else {
-          try rules.state(in: namespace) == .intact
-        }
-      if !isInForce { return missing + [output, input] }
-    }
-    return missing
-  }
-
-  /// Takes an instance's rules out of every namespace of the host; what could not be taken out is an error.
-  static func removeRules(_ pins: PinnedState) throws(DatapathError) {
-    let removal = NetfilterRules.removeEverywhere(instance: pins.rulesInstance)
-    guard let failure = removal.failures.first else { return }
-    let more = removal.failures.count > 1 ? "; and \(removal.failures.count - 1) more" : ""
-    throw DatapathError(
-      "remove rules", pins.published, reason: "\(failure)\(more)", underlying: failure, remedy: failure.remedy)
-  }
 }

@@ -113,7 +113,7 @@ final class NetfilterRules: Sendable {
       } catch {
         return DatapathError(
           failure.operation, failure.subject,
-          reason: "\(failure.reason); then taking back the other family's failed: \(error)",
+          reason: "\(failure.reason), and the other family's rules could not be rolled back: \(error.problem)",
           underlying: failure, remedy: failure.remedy)
       }
     }

@@ -1,6 +1,7 @@
 // Reading the snapshot back: whatever is in that file is checked.
 
 internal import FoundationEssentials
+internal import JSON
 internal import Kernel
 internal import Policy
 internal import SystemPackage
@@ -63,7 +64,7 @@ extension Snapshot {
     _ bytes: [UInt8], _ isNeeded: (UInt32) -> Bool, _ unread: inout UnreadNames,
     _ identity: (UInt32, String, [(key: String, value: String)]) -> Void
   ) throws(JSONFault) -> [UInt8] {
-    var rest = JSONText()
+    var rest = JSONWriter()
     var reader = JSONReader(bytes)
     try rest.object { (rest) throws(JSONFault) in
       try reader.object { (reader, key) throws(JSONFault) in

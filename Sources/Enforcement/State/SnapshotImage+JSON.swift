@@ -1,12 +1,13 @@
 // The text of `snapshot.json`, as `Snapshot.read(from:)` reads it.
 
+internal import JSON
 internal import Kernel
 internal import Policy
 
 extension SnapshotImage {
   /// Gives the whole file to `part`, piece by piece, because it may have tens of megabytes; keys are sorted.
   func write<Failure>(_ part: ([UInt8]) throws(Failure) -> Void) throws(Failure) {
-    var text = JSONText()
+    var text = JSONWriter()
     try text.object { (text) throws(Failure) in
       text.member("attached", summary.attached)
       text.member("cellLimit", summary.cellLimit)
@@ -56,13 +57,13 @@ extension SnapshotImage {
   }
 
   private static func hand<Failure>(
-    _ text: inout JSONText, _ part: ([UInt8]) throws(Failure) -> Void
+    _ text: inout JSONWriter, _ part: ([UInt8]) throws(Failure) -> Void
   ) throws(Failure) {
     if text.bytes.count >= 1 << 16 { try part(text.take()) }
   }
 
   private func writeIdentities<Failure>(
-    _ text: inout JSONText, _ part: ([UInt8]) throws(Failure) -> Void
+    _ text: inout JSONWriter, _ part: ([UInt8]) throws(Failure) -> Void
   ) throws(Failure) {
     try text.array(CollectionOfOne(self)) { (text, image) throws(Failure) in
       try image.eachIdentity { (number, identity, labels) throws(Failure) in
@@ -77,13 +78,13 @@ extension SnapshotImage {
     }
   }
 
-  private static func write(_ labels: LabelSet, _ text: inout JSONText) {
+  private static func write(_ labels: LabelSet, _ text: inout JSONWriter) {
     text.object { text in
       for label in labels.labels { text.member(label.key, label.value) }
     }
   }
 
-  private static func write(_ rule: RuleReference, number: Int, _ text: inout JSONText) {
+  private static func write(_ rule: RuleReference, number: Int, _ text: inout JSONWriter) {
     text.object { text in
       text.member("action", rule.action.description)
       text.member("direction", rule.direction.description)
@@ -96,7 +97,7 @@ extension SnapshotImage {
     }
   }
 
-  private static func write(_ workload: WorkloadInstance, _ text: inout JSONText) {
+  private static func write(_ workload: WorkloadInstance, _ text: inout JSONWriter) {
     text.object { text in
       text.key("addresses")
       text.array(workload.addresses) { $0.string($1.description) }

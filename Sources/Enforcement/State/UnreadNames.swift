@@ -1,5 +1,7 @@
 // The identities of a snapshot that nobody on this host has now: where they stand in the file, until there is time.
 
+internal import JSON
+
 /// Identities that were found in a snapshot and not read.
 ///
 /// No verdict needs them: they name the numbers of workloads that are gone, for records and conversations that may still

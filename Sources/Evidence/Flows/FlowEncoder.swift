@@ -1,6 +1,7 @@
 // Flow records as JSON lines; the schema is docs/FLOWS.md.
 
 internal import Enforcement
+package import JSON
 internal import Policy
 
 /// Writes records as JSON, one per line.
@@ -11,7 +12,7 @@ package struct FlowEncoder: Sendable {
   package init() {}
 
   /// Appends one record and a newline.
-  package mutating func append(_ record: borrowing FlowRecord, to json: inout JSONBytes) {
+  package mutating func append(_ record: borrowing FlowRecord, to json: inout JSONWriter) {
     json.raw("{\"time\":\"")
     format.append(record.time, to: &json)
     json.raw("\",\"event\":\"")
@@ -31,7 +32,7 @@ package struct FlowEncoder: Sendable {
     json.raw("}\n")
   }
 
-  private func appendVerdict(_ record: borrowing FlowRecord, to json: inout JSONBytes) {
+  private func appendVerdict(_ record: borrowing FlowRecord, to json: inout JSONWriter) {
     let flow = record.flow
     json.raw(",\"verdict\":\"")
     json.raw(record.event == .refused ? "reject" : (flow.action ?? .allow).name)
@@ -62,7 +63,7 @@ package struct FlowEncoder: Sendable {
     if record.isIncomplete { json.raw(",\"incomplete\":true") }
   }
 
-  private func appendEnds(_ record: borrowing FlowRecord, to json: inout JSONBytes) {
+  private func appendEnds(_ record: borrowing FlowRecord, to json: inout JSONWriter) {
     let flow = record.flow
     let names = record.names
     let hasPorts = flow.protocol.hasPorts
@@ -101,7 +102,7 @@ package struct FlowEncoder: Sendable {
     }
   }
 
-  private func appendAmounts(_ record: borrowing FlowRecord, to json: inout JSONBytes) {
+  private func appendAmounts(_ record: borrowing FlowRecord, to json: inout JSONWriter) {
     let flow = record.flow
     if record.event == .close {
       json.raw(",\"bytes\":{\"sent\":")
@@ -124,7 +125,7 @@ package struct FlowEncoder: Sendable {
     }
   }
 
-  private func appendProtocol(_ number: IPProtocol, to json: inout JSONBytes) {
+  private func appendProtocol(_ number: IPProtocol, to json: inout JSONWriter) {
     switch number {
     case .tcp: json.raw("tcp")
     case .udp: json.raw("udp")
@@ -137,7 +138,7 @@ package struct FlowEncoder: Sendable {
     }
   }
 
-  private func appendAddress(_ address: IPAddress, to json: inout JSONBytes) {
+  private func appendAddress(_ address: IPAddress, to json: inout JSONWriter) {
     guard let ipv4 = address.ipv4 else {
       json.raw([UInt8](address.description.utf8))
       return

@@ -1,6 +1,7 @@
 // What the numbers in records stand for, already written as JSON, shared by every record that uses them.
 
 package import Enforcement
+internal import JSON
 internal import Kernel
 package import Policy
 
@@ -20,7 +21,7 @@ package final class IdentityName: Sendable {
     self.labels = labels
     self.networks = networks
     identity = labels.identity
-    var json = JSONBytes(capacity: 128)
+    var json = JSONWriter(capacity: 128)
     json.raw("\"identity\":")
     json.string(identity.description)
     json.raw(",\"labels\":{")
@@ -53,7 +54,7 @@ package final class RuleName: Sendable {
   /// A name for a rule.
   package init(_ reference: RuleReference) {
     self.reference = reference
-    var json = JSONBytes(capacity: 96)
+    var json = JSONWriter(capacity: 96)
     json.raw("{\"ruleSet\":")
     json.string(reference.ruleSet)
     json.raw(",\"name\":")
@@ -77,7 +78,7 @@ package final class WorkloadName: Sendable {
   /// A name for a workload.
   package init(path: String) {
     self.path = path
-    var json = JSONBytes(capacity: 64)
+    var json = JSONWriter(capacity: 64)
     json.string(path)
     self.json = json.bytes
   }

@@ -1,6 +1,7 @@
 // The process of a flow: what the record says, and what only /proc can add while the process lives.
 
 package import Enforcement
+internal import JSON
 
 /// A process as it is shown in flow records.
 package final class ProcessName: Sendable {
@@ -24,7 +25,7 @@ package final class ProcessName: Sendable {
     self.executable = executable
     self.uid = uid
     self.user = user
-    var json = JSONBytes(capacity: 128)
+    var json = JSONWriter(capacity: 128)
     json.raw("{\"pid\":")
     json.number(UInt64(pid))
     json.raw(",\"comm\":")
@@ -41,6 +42,25 @@ package final class ProcessName: Sendable {
     }
     json.raw("}")
     self.json = json.bytes
+  }
+}
+
+extension JSONWriter {
+  /// Appends the name of a task as a quoted string.
+  fileprivate mutating func string(_ name: CommandName) {
+    var bytes = InlineArray<16, UInt8>(repeating: 0)
+    var count = 0
+    while count < 16 {
+      let half = count < 8 ? name.first : name.second
+      let byte = UInt8(truncatingIfNeeded: half >> UInt64(56 - count % 8 * 8))
+      if byte == 0 { break }
+      guard byte.isPlainInJSON else { return string(name.text) }
+      bytes[count] = byte
+      count += 1
+    }
+    raw(0x22)
+    for index in 0..<count { raw(bytes[index]) }
+    raw(0x22)
   }
 }
 

@@ -1,5 +1,6 @@
 // Wall-clock time from the kernel's monotonic time, and its RFC 3339 form.
 
+internal import JSON
 internal import Kernel
 
 /// A point in time: nanoseconds since 1970 in UTC.
@@ -12,7 +13,7 @@ package struct WallTime: Sendable, Hashable, Comparable, CustomStringConvertible
 
   /// `2026-11-22T23:22:42.123456789Z` (RFC 3339, always nine digits, so that text order is time order).
   package var description: String {
-    var json = JSONBytes(capacity: 32)
+    var json = JSONWriter(capacity: 32)
     var format = TimeFormat()
     format.append(self, to: &json)
     return String(decoding: json.bytes, as: UTF8.self)
@@ -48,7 +49,7 @@ struct TimeFormat: Sendable {
   private var prefix: [UInt8] = []
 
   /// Appends the RFC 3339 form without quotes.
-  mutating func append(_ time: WallTime, to json: inout JSONBytes) {
+  mutating func append(_ time: WallTime, to json: inout JSONWriter) {
     let (seconds, nanoseconds) = time.nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
     if seconds != second {
       second = seconds
@@ -69,7 +70,7 @@ struct TimeFormat: Sendable {
     let fromMarch = (5 * dayOfYear + 2) / 153
     let month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
     let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    var json = JSONBytes(capacity: 24)
+    var json = JSONWriter(capacity: 24)
     json.digits(year, atLeast: 4)
     let parts: [(UInt8, UInt64)] = [
       (0x2d, month), (0x2d, dayOfYear - (153 * fromMarch + 2) / 5 + 1), (0x54, rest / 3600), (0x3a, rest / 60 % 60),

@@ -42,7 +42,7 @@ package struct ChildProcess: ~Copyable, Sendable {
       return unsafe sp_spawn(&request, &pidfd, &step)
     }
     let failed = unsafe step.map { unsafe String(cString: $0) } ?? "start"
-    try check(rc, "start (\(failed))", executable.string)
+    try check(rc, "start", "\(executable) at \(failed)")
     return ChildProcess(
       handle: ProcessHandle(id: ProcessID(rawValue: rc), descriptor: OwnedDescriptor(adopting: pidfd)))
   }

@@ -23,7 +23,7 @@ package struct Compiled: Sendable {
   package internal(set) var tables: Tables
   /// Selectors that match nothing on this host nor any network: probably a typing error, or a workload to come.
   package let warnings: [PolicyError]
-  var classifier: Classifier
+  var classifier: SelectorClassifier
   var table: RuleTable
   var probes: SubjectProbes
   let defaults: Defaults
@@ -89,7 +89,7 @@ package enum Compiler {
   ) throws(CompileError) -> Compiled {
     let reserved = try reserved(with: identities)
     let prefixTable = try PrefixTable(policy.networks)
-    var classifier = Classifier(policy)
+    var classifier = SelectorClassifier(policy)
     var triples: [(IdentityNumber, ClassTriple, Defaults.Actions)] = []
     triples.reserveCapacity(reserved.count + identities.count + prefixTable.sets.count)
     var projection = SelectorIndex.Projection()

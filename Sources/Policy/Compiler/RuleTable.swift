@@ -23,7 +23,7 @@ struct RuleTable: Sendable {
   ///
   /// - Parameter widePeers: from how many peer classes on a rule for nearly all of them is wide.
   init(
-    _ policy: PolicySet, _ classifier: Classifier, maximumCells: Int, widePeers: Int
+    _ policy: PolicySet, _ classifier: SelectorClassifier, maximumCells: Int, widePeers: Int
   ) throws(CompileError) {
     self.maximumCells = maximumCells
     var specs: Set<PortSpec> = []
@@ -63,7 +63,7 @@ struct RuleTable: Sendable {
   }
 
   /// Writes everything.
-  func build(_ classifier: Classifier) throws(CompileError) -> Result {
+  func build(_ classifier: SelectorClassifier) throws(CompileError) -> Result {
     var cells = CellTable()
     let probes = SubjectProbes(
       outgoing: try write(.outgoing, classifier.outgoing, &cells),
@@ -161,7 +161,7 @@ private struct PeerResolver {
   private let count: Int
   private let widePeers: Int
 
-  init(_ policy: PolicySet, _ classifier: Classifier, widePeers: Int) {
+  init(_ policy: PolicySet, _ classifier: SelectorClassifier, widePeers: Int) {
     self.widePeers = widePeers
     count = classifier.peers.members.count - 1
     numbers = Dictionary(uniqueKeysWithValues: classifier.selectors.enumerated().map { ($1, UInt32($0)) })

@@ -1,5 +1,5 @@
 // The container runtime interface (CRI) as far as labels need it: what containerd and CRI-O tell the kubelet.
-internal import Enforcement
+internal import JSON
 internal import SwiftProtobuf
 
 /// Asks one runtime about containers and pods.

@@ -1,5 +1,5 @@
 // The Docker Engine API as far as labels need it; Podman answers the same calls.
-internal import Enforcement
+internal import JSON
 
 /// Asks one engine about containers and follows what it does with them.
 struct DockerAPI: Sendable {

@@ -1,5 +1,5 @@
 // The folder that containerd keeps for every running container: its OCI specification and its first process.
-internal import Enforcement
+internal import JSON
 internal import Kernel
 
 /// `STATE/io.containerd.runtime.v2.task/NAMESPACE/ID`.

@@ -1,5 +1,5 @@
 // Containers of Docker Engine: its own files at once, its API for the rest.
-internal import Enforcement
+internal import JSON
 internal import Kernel
 
 /// Labels of Docker's containers.

@@ -1,6 +1,6 @@
 // Podman's containers: name and image from its storage at once, labels from its API.
-internal import Enforcement
 internal import Glibc
+internal import JSON
 internal import Kernel
 internal import Synchronization
 

@@ -24,7 +24,7 @@ package struct SourceSettings: Sendable, Equatable {
     case lxcRoot = "lxc-root"
 
     /// Which sources read it.
-    var sources: Set<Name> {
+    package var sources: Set<Name> {
       switch self {
       case .dockerSocket, .dockerRoot: [.docker]
       case .podmanSocket, .podmanRoot: [.podman]
@@ -33,6 +33,8 @@ package struct SourceSettings: Sendable, Equatable {
       case .lxcRoot: [.lxc]
       }
     }
+
+    package var isSocket: Bool { rawValue.hasSuffix("-socket") }
 
     /// Where it usually is.
     package var usual: String {
@@ -67,7 +69,7 @@ package struct SourceSettings: Sendable, Equatable {
     guard let name = Name(rawValue: source), enabled.contains(name) else { return nil }
     for place in Place.allCases where place.sources.contains(name) {
       if let path = places[place], !isThere(path) {
-        return SourceFault(source, path, place.rawValue.hasSuffix("-socket") ? "no such socket" : "no such directory")
+        return SourceFault(source, path, place.isSocket ? "no such socket" : "no such directory")
       }
     }
     return nil

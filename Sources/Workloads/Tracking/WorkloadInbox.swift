@@ -36,8 +36,8 @@ package final class WorkloadInbox: Sendable {
 }
 
 extension WorkloadTracker {
-  /// Applies everything that is in a box.
-  package mutating func empty(_ inbox: WorkloadInbox) throws -> TrackerUpdate {
+  /// Applies everything that waits in an inbox.
+  package mutating func drain(_ inbox: WorkloadInbox) throws -> TrackerUpdate {
     let told = inbox.take()
     var update = try apply(told.events)
     for news in told.news {

@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import Benchmark
 internal import Enforcement
 internal import Evidence
+internal import JSON
 internal import Kernel
 internal import Policy
 internal import SystemPackage
@@ -69,7 +70,7 @@ struct RecordsCommand: ControlMeasurement {
       var tracker = FlowTracker()
       tracker.publish(names, generation: generation)
       var encoder = FlowEncoder()
-      var json = JSONBytes(capacity: 1 << 20)
+      var json = JSONWriter(capacity: 1 << 20)
       var lines = 0
       bytes = 0
       let cpu = ProcessorTime.thread.microseconds

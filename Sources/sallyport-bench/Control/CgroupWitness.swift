@@ -55,7 +55,7 @@ final class CgroupWitness: Sendable {
           defer { state.toldAt = [:] }
           return (state.told, state.toldAt)
         }
-        let update = try tracker.empty(inbox)
+        let update = try tracker.drain(inbox)
         let classified = Clock.monotonicNanoseconds()
         if !update.changes.isEmpty {
           let (current, gone) = update.outcome

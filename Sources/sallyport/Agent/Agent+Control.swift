@@ -15,15 +15,15 @@ extension Agent {
       case .status: response.unmatched = try unmatched()
       case .checkPolicy: response.unmatched = try unmatched(request.sources ?? [])
       case .applyPolicy:
-        let publication = try await apply(request.sources ?? [], evenIfSame: true)
-        report.policyPath = nil
-        report.policyError = []
+        let publication = try await applyDocuments(request.sources ?? [], evenIfSame: true)
+        report.policy = nil
+        report.policyErrors = []
         fill(&response, publication)
         response.warnings = try policyWarnings + unmatched()
       case .reload:
         sourcesInForce = nil
         await reloadPolicy()
-        if let error = report.policyError.first { throw Failure(error) }
+        if let error = report.policyErrors.first { throw Failure(error) }
       case .labelWorkload: try await label(request, &response)
       case .unlabelWorkload: try await unlabel(request, &response)
       case .explainWorkload:
@@ -114,7 +114,7 @@ extension Agent {
     }
     let id = try tags.write(nil, on: path)
     do {
-      fill(&response, try await publish(tracker.look(at: id)))
+      fill(&response, try await putInForce(tracker.look(at: id)))
     } catch {
       _ = try? tags.write(before, on: path)
       throw error
@@ -130,7 +130,7 @@ extension Agent {
     let before = tags.read(path)
     let id = try tags.write(WorkloadTag(parsing: text), on: path)
     do {
-      fill(&response, try await publish(tracker.look(at: id)))
+      fill(&response, try await putInForce(tracker.look(at: id)))
     } catch {
       // What is not enforced must not look as if it were.
       _ = try? tags.write(before, on: path)

@@ -18,8 +18,8 @@ extension Agent {
       let notes = try directory.notes(of: sources)
       for note in notes where !policyNotes.contains(note) { logger.warning("policy: \(note)") }
       policyNotes = notes
-      _ = try await self.apply(sources, evenIfSame: false)
-      self.report.policyPath = path
+      _ = try await self.applyDocuments(sources, evenIfSame: false)
+      self.report.policy = path
     }
   }
 
@@ -33,19 +33,19 @@ extension Agent {
       logger.warning("policy: \(policyWarnings[0])")
       return
     }
-    await keep { _ = try await self.apply(before, evenIfSame: true) }
+    await keep { _ = try await self.applyDocuments(before, evenIfSame: true) }
   }
 
   private func keep(_ attempt: () async throws -> Void) async {
     do {
       try await attempt()
-      report.policyError = []
+      report.policyErrors = []
     } catch {
-      report.policyError = Agent.lines(of: error)
+      report.policyErrors = Agent.lines(of: error)
       report.failures += 1
       // A first policy has none before it: the agent does not start, and says why itself.
       if await enforcer.isAttached {
-        for line in report.policyError { logger.error("policy: \(line)") }
+        for line in report.policyErrors { logger.error("policy: \(line)") }
         logger.error("policy refused; the previous policy stays in force")
       }
     }
@@ -54,15 +54,17 @@ extension Agent {
 
   /// Puts documents in force, labels workloads by them, and cuts what they no longer allow.
   @discardableResult
-  func apply(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
+  func applyDocuments(_ sources: [PolicySource], evenIfSame: Bool) async throws -> Publication? {
     if !evenIfSame, sources == sourcesInForce { return nil }
     policyReader.localAddresses = Set(localAddresses().compactMap { try? IPAddress(parsing: $0) })
     let parsed = try policyReader.parse(files: sources.map { ($0.name, $0.bytes) })
     let isFirst = await !enforcer.isAttached
-    if await !enforcer.knowsPolicy {
+    let classifier = classifier(parsed.policy)
+    let isLabelled = await !enforcer.knowsPolicy
+    if isLabelled {
       // Nothing is enforced yet: known from the start, workloads have their labels before their first packet.
       mustPublishAll = true
-      try await enforce(tracker.use(classifier(parsed.policy)))
+      try await enforce(tracker.use(classifier))
     }
     var publication = try await enforcer.apply(policy: parsed.policy, sources: sources)
     sourcesInForce = sources
@@ -71,7 +73,7 @@ extension Agent {
     policyWarnings = odd.map(\.description)
     // What matches nothing now may do so soon: `status` looks again.
     for warning in policyWarnings + publication.warnings { logger.warning("policy: \(warning)") }
-    let labelled = try await enforce(tracker.use(classifier(parsed.policy)))
+    let labelled = isLabelled ? nil : try await enforce(tracker.use(classifier))
     await publishNames()
     if !isFirst {
       guardPlacements()

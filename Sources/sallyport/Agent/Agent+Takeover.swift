@@ -21,10 +21,10 @@ extension Agent {
       await desk.ask(about: update.toAsk)
       guard await !desk.isIdle, clock.now < deadline else { break }
       try? await Task.sleep(for: .milliseconds(5))
-      update = try tracker.empty(changes.inbox)
+      update = try tracker.drain(changes.inbox)
     } while true
     // Answers that came with the last questions.
-    attend(to: try tracker.empty(changes.inbox))
+    attend(to: try tracker.drain(changes.inbox))
     mustPublishAll = true
     kept = await desk.pending
     await releaseKept()

@@ -10,9 +10,9 @@ extension Agent {
   func followWorkloads() async {
     policeNamespaces()
     do {
-      let update = try tracker.empty(changes.inbox)
+      let update = try tracker.drain(changes.inbox)
       await releaseKept()
-      try await publish(update)
+      try await putInForce(update)
       await place(started: update.started)
     } catch {
       report.failures += 1
@@ -23,7 +23,7 @@ extension Agent {
 
   /// Puts changes in force and cuts what they no longer allow; nil when nothing differs from what is in force.
   @discardableResult
-  func publish(_ update: TrackerUpdate) async throws -> Publication? {
+  func putInForce(_ update: TrackerUpdate) async throws -> Publication? {
     attend(to: update)
     var publication = try await enforce(update)
     if publication != nil { publication?.revoked = await revoke(after: update) }
@@ -50,7 +50,7 @@ extension Agent {
           setting: outcome.current, removing: outcome.gone, ended: outcome.ended)
       }
       mustPublishAll = false
-      if update.changes.contains(where: \.isEnd) { try rules?.leaveEnded() }
+      if update.changes.contains(where: \.isEnd) { try datapath.leaveEnded() }
     } catch {
       // What is known and what is in force differ from here on: next time all of it is compared.
       mustPublishAll = true

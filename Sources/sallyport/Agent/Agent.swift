@@ -33,8 +33,7 @@ actor Agent: Service {
   let tags: CgroupTags
   let placer: Placer
   let retags: RetagTable?
-  /// The rules of the netfilter datapath; nil on the other one.
-  let rules: NetfilterDatapath?
+  let datapath: any KernelDatapath
   /// What brings processes here on a host that mounts version 1 alone; nil on all others.
   let mirror: CgroupMirror?
   /// Holds executions that rules want elsewhere; nil where the kernel cannot.
@@ -75,7 +74,7 @@ actor Agent: Service {
   init(
     configuration: AgentConfiguration, enforcer: Enforcer, revocation: RevocationPass, pipeline: FlowPipeline,
     tracker: WorkloadTracker, feed: EventFeed, desk: SourceDesk, guardian: ExecutionGuard?, retags: RetagTable?,
-    rules: NetfilterDatapath?, mirror: CgroupMirror?, report: AgentReport, reportFile: ReportFile, changes: Changes,
+    datapath: any KernelDatapath, mirror: CgroupMirror?, report: AgentReport, reportFile: ReportFile, changes: Changes,
     logger: Logger
   ) {
     self.configuration = configuration
@@ -85,7 +84,7 @@ actor Agent: Service {
     self.feed = feed
     self.desk = desk
     self.retags = retags
-    self.rules = rules
+    self.datapath = datapath
     self.mirror = mirror
     self.guardian = guardian
     tags = CgroupTags(root: tracker.root)
@@ -125,7 +124,7 @@ actor Agent: Service {
     guard await enforcer.isAttached else {
       // Nothing was in force before and nothing is now: leave nothing behind either.
       try await enforcer.detach()
-      for line in report.policyError { Terminal.complain(line) }
+      for line in report.policyErrors { Terminal.complain(line) }
       throw Failure("no policy loaded; not starting")
     }
   }

@@ -66,8 +66,8 @@ struct AgentProcess {
     }
     let desk = SourceDesk(sources: sources, logger: logger) { changes.announce($0) }
     var report = AgentReport(
-      pid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
-      policyPath: configuration.policy)
+      agentPid: ProcessID.current.rawValue, version: Version.text, cgroup: cgroup, cgroupPath: root.path.description,
+      policy: configuration.policy)
     report.mirror = mirror.map { "version 1 host: mirrored in \($0.hierarchy.mount.mountPoint)" }
     report.datapath = "\(datapath.kind.rawValue): \(chosen.reason)"
     try feed.follow(processes: true)
@@ -82,17 +82,17 @@ struct AgentProcess {
     let agent = Agent(
       configuration: configuration, enforcer: enforcer,
       revocation: RevocationPass(
-        pipeline: pipeline, root: root, retags: retags, rules: datapath as? NetfilterDatapath, logger: logger),
+        pipeline: pipeline, root: root, retags: retags, datapath: datapath, logger: logger),
       pipeline: pipeline, tracker: tracker, feed: feed, desk: desk,
-      guardian: guardian, retags: retags, rules: datapath as? NetfilterDatapath, mirror: mirror,
+      guardian: guardian, retags: retags, datapath: datapath, mirror: mirror,
       report: report,
       reportFile: ReportFile(path: configuration.stateDirectory.appending("agent.json"), logger: logger),
       changes: changes, logger: logger)
     try datapath.startEvents { events in pipeline.consume(events) }
     defer { datapath.stopEvents() }
     try await agent.start()
-    try agent.rules?.watch { changes.announceRules() }
-    defer { agent.rules?.endWatch() }
+    try datapath.watchRules { changes.announceRules() }
+    defer { datapath.endRuleWatch() }
     let calls = try ControlServer.start(at: FilePath(state.controlSocket), logger: logger)
     let sweeper = try ConversationSweeper.open(
       pinned: datapath.pins + "/maps", udpIdle: options.conversationIdle, icmpIdle: options.echoIdle)
@@ -173,7 +173,9 @@ struct AgentProcess {
         })
     }
     services.append(PinTicker(agent: agent, datapath: datapath))
-    if let rules = agent.rules { services.append(RulesTicker(rules: rules, changes: changes)) }
+    if let interval = datapath.ruleInterval {
+      services.append(RulesTicker(datapath: datapath, interval: interval, changes: changes))
+    }
     if SocketOwnership.mayChange { services.append(OwnershipTicker(agent: agent)) }
     if let guardian = agent.guardian { services.append(GuardFollower(guardian: guardian, logger: logger)) }
     if let policy = configuration.policy {
@@ -202,8 +204,7 @@ struct AgentProcess {
   }
 
   private func options(_ cgroup: String) throws -> DatapathOptions {
-    var options = DatapathOptions(cgroup: cgroup)
-    if let maxEntries = configuration.maxEntries { options.maxEntries = UInt32(maxEntries) }
+    var options = DatapathOptions(cgroup: cgroup, maxEntries: UInt32(configuration.maxEntries))
     if configuration.sparesOwnNamespace { options.netfilter.spared = [try NetworkNamespace.current().identity] }
     return options
   }

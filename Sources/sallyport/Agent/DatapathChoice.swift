@@ -1,23 +1,6 @@
 // Which datapath enforces: the one that was asked for, or the best that this kernel really takes.
-internal import ArgumentParser
 internal import Enforcement
 internal import Logging
-
-/// What `--datapath` says.
-enum DatapathChoice: String, CaseIterable, ExpressibleByArgument {
-  case auto, cgroup, netfilter
-
-  /// Nil = the best that works.
-  var kind: DatapathKind? { DatapathKind(rawValue: rawValue) }
-
-  /// Reads a word of a configuration file.
-  init(_ word: String, _ place: String) throws {
-    guard let choice = DatapathChoice(rawValue: word) else {
-      throw Failure("\(place): no datapath \(word)", remedy: "write auto, cgroup or netfilter")
-    }
-    self = choice
-  }
-}
 
 extension DatapathKind {
   /// A datapath, and why it is this one.
@@ -53,7 +36,7 @@ extension DatapathKind {
     logger.warning("the cgroup datapath does not work here: \(best)")
     do throws(DatapathError) {
       let datapath = try DatapathKind.netfilter.openAndTry(options, state: state)
-      return Chosen(datapath: datapath, reason: "the cgroup datapath does not work here: \(best)")
+      return Chosen(datapath: datapath, reason: "the cgroup datapath does not work here: \(best.problem)")
     } catch {
       throw DatapathError(
         "choose", "datapath", reason: "cgroup: \(best.problem); netfilter: \(error.problem)", underlying: best,

@@ -1,6 +1,7 @@
 // From the kernel's records to lines in the flow log, on the ring's own thread.
 internal import Enforcement
 internal import Evidence
+internal import JSON
 internal import Kernel
 internal import Logging
 internal import Synchronization
@@ -17,7 +18,7 @@ final class FlowPipeline: Sendable {
   private struct State: ~Copyable {
     var tracker: FlowTracker
     var encoder = FlowEncoder()
-    var json = JSONBytes(capacity: 1 << 16)
+    var json = JSONWriter(capacity: 1 << 16)
     var log: FlowLog
     var lastClock: UInt64 = 0
     /// Why lines are lost just now.

@@ -11,8 +11,8 @@ struct RevocationPass: Sendable {
   let pipeline: FlowPipeline
   let root: CgroupDirectory
   let retags: RetagTable?
-  /// Whose rules let replies pass, so that what is tracked must end too; nil on the cgroup datapath.
-  let rules: NetfilterDatapath?
+  /// Ends what connection tracking would still let pass.
+  let datapath: any KernelDatapath
   let logger: Logger
 
   /// Re-evaluates live connections and destroys the losers; returns how many were destroyed.
@@ -24,7 +24,7 @@ struct RevocationPass: Sendable {
   ) async throws -> Int {
     guard let judged = try await judgment(of: enforcer, tracker) else { return 0 }
     let namespaces = try NetworkNamespace.ofProcesses(below: root)
-    rules?.rememberTracked(in: namespaces, flows: pipeline.live)
+    datapath.rememberTracked(in: namespaces, flows: pipeline.live)
     let revoker = Revoker(flows: pipeline.live, retags: retags)
     let report: ([RevokedFlow]) -> Void = { [pipeline] losers in
       let now = Clock.monotonicNanoseconds()
@@ -36,8 +36,8 @@ struct RevocationPass: Sendable {
       } else {
         revoker.revoke(by: judged, in: namespaces, report: report)
       }
-    let tracked = rules?.endTracked(by: judged, after: result.revoked, in: namespaces)
-    for failure in result.failures + (tracked?.failures ?? []) { logger.error("revocation: \(failure)") }
+    let tracked = datapath.endTracked(by: judged, after: result.revoked, in: namespaces)
+    for failure in result.failures + tracked.failures { logger.error("revocation: \(failure)") }
     if !result.revoked.isEmpty {
       logger.notice(
         """

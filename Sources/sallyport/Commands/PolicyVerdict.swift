@@ -3,6 +3,7 @@ internal import ArgumentParser
 internal import Enforcement
 internal import Evidence
 internal import Glibc
+internal import JSON
 internal import Kernel
 internal import Policy
 internal import SystemPackage
@@ -137,7 +138,7 @@ struct VerdictDesk {
 
   /// Answers every line of standard input; true = there was an error.
   mutating func answerAll() throws -> Bool {
-    var out = JSONBytes(capacity: 1 << 17)
+    var out = JSONWriter(capacity: 1 << 17)
     var rest: [UInt8] = []
     var hadError = false
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -162,7 +163,7 @@ struct VerdictDesk {
   }
 
   /// Answers one line; false = with an error.
-  private mutating func answer(_ line: ArraySlice<UInt8>, _ out: inout JSONBytes) -> Bool {
+  private mutating func answer(_ line: ArraySlice<UInt8>, _ out: inout JSONWriter) -> Bool {
     guard line.contains(where: { $0 > 32 }) else { return true }
     do {
       let question = try Question(line)
@@ -213,7 +214,7 @@ struct VerdictDesk {
 
   private mutating func json(_ text: String) -> [UInt8] {
     if let known = texts[text] { return known }
-    var out = JSONBytes(capacity: text.utf8.count + 2)
+    var out = JSONWriter(capacity: text.utf8.count + 2)
     out.string(text)
     if texts.count >= 1 << 20 { texts = [:] }
     texts[text] = out.bytes
@@ -222,7 +223,7 @@ struct VerdictDesk {
 
   private mutating func write(
     _ question: Question, _ outgoing: OfflinePolicy.Decision?, _ incoming: OfflinePolicy.Decision?,
-    _ out: inout JSONBytes
+    _ out: inout JSONWriter
   ) {
     let isAllowed = outgoing?.action != .reject && incoming?.action != .reject
     out.raw("{\"from\":")
@@ -243,7 +244,7 @@ struct VerdictDesk {
     out.raw("}\n")
   }
 
-  private mutating func write(_ decision: OfflinePolicy.Decision, _ out: inout JSONBytes) {
+  private mutating func write(_ decision: OfflinePolicy.Decision, _ out: inout JSONWriter) {
     if decision.action == .allow { out.raw("{\"verdict\":\"allow\"") } else { out.raw("{\"verdict\":\"reject\"") }
     out.raw(",\"decidedBy\":")
     if decision.isLocal {
@@ -252,7 +253,7 @@ struct VerdictDesk {
       out.raw("\"default\"")
     } else {
       if names[decision.rule] == nil {
-        var made = JSONBytes(capacity: 128)
+        var made = JSONWriter(capacity: 128)
         made.string(name(decision))
         names[decision.rule] = made.bytes
       }

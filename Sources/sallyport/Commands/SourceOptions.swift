@@ -5,32 +5,26 @@ internal import Workloads
 
 /// The options of every command that looks at workloads itself.
 struct SourceOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "The sources of labels to ask, with commas between them (default: all).",
-      discussion: "Known are \(SourceSettings.Name.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "names"))
-  var sources: String?
+  @OptionGroup var keys: KeyedOptions<SourceKeys>
   @Option(
     help: ArgumentHelp(
       "Where something is that sources read; repeat for more.",
       discussion: "Known are \(SourceSettings.Place.allCases.map(\.rawValue).joined(separator: ", ")).",
       valueName: "name=path"))
   var place: [String] = []
-  @Option(help: "A YAML file of labels by cgroup path.") var labels: String?
-  @Option(help: "A selector: containers and units whose labels match it are not workloads.") var ignore: String?
 
-  /// Lays the options over settings.
-  func apply(to settings: inout SourceSettings) throws {
-    if let sources { settings.enabled = try SourceSettings.names(sources) }
+  /// Lays the options over a configuration.
+  func apply(to configuration: inout AgentConfiguration) throws {
+    try keys.apply(to: &configuration)
     for text in place {
-      for (place, path) in try SourceSettings.places(text) { settings.places[place] = path }
+      for (place, path) in try SourceSettings.places(text) { configuration.sources.places[place] = path }
     }
-    settings.labels = labels ?? settings.labels
   }
+}
 
-  /// What is to be ignored.
-  func ignored() throws -> Selector? { try ignore.map { try Selector(argument: $0) } }
+/// The keys of every command that reads sources of labels.
+enum SourceKeys: OptionSelection {
+  static let standing = ConfigurationKey.Standing.ofSources
 }
 
 extension SourceSettings {

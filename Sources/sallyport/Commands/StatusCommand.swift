@@ -17,49 +17,41 @@ struct StatusCommand: ParsableCommand {
   @Flag(help: "Say instead which kinds of traffic the datapath covers on this kernel, as tried at the agent's start.")
   var coverage = false
 
-  /// What is printed as a document.
+  /// What is printed as a document: what the agent says, and beside it what the kernel and the snapshot say.
+  @dynamicMemberLookup
   struct Status: Encodable {
-    var enforcing: Bool
-    var agent: String
-    var agentPid: Int32?
-    var datapath: String?
-    /// Of the netfilter datapath: exact or told.
-    var view: String?
-    var unpoliced: [String]?
-    var repairs: Int?
-    var generation: UInt32
-    var cgroup: String
-    /// Of a host that mounts version 1 alone.
-    var mirror: String?
-    var workloads: Int
-    /// Those whose cgroups are gone; not counted among the workloads.
-    var ended: Int
-    var endedLetGoEarly: Int?
-    var identities: Int
-    var rules: Int
-    var cells: Int
-    var cellLimit: Int
-    var pins: String
-    /// Why enforcement would end with the agent.
-    var pinFaults: [String]
-    var pinRepairs: Int?
-    var reattached: Int?
-    var programs: [String: String]
-    var recordsLost: UInt64?
-    var shares: SharesReport
-    var policy: String?
-    var policyErrors: [String]
-    var lastError: String?
-    var failures: Int
-    var revoked: Int
-    var events: String?
-    var eventsLost: UInt64?
-    var executions: String?
-    var staleSockets: Int?
-    var sources: [SourceReport]
-    var warnings: [String]
-    /// Selectors and workload documents that match nothing here now; null without an agent.
-    var unmatched: [String]?
+    /// Completed by what is seen from outside.
+    var report: AgentReport
+    var facts: Facts
+
+    struct Facts: Encodable {
+      var enforcing: Bool
+      var agent: String
+      /// Of the netfilter datapath: exact or told.
+      var view: String?
+      var generation: UInt32
+      var workloads: Int
+      var identities: Int
+      var rules: Int
+      var cells: Int
+      var cellLimit: Int
+      var pins: String
+      var programs: [String: String]
+      var recordsLost: UInt64?
+      var shares: SharesReport
+      var lastError: String?
+      /// Selectors and workload documents that match nothing here now; null without an agent.
+      var unmatched: [String]?
+    }
+
+    subscript<Value>(dynamicMember path: KeyPath<AgentReport, Value>) -> Value { report[keyPath: path] }
+    subscript<Value>(dynamicMember path: KeyPath<Facts, Value>) -> Value { facts[keyPath: path] }
+
+    /// One object with the members of both.
+    func encode(to encoder: any Encoder) throws {
+      try report.encode(to: encoder)
+      try facts.encode(to: encoder)
+    }
   }
 
   func run() throws {
@@ -69,7 +61,7 @@ struct StatusCommand: ParsableCommand {
     let asked = Result { try state.client.ask(ControlRequest(.status), within: 5) }
     let answer = try? asked.get()
     let living = answer?.agent
-    let report = living ?? state.report()
+    let known = living ?? state.report()
     let standing = try KernelStanding.look(StateDirectory(state.state), cgroup: living?.cgroup ?? written?.cgroup)
     guard written != nil || unusable != nil || standing.kernel != nil || living != nil else {
       // Says what to do.
@@ -80,31 +72,29 @@ struct StatusCommand: ParsableCommand {
     let kernel = standing.kernel
     let ended = snapshot.ended?.count ?? 0
     let programs = standing.attached.map { ($0, "attached") } + standing.missing.map { ($0, "not attached") }
-    let status = Status(
+    let facts = Status.Facts(
       enforcing: standing.isEnforcing,
       agent: living == nil ? standing.holder == nil ? "gone" : "silent" : "running",
-      agentPid: living?.pid ?? standing.holder,
-      datapath: living?.datapath ?? kernel?.kind.rawValue, view: kernel?.view?.rawValue,
-      unpoliced: living.map { $0.unpoliced + ($0.socketsUnowned.map { [$0] } ?? []) }, repairs: living?.repairs,
-      generation: kernel?.generation ?? snapshot.generation,
-      cgroup: written?.cgroup ?? report?.cgroup ?? "",
-      mirror: report?.mirror,
+      view: kernel?.view?.rawValue, generation: kernel?.generation ?? snapshot.generation,
       workloads: max(0, (kernel?.workloads.count).map { $0 - ended } ?? snapshot.workloads.count),
-      ended: ended, endedLetGoEarly: living?.endedLetGoEarly,
       identities: snapshot.identities.count,
       rules: snapshot.rules.count, cells: kernel?.cells ?? snapshot.cells,
       cellLimit: kernel?.limits.cells ?? snapshot.cellLimit, pins: written?.pins ?? standing.pins,
-      pinFaults: standing.faults + (living?.pinFaults ?? []), pinRepairs: living?.pinRepairs,
-      reattached: living?.reattached,
       programs: Dictionary(programs, uniquingKeysWith: { first, _ in first }),
       recordsLost: kernel?.counters.statistics.recordsLost,
-      shares: SharesReport(kernel?.counters, snapshot, report),
-      policy: report?.policyPath ?? Self.policy(written, kernel),
-      policyErrors: report?.policyError ?? [], lastError: snapshot.lastError,
-      failures: max(snapshot.failures, report?.failures ?? 0), revoked: report?.revoked ?? 0,
-      events: living?.events, eventsLost: living?.eventsLost, executions: living?.executions,
-      staleSockets: living?.staleSockets, sources: living?.sources ?? [],
-      warnings: (report?.warnings ?? snapshot.warnings) + (unusable.map { [$0] } ?? []), unmatched: answer?.unmatched)
+      shares: SharesReport(kernel?.counters, snapshot, known), lastError: snapshot.lastError,
+      unmatched: answer?.unmatched)
+    var report = living ?? known?.lastWords ?? AgentReport()
+    report.agentPid = living?.agentPid ?? standing.holder
+    report.cgroup = written?.cgroup ?? report.cgroup
+    report.datapath = living?.datapath ?? kernel?.kind.rawValue
+    report.policy = report.policy ?? Self.policy(written, kernel)
+    report.pinFaults = standing.faults + report.pinFaults
+    report.unpoliced += report.socketsUnowned.map { [$0] } ?? []
+    report.ended = ended
+    report.failures = max(snapshot.failures, report.failures)
+    report.warnings = (known == nil ? snapshot.warnings : report.warnings) + (unusable.map { [$0] } ?? [])
+    let status = Status(report: report, facts: facts)
     try options.print(status) { Self.text(status) }
     if !status.enforcing { throw ExitCode(ExitStatus.notEnforcing.rawValue) }
     if !status.pinFaults.isEmpty { throw ExitCode(ExitStatus.refused.rawValue) }
@@ -147,30 +137,32 @@ struct StatusCommand: ParsableCommand {
       ("programs", programs(status)),
     ]
     lines += status.pinFaults.map { ("PINS LOST", $0) }
-    if let repairs = status.pinRepairs, repairs > 0 {
-      lines.append(("pins restored", "\(repairs) times after others had removed them"))
+    if status.pinRepairs > 0 {
+      lines.append(("pins restored", "\(status.pinRepairs) times after others had removed them"))
     }
-    if let count = status.reattached, count > 0 {
-      lines.append(("reattached", "\(count) programs that others had detached: what passed meanwhile was not judged"))
+    if status.reattached > 0 {
+      lines.append(
+        ("reattached", "\(status.reattached) programs that others had detached: what passed meanwhile was not judged"))
     }
     lines += status.shares.lines
     if let mirror = status.mirror { lines.append(("cgroups", mirror)) }
-    lines += (status.unpoliced ?? []).map { ("not enforced", $0) }
-    if let repairs = status.repairs, repairs > 0 {
-      lines.append(("rules restored", "\(repairs) times after others had changed them"))
+    lines += status.unpoliced.map { ("not enforced", $0) }
+    if status.repairs > 0 {
+      lines.append(("rules restored", "\(status.repairs) times after others had changed them"))
     }
-    if let events = status.events {
-      lines.append(("events", events + (status.eventsLost.map { $0 == 0 ? "" : "; \($0) lost" } ?? "")))
+    if !status.events.isEmpty {
+      lines.append(("events", status.events + (status.eventsLost == 0 ? "" : "; \(status.eventsLost) lost")))
     }
-    if let executions = status.executions, !executions.isEmpty { lines.append(("executions", executions)) }
+    if !status.executions.isEmpty { lines.append(("executions", status.executions)) }
     if status.ended > 0 {
       lines.append(("ended workloads", "\(status.ended) in force until their last socket is closed"))
     }
-    if let early = status.endedLetGoEarly, early > 0 {
-      lines.append(("ended workloads let go", "\(early) early: there were too many"))
+    if status.endedLetGoEarly > 0 {
+      lines.append(("ended workloads let go", "\(status.endedLetGoEarly) early: there were too many"))
     }
-    if let sockets = status.staleSockets, sockets > 0 {
-      lines.append(("stale sockets", "\(sockets) made before their process was placed keep the identity they had"))
+    if status.staleSockets > 0 {
+      lines.append(
+        ("stale sockets", "\(status.staleSockets) made before their process was placed keep the identity they had"))
     }
     for source in status.sources where source.answered + source.failed > 0 || source.fault != nil {
       lines.append(("source \(source.name)", source.text))

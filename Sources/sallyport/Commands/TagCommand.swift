@@ -29,14 +29,15 @@ struct TagCommand: AsyncParsableCommand {
     logger.logLevel = .warning
     let hierarchy = try CgroupHierarchy.find()
     let root = try cgroup.map { try hierarchy.directory(mountedAt: FilePath($0)) } ?? hierarchy.root()
-    var settings = SourceSettings()
-    try sources.apply(to: &settings)
-    let tagger = try Tagger(root: root, classifier: try classifier(), sources: try settings.sources(), logger: logger)
+    var configuration = AgentConfiguration()
+    try sources.apply(to: &configuration)
+    let tagger = try Tagger(
+      root: root, classifier: try classifier(ignoring: configuration.ignored),
+      sources: try configuration.sources.sources(), logger: logger)
     if follow { try await tell(tagger) } else { try await list(tagger) }
   }
 
-  private func classifier() throws -> Classifier {
-    let ignored = try sources.ignored()
+  private func classifier(ignoring ignored: Selector?) throws -> Classifier {
     guard let policy else { return Classifier(rules: [], ignoring: ignored) }
     let files = try PolicyDirectory(policy).read()
     let parsed = try PolicyParser.parse(files: files.map { ($0.name, $0.bytes) })

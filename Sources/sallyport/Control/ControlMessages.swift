@@ -60,21 +60,23 @@ struct ControlResponse: Codable, Sendable {
 }
 
 /// How the agent is: answered to `status`, and kept in `STATE/agent.json` for readers when the agent is gone.
+///
+/// `status --output json` prints it with what the kernel says beside it: the names here are the names there.
 struct AgentReport: Codable, Sendable, Equatable {
-  var pid: Int32
-  var version: String
+  var agentPid: Int32?
+  var version = ""
   /// The cgroup that the programs are attached to: its absolute path.
-  var cgroup: String
+  var cgroup = ""
   /// Its path below the root of the hierarchy.
-  var cgroupPath: String
+  var cgroupPath = ""
   /// Where policy is read from; nil when it came by `policy apply`.
-  var policyPath: String?
-  /// Why the policy at `policyPath` is not the one in force; nil when it is.
-  var policyError: [String] = []
+  var policy: String?
+  /// Why the policy at `policy` is not the one in force; empty when it is.
+  var policyErrors: [String] = []
   /// What the last policy and the last look at workloads had to say.
   var warnings: [String] = []
   /// How packets are judged, and why not in a better way.
-  var datapath = ""
+  var datapath: String?
   /// Where the processes of a host that mounts version 1 alone are mirrored; nil on all others.
   var mirror: String?
   /// Pins that are missing and cannot be made again: enforcement holds as long as the agent.
@@ -111,6 +113,21 @@ struct AgentReport: Codable, Sendable, Equatable {
   var flowsDropped = 0
   /// Why flow records cannot be written just now; nil when they can.
   var flowLogFault: String?
+
+  /// What still holds when the agent that said it is gone.
+  var lastWords: AgentReport {
+    var words = AgentReport()
+    words.cgroup = cgroup
+    words.policy = policy
+    words.policyErrors = policyErrors
+    words.warnings = warnings
+    words.mirror = mirror
+    words.revoked = revoked
+    words.failures = failures
+    words.flowsDropped = flowsDropped
+    words.flowLogFault = flowLogFault
+    return words
+  }
 }
 
 /// How a source of labels is.

@@ -39,7 +39,7 @@ struct ClassTriple: Sendable, Equatable {
 }
 
 /// The selectors of a policy by use, and the classes found so far.
-struct Classifier: Sendable {
+struct SelectorClassifier: Sendable {
   /// All distinct selectors of the policy; their positions are the numbers in the sets of subject and peer classes.
   let selectors: [Selector]
   private let index: SelectorIndex

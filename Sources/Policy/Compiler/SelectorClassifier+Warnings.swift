@@ -1,6 +1,6 @@
 // Selectors that matched nothing while a policy was compiled.
 
-extension Classifier {
+extension SelectorClassifier {
   /// A warning for every subject and peer selector that no identity and no network fulfils, in order of rule sets.
   func unmatched(in policy: PolicySet) -> [PolicyError] {
     var matched: Set<Selector> = [.everything]

@@ -12,8 +12,8 @@ package struct JSONFault: Error, Equatable, CustomStringConvertible {
 /// A cursor over JSON (RFC 8259).
 ///
 /// Container files are read in the loop that every event goes through, for five strings out of ten kilobytes, and a
-/// snapshot of a hundred thousand identities before anything is enforced: `Codable` would build all of it. Nesting is bounded, and of equal keys the later one holds, as with Go's
-/// decoder that the engines themselves use.
+/// snapshot of a hundred thousand identities before anything is enforced: `Codable` would build all of it. Nesting is
+/// bounded, and of equal keys the later one holds, as with Go's decoder that the engines themselves use.
 package struct JSONReader {
   private let bytes: [UInt8]
   private var index = 0
@@ -24,7 +24,7 @@ package struct JSONReader {
   package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   /// Begins where another cursor over the same text stood.
-  init(_ bytes: [UInt8], at position: Int) {
+  package init(_ bytes: [UInt8], at position: Int) {
     self.bytes = bytes
     index = position
   }
@@ -107,7 +107,7 @@ package struct JSONReader {
   }
 
   /// Moves behind the next value; gives where it stands, for another decoder.
-  mutating func raw() throws(JSONFault) -> ArraySlice<UInt8> {
+  package mutating func raw() throws(JSONFault) -> ArraySlice<UInt8> {
     _ = try peek()
     let start = index
     try skip()
@@ -117,7 +117,7 @@ package struct JSONReader {
   /// Moves behind the next object and gives where it stands, for a cursor that reads it later.
   ///
   /// Only strings and brackets are told apart: of a hundred thousand objects nothing is built, nor checked yet.
-  mutating func leap() throws(JSONFault) -> Range<Int> {
+  package mutating func leap() throws(JSONFault) -> Range<Int> {
     guard try peek() == UInt8(ascii: "{") else { throw fault("an object is missing") }
     let text = bytes
     let start = index
@@ -274,5 +274,5 @@ package struct JSONReader {
   }
 
   /// What is wrong where the cursor stands.
-  func fault(_ problem: String) -> JSONFault { JSONFault(problem: problem, offset: index) }
+  package func fault(_ problem: String) -> JSONFault { JSONFault(problem: problem, offset: index) }
 }
