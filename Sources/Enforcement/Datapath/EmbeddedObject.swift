@@ -19,7 +19,8 @@ struct EmbeddedObject: Sendable, Equatable {
   let configurations: [String]
 
   private init(
-    _ bytes: sp_object, _ name: String, _ kind: DatapathKind, _ view: NetfilterView? = nil, before kernel: String? = nil,
+    _ bytes: sp_object, _ name: String, _ kind: DatapathKind, _ view: NetfilterView? = nil,
+    before kernel: String? = nil,
     programs: [String], configurations: [String]
   ) {
     self.bytes = bytes
