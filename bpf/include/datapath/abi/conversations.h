@@ -4,10 +4,6 @@
 #include <linux/types.h>
 #include "verdicts.h"
 
-/* Flags of struct sp_sender. Retired: SP_SENDER_AMBIGUOUS 1u. */
-#define SP_SENDER_CLASH \
-	2u /* two sockets sent a SYN with one sequence number and one hash: the receiver must not choose */
-
 /* ---- sp_senders: LRU hash ------------------------------------------------------------------------------------------
  * What an egress hook tells the ingress hook of another network namespace of this host. For a TCP SYN, `tag` is the
  * packet's hash: 32 random bits of the sending socket that survive veth and bridges and cannot be set by a sender, so
@@ -29,6 +25,10 @@ struct sp_sender_key {
 	__u8 pad[7];
 };
 _Static_assert(sizeof(struct sp_sender_key) == 56, "sp_sender_key");
+
+/* Flags of struct sp_sender. Retired: SP_SENDER_AMBIGUOUS 1u. */
+#define SP_SENDER_CLASH \
+	2u /* two sockets sent a SYN with one sequence number and one hash: the receiver must not choose */
 
 struct sp_sender {
 	__u64 workload; /* cgroup id, 0 = host */

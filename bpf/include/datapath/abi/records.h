@@ -5,6 +5,8 @@
 #include "closed.h"
 #include "verdicts.h"
 
+/* ---- sp_records: ring buffer ------------------------------------------------------------------------------------------ */
+
 enum SP_CLOSED sp_record_kind : __u8 {
 	SP_RECORD_ATTEMPT =
 		1, /* connect() passed; the process is known. UDP: not judged yet, decided_by is SP_BY_NOTHING */
@@ -32,8 +34,6 @@ static inline _Bool sp_is_record_kind(__u8 value)
 #define SP_RECORD_REVOKED 2u   /* it had been allowed before */
 #define SP_RECORD_PEER_SIDE 4u /* refused at connect() for the incoming side of the other workload */
 #define SP_RECORD_FAILED 8u    /* close of a connection that never was established */
-
-/* ---- sp_records: ring buffer ------------------------------------------------------------------------------------------ */
 
 struct sp_record {
 	__u64 time;	     /* ns, CLOCK_MONOTONIC */
@@ -71,6 +71,8 @@ struct sp_record {
 };
 _Static_assert(sizeof(struct sp_record) == 168, "sp_record");
 
+/* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
+
 /* Per-workload counters: n[direction][decided_by << 1 | refused], and these. */
 #define SP_COUNT_EVICTED 28u	  /* conversations that ended early: the workload's share was used up */
 #define SP_COUNT_RECORDS_LOST 29u /* records that did not fit the ring or its share of it; under SP_OUTGOING */
@@ -78,12 +80,12 @@ _Static_assert(sizeof(struct sp_record) == 168, "sp_record");
 #define SP_COUNT_REVOKED 31u	  /* conversations ended because policy no longer allows them */
 #define SP_COUNTS 32u
 
-/* ---- sp_counts: per-CPU hash, cgroup id of a workload (0 = host) → counters ----------------------------------------- */
-
 struct sp_counts {
 	__u64 n[2][SP_COUNTS];
 };
 _Static_assert(sizeof(struct sp_counts) == 512, "sp_counts");
+
+/* ---- sp_stats: per-CPU array of one --------------------------------------------------------------------------------- */
 
 /* Counters of the datapath itself (struct sp_stats). */
 enum SP_CLOSED sp_stat : __u32 {
@@ -114,8 +116,6 @@ static inline _Bool sp_is_stat(__u32 value)
 }
 
 #define SP_STAT_COUNT 16u /* room for those to come */
-
-/* ---- sp_stats: per-CPU array of one --------------------------------------------------------------------------------- */
 
 struct sp_stats {
 	__u64 n[SP_STAT_COUNT];

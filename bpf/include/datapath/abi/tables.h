@@ -27,17 +27,10 @@ _Static_assert(sizeof(struct sp_config) == 24, "sp_config");
  */
 #define SP_SLOT(generation) ((generation)&1u)
 
-/* Flags of struct sp_workload. */
-#define SP_WORKLOAD_OBSERVE 1u	       /* verdicts on this workload are reported and not applied */
-#define SP_WORKLOAD_REJECT_CHILDREN 2u /* cgroups below it that have no labels of their own are not it: refused */
+/* ---- sp_control: array of one ----------------------------------------------------------------------------------- */
 
 /* Flags of struct sp_control. */
 #define SP_CONTROL_RETAGGED 1u /* sockets may be in sp_retag; set before the first one is */
-
-/* Flags of struct sp_retag. */
-#define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
-
-/* ---- sp_control: array of one ----------------------------------------------------------------------------------- */
 
 struct sp_control {
 	__u32 levels; /* bit n: a labelled cgroup may exist at level n; set before the row is written */
@@ -47,6 +40,10 @@ _Static_assert(sizeof(struct sp_control) == 8, "sp_control");
 
 /* ---- sp_workload: cgroup id (__u64) → identity ------------------------------------------------------------------ */
 
+/* Flags of struct sp_workload. */
+#define SP_WORKLOAD_OBSERVE 1u	       /* verdicts on this workload are reported and not applied */
+#define SP_WORKLOAD_REJECT_CHILDREN 2u /* cgroups below it that have no labels of their own are not it: refused */
+
 struct sp_workload {
 	__u32 identity; /* number */
 	__u32 flags;	/* SP_WORKLOAD_… */
@@ -54,6 +51,9 @@ struct sp_workload {
 _Static_assert(sizeof(struct sp_workload) == 8, "sp_workload");
 
 /* ---- sp_retag: socket storage, inherited by accepted sockets ---------------------------------------------------- */
+
+/* Flags of struct sp_retag. */
+#define SP_RETAG_CHILD 1u /* its holder is below the workload, in a cgroup without labels of its own */
 
 /* Whom a socket speaks for since its holder has moved; without it, or when that workload has no row any more, it speaks
  * for the cgroup that made it.
