@@ -49,7 +49,7 @@ let package = Package(
     .systemLibrary(
       name: "CLibbpf", pkgConfig: "libbpf",
       providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
-    // Every byte that crosses between kernel and Swift, and the prebuilt programs; only Enforcement imports it.
+    // Every byte that crosses between kernel and Swift, and the prebuilt programs; for Enforcement and Workloads/Events.
     .target(
       name: "CDatapath", path: "bpf",
       exclude: [
@@ -142,12 +142,14 @@ let package = Package(
     .testTarget(name: "BPFTests", dependencies: ["BPF", "Kernel", "TestSupport", system], swiftSettings: house),
     .testTarget(
       name: "EnforcementTests",
-      dependencies: ["Enforcement", "Policy", "Kernel", "BPF", "JSON", "TestSupport", system, logging],
+      dependencies: [
+        "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "JSON", "TestSupport", system, logging,
+      ],
       swiftSettings: house),
     .testTarget(
       name: "WorkloadsTests",
       dependencies: [
-        "Workloads", "Enforcement", "Policy", "Kernel", "BPF", "TestSupport", system, logging,
+        "Workloads", "Enforcement", "Policy", "Kernel", "BPF", "CDatapath", "TestSupport", system, logging,
       ],
       swiftSettings: house),
     .testTarget(

@@ -14,15 +14,17 @@ struct NetfilterObjectTests {
     "The exact view loads, with two programs for rules and one for a tracepoint",
     .requires(.kernelTypes, .kernel(5, 17)))
   func exactView() throws {
-    let bytes = unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
-    try Self.loadExact(unsafe bytes.bytes)
+    try Self.loadExact(unsafe Self.bytes(.netfilter).bytes)
   }
 
   @Test("So does the one for kernels before 5.17, on them and on all others", .requires(.kernelTypes))
   func exactViewOfOldKernels() throws {
-    let bytes = unsafe UnsafeRawBufferPointer(
-      start: sp_netfilter_static_object_start(), count: sp_netfilter_static_object_size)
-    try Self.loadExact(unsafe bytes.bytes)
+    try Self.loadExact(unsafe Self.bytes(.netfilter_static).bytes)
+  }
+
+  private static func bytes(_ object: sp_object) -> UnsafeRawBufferPointer {
+    let found = unsafe sp_object_bytes(object)
+    return unsafe UnsafeRawBufferPointer(start: found.start, count: found.size)
   }
 
   private static func loadExact(_ bytes: RawSpan) throws {
@@ -35,9 +37,7 @@ struct NetfilterObjectTests {
 
   @Test("The told view loads, with the same two programs and the tables that the agent keeps for it")
   func toldView() throws {
-    let bytes = unsafe UnsafeRawBufferPointer(
-      start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
-    let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_told")
+    let open = try BPFObject.open(bytes: unsafe Self.bytes(.netfilter_told).bytes, name: "sp_told")
     try open.setReadOnlyData(".rodata.config", Self.oldest)
     try open.setReadOnlyData(".rodata.told", sp_told_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
     let loaded = try open.load()

@@ -39,12 +39,12 @@ import Testing
     talk.workload = 100
     talk.owner = 100
     talk.rule = 3
-    talk.direction = 1
-    talk.decided_by = 1
+    talk.direction = .SP_INCOMING
+    talk.decided_by = .SP_BY_RULE
     talk.lane = lane
     talk.sequence = sequence
     try tables.talks.set(talk, for: key)
-    try tables.queue.set(key, for: ConversationTables.place(of: talk))
+    try tables.queue.set(key, for: Rows.place(of: talk))
     var share = try tables.shares.value(for: user.key) ?? sp_share()
     share.held += 1
     var tails = ConversationTables.lanes(share.tail)

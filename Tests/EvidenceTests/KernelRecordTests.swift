@@ -32,13 +32,13 @@ import Testing
     record.remote_port = 21
     record.local = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3)
     record.remote = (0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x42)
-    record.kind = 3
-    record.direction = 1
+    record.kind = .SP_RECORD_OPEN
+    record.direction = .SP_INCOMING
     record.protocol = 17
-    record.action = 1
-    record.observed_action = 2
-    record.decided_by = 2
-    record.assurance = 3
+    record.action = .SP_ALLOW
+    record.observed_action = .SP_REJECT
+    record.decided_by = .SP_BY_DEFAULT
+    record.assurance = .SP_ASSURED_HANDOFF
     record.flags = 5
     record.comm = (0x6e, 0x67, 0x69, 0x6e, 0x78, 0x3a, 0x77, 0x6f, 0x72, 0x6b, 0, 1, 2, 3, 4, 5)
     return record
@@ -60,11 +60,23 @@ import Testing
     #expect(event.command.text == "nginx:work" && event.destinationPort == 20)
   }
 
-  @Test("A record of a kind that is not known is counted and skipped")
+  @Test("A record of a kind or direction that is not known is counted and skipped")
   func malformed() {
     var other = record()
-    other.kind = 99
-    let (events, malformed) = FlowEvent.events(from: [record(), other, record()])
-    #expect(events.count == 2 && malformed == 1)
+    unsafe withUnsafeMutableBytes(of: &other.kind) { unsafe $0[0] = 99 }
+    var turned = record()
+    unsafe withUnsafeMutableBytes(of: &turned.direction) { unsafe $0[0] = 2 }
+    let (events, malformed) = FlowEvent.events(from: [record(), other, turned, record()])
+    #expect(events.count == 2 && malformed == 2)
+  }
+
+  @Test("What decided and how it is known become an error and unknown where the byte is not known")
+  func unknownBytes() throws {
+    var other = record()
+    unsafe withUnsafeMutableBytes(of: &other.decided_by) { unsafe $0[0] = 200 }
+    unsafe withUnsafeMutableBytes(of: &other.assurance) { unsafe $0[0] = 201 }
+    unsafe withUnsafeMutableBytes(of: &other.action) { unsafe $0[0] = 202 }
+    let event = try #require(FlowEvent(other))
+    #expect(event.decidedBy == .error && event.assurance == .unknown && event.action == nil)
   }
 }

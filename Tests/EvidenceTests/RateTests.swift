@@ -19,10 +19,10 @@ import Testing
     var records: [sp_record] = []
     records.reserveCapacity(flows * 3)
     for socket in 1...UInt64(flows) {
-      for kind in [1, 3, 4] as [UInt8] {
+      for kind in [.SP_RECORD_ATTEMPT, .SP_RECORD_OPEN, .SP_RECORD_CLOSE] as [sp_record_kind] {
         var record = sp_record()
         record.kind = kind
-        record.time = 1_000_000 + socket * 10 + UInt64(kind)
+        record.time = 1_000_000 + socket * 10 + UInt64(kind.rawValue)
         record.socket = socket
         record.workload = 100
         record.peer_workload = 200
@@ -31,9 +31,9 @@ import Testing
         record.rule = 1
         record.generation = 7
         record.protocol = 6
-        record.action = kind == 1 ? 1 : 0
-        record.decided_by = kind == 1 ? 1 : 0
-        record.assurance = 2
+        record.action = kind == .SP_RECORD_ATTEMPT ? .SP_ALLOW : .SP_NONE
+        record.decided_by = kind == .SP_RECORD_ATTEMPT ? .SP_BY_RULE : .SP_BY_NOTHING
+        record.assurance = .SP_ASSURED_SOCKET
         record.pid = 4711
         record.local = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1)
         record.remote = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2)

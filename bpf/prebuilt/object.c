@@ -1,33 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Embeds the prebuilt objects; 8-byte alignment because ELF readers want it. */
+/* Embeds the prebuilt objects. #embed is a directive, so each array is written out; SP_OBJECTS asks for it by name. */
 #include "datapath/object.h"
 
-_Alignas(8) const unsigned char sp_cgroup_object[] = {
+_Alignas(8) static const unsigned char cgroup[] = {
 #embed "cgroup.bpf.o"
 };
-const size_t sp_cgroup_object_size = sizeof(sp_cgroup_object);
-
-_Alignas(8) const unsigned char sp_netfilter_object[] = {
-#embed "netfilter.bpf.o"
-};
-const size_t sp_netfilter_object_size = sizeof(sp_netfilter_object);
-
-_Alignas(8) const unsigned char sp_netfilter_told_object[] = {
-#embed "netfilter-told.bpf.o"
-};
-const size_t sp_netfilter_told_object_size = sizeof(sp_netfilter_told_object);
-
-_Alignas(8) const unsigned char sp_cgroup_static_object[] = {
+_Alignas(8) static const unsigned char cgroup_static[] = {
 #embed "cgroup-static.bpf.o"
 };
-const size_t sp_cgroup_static_object_size = sizeof(sp_cgroup_static_object);
-
-_Alignas(8) const unsigned char sp_netfilter_static_object[] = {
+_Alignas(8) static const unsigned char netfilter[] = {
+#embed "netfilter.bpf.o"
+};
+_Alignas(8) static const unsigned char netfilter_static[] = {
 #embed "netfilter-static.bpf.o"
 };
-const size_t sp_netfilter_static_object_size = sizeof(sp_netfilter_static_object);
-
-_Alignas(8) const unsigned char sp_workload_object[] = {
+_Alignas(8) static const unsigned char netfilter_told[] = {
+#embed "netfilter-told.bpf.o"
+};
+_Alignas(8) static const unsigned char workload[] = {
 #embed "workload.bpf.o"
 };
-const size_t sp_workload_object_size = sizeof(sp_workload_object);
+
+struct sp_bytes sp_object_bytes(enum sp_object object)
+{
+#define SP_OBJECT_CASE(name) \
+	case sp_object_##name: \
+		return (struct sp_bytes){ name, sizeof(name) };
+	switch (object) { SP_OBJECTS(SP_OBJECT_CASE) }
+}

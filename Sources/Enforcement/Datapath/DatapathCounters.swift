@@ -16,27 +16,31 @@ package struct WorkloadCounts: Sendable, Equatable {
 
   /// How many packets or calls were judged so, and then allowed or refused.
   package subscript(direction: Direction, decidedBy: FlowEvent.DecidedBy, refused refused: Bool) -> UInt64 {
-    numbers[Int(direction.rawValue) * Self.perDirection + Int(decidedBy.rawValue) << 1 + (refused ? 1 : 0)]
+    self[direction, UInt32(Rows.decidedBy(decidedBy).rawValue) << 1 + (refused ? 1 : 0)]
   }
 
   /// How often an observed rule or an observed workload would have changed the outcome.
   package func observed(_ direction: Direction) -> UInt64 {
-    numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_OBSERVED)]
+    self[direction, SP_COUNT_OBSERVED]
   }
 
   /// How many conversations the kernel ended because policy no longer allows them.
   package func revoked(_ direction: Direction) -> UInt64 {
-    numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_REVOKED)]
+    self[direction, SP_COUNT_REVOKED]
   }
 
   /// How many conversations the kernel ended early, because the workload's share was used up.
   package func evicted(_ direction: Direction) -> UInt64 {
-    numbers[Int(direction.rawValue) * Self.perDirection + Int(SP_COUNT_EVICTED)]
+    self[direction, SP_COUNT_EVICTED]
   }
 
   /// How many records of the workload were lost, because the ring or its share of it was full.
   package var recordsLost: UInt64 {
-    numbers[Int(Direction.outgoing.rawValue) * Self.perDirection + Int(SP_COUNT_RECORDS_LOST)]
+    self[.outgoing, SP_COUNT_RECORDS_LOST]
+  }
+
+  private subscript(direction: Direction, index: UInt32) -> UInt64 {
+    numbers[Int(Rows.direction(direction).rawValue) * Self.perDirection + Int(index)]
   }
 }
 

@@ -3,80 +3,70 @@
 internal import CDatapath
 
 /// The ELF object of a datapath.
-enum EmbeddedObject {
-  case cgroup
-  /// The same for kernels before 5.15.
-  case cgroupStatic
-  case netfilter
-  /// The same for kernels before 5.17.
-  case netfilterStatic
-  case netfilterTold
+struct EmbeddedObject: Sendable, Equatable {
+  /// Where its bytes are.
+  let bytes: sp_object
+  /// What people call it.
+  let name: String
+  let kind: DatapathKind
+  /// How its programs learn whose packet it is; nil for the cgroup datapath, which has one way.
+  let view: NetfilterView?
+  /// The first kernel that loads a better one of the same view; nil for the best.
+  let supersededBy: String?
+  /// The programs that are pinned.
+  let programs: [String]
+  /// The sections of read-only data that the loader fills.
+  let configurations: [String]
+
+  private init(
+    _ bytes: sp_object, _ name: String, _ kind: DatapathKind, _ view: NetfilterView? = nil,
+    before kernel: String? = nil,
+    programs: [String], configurations: [String]
+  ) {
+    self.bytes = bytes
+    self.name = name
+    self.kind = kind
+    self.view = view
+    supersededBy = kernel
+    self.programs = programs
+    self.configurations = configurations
+  }
+
+  static let cgroup = EmbeddedObject(
+    .cgroup, "cgroup", .cgroup, programs: Hook.all.map(\.program), configurations: [".rodata.config"])
+  static let cgroupStatic = EmbeddedObject(
+    .cgroup_static, "cgroup", .cgroup, before: "5.15", programs: cgroup.programs,
+    configurations: cgroup.configurations)
+  static let netfilter = EmbeddedObject(
+    .netfilter, "netfilter", .netfilter, .exact,
+    programs: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program],
+    configurations: [".rodata.config", ".rodata.netfilter"])
+  static let netfilterStatic = EmbeddedObject(
+    .netfilter_static, "netfilter", .netfilter, .exact, before: "5.17", programs: netfilter.programs,
+    configurations: netfilter.configurations)
+  static let netfilterTold = EmbeddedObject(
+    .netfilter_told, "netfilter-told", .netfilter, .told,
+    programs: [NetfilterDatapath.output, NetfilterDatapath.input],
+    configurations: [".rodata.config", ".rodata.told"])
+
+  /// Of each kind and view the best first.
+  static let all = [cgroup, cgroupStatic, netfilter, netfilterStatic, netfilterTold]
 
   /// Those that a datapath may use, the best first.
   static func of(_ kind: DatapathKind, view: NetfilterView? = nil) -> [EmbeddedObject] {
-    switch (kind, view) {
-    case (.cgroup, _): [.cgroup, .cgroupStatic]
-    case (.netfilter, .exact): [.netfilter, .netfilterStatic]
-    case (.netfilter, .told): [.netfilterTold]
-    case (.netfilter, nil): [.netfilter, .netfilterStatic, .netfilterTold]
-    }
-  }
-
-  /// What people call it.
-  var name: String {
-    switch self {
-    case .cgroup, .cgroupStatic: "cgroup"
-    case .netfilter, .netfilterStatic: "netfilter"
-    case .netfilterTold: "netfilter-told"
-    }
+    all.filter { $0.kind == kind && (view == nil || $0.view == nil || $0.view == view) }
   }
 
   /// What is to be said when it is used because better ones did not load.
   var meaning: String {
-    switch self {
-    case .cgroup, .netfilter: name
-    case .cgroupStatic: "programs for kernels before 5.15"
-    case .netfilterStatic: "programs for kernels before 5.17"
-    case .netfilterTold: "told view"
-    }
-  }
-
-  /// The programs that are pinned.
-  var programs: [String] {
-    switch self {
-    case .cgroup, .cgroupStatic: Hook.all.map(\.program)
-    case .netfilter, .netfilterStatic:
-      [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
-    case .netfilterTold: [NetfilterDatapath.output, NetfilterDatapath.input]
-    }
-  }
-
-  /// The sections of read-only data that the loader fills.
-  var configurations: [String] {
-    switch self {
-    case .cgroup, .cgroupStatic: [".rodata.config"]
-    case .netfilter, .netfilterStatic: [".rodata.config", ".rodata.netfilter"]
-    case .netfilterTold: [".rodata.config", ".rodata.told"]
-    }
+    if let supersededBy { return "programs for kernels before \(supersededBy)" }
+    return view == .told ? "told view" : name
   }
 
   /// Calls `body` with its bytes.
-  ///
-  /// The one place of this module that follows a C pointer.
   func withBytes<T: ~Copyable, E: Error>(_ body: (RawSpan) throws(E) -> T) throws(E) -> T {
     // Safe: the object is constant, lives as long as the program, and its size is what the C file says it is.
-    let bytes =
-      switch self {
-      case .cgroup: unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)
-      case .cgroupStatic:
-        unsafe UnsafeRawBufferPointer(start: sp_cgroup_static_object_start(), count: sp_cgroup_static_object_size)
-      case .netfilter:
-        unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
-      case .netfilterStatic:
-        unsafe UnsafeRawBufferPointer(start: sp_netfilter_static_object_start(), count: sp_netfilter_static_object_size)
-      case .netfilterTold:
-        unsafe UnsafeRawBufferPointer(start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
-      }
-    return try unsafe body(bytes.bytes)
+    let found = unsafe sp_object_bytes(bytes)
+    return try unsafe body(UnsafeRawBufferPointer(start: found.start, count: found.size).bytes)
   }
 }

@@ -1,7 +1,7 @@
 // The embedded programs tried on this kernel: which load, with which optional features, and at what cost.
 
 package import BPF
-internal import CDatapath
+internal import Kernel
 
 /// One object of this binary, in one of the ways in which an agent may load it, and what the kernel made of it.
 package struct ObjectTrial: Sendable {
@@ -97,21 +97,14 @@ extension DatapathKind {
 
 extension EmbeddedObject {
   fileprivate func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
-    let own =
-      switch self {
-      case .cgroupStatic: ["before 5.15"]
-      case .netfilterStatic: ["before 5.17"]
-      case .cgroup, .netfilter, .netfilterTold: [String]()
-      }
+    let own = supersededBy.map { ["before \($0)"] } ?? []
     return try ObjectTrial(object: name, features: own + KernelFeatures.names(features)) { () throws(BPFError) in
       let object = try withBytes { bytes throws(BPFError) in
         try BPFObject.open(bytes: bytes, name: "sp")
       }
       try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
-      if self == .netfilter || self == .netfilterStatic {
-        try object.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
-      }
-      if self == .netfilterTold, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
+      if view == .exact { try object.setReadOnlyData(".rodata.netfilter", Rows.scope(CgroupID(rawValue: 1), level: 0)) }
+      if view == .told, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
         try object.setReadOnlyData(".rodata.told", Rows.told(layout))
       }
       // The size of this map is of no interest to the verifier.

@@ -95,7 +95,7 @@ struct PinnedState: Sendable, Equatable {
   }
 
   /// How the programs of the netfilter datapath learn whose packet it is.
-  var view: NetfilterView? { kind == .cgroup ? nil : object == .netfilterTold ? .told : .exact }
+  var view: NetfilterView? { object.view }
 
   var exists: Bool { isThere(published) }
 

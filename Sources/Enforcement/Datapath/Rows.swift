@@ -1,4 +1,5 @@
-// The only file that makes structs of the ABI header: byte order and layout live here.
+// Makes and reads the rows of the tables that the agent writes. Structs of the ABI header are made in files named Rows and
+// in EventRows alone, so that byte order and layout have one place.
 
 internal import CDatapath
 internal import Kernel
@@ -22,8 +23,8 @@ enum Rows {
       icmp_idle: nanoseconds(options.echoIdle))
   }
 
-  static func scope(_ cgroup: CgroupDirectory) -> sp_nf_config {
-    sp_nf_config(cgroup: cgroup.id.rawValue, level: UInt32(cgroup.level), pad: 0)
+  static func scope(_ cgroup: CgroupID, level: Int) -> sp_nf_config {
+    sp_nf_config(cgroup: cgroup.rawValue, level: UInt32(level), pad: 0)
   }
 
   static func same(_ left: sp_config, _ right: sp_config) -> Bool {
@@ -58,14 +59,12 @@ enum Rows {
     return sp_classes(
       subject: (classes.outgoingSubject, classes.incomingSubject), peer: classes.peer,
       probes: (classes.outgoingProbes.rawValue, classes.incomingProbes.rawValue),
-      fallback: (classes.outgoingDefault.rawValue, classes.incomingDefault.rawValue))
+      fallback: (action(classes.outgoingDefault), action(classes.incomingDefault)))
   }
 
   /// Nil for a row of zeros: a row that was written always has defaults.
   static func classes(_ row: sp_classes) -> Classes? {
-    guard let outgoing = Action(rawValue: row.fallback.0), let incoming = Action(rawValue: row.fallback.1) else {
-      return nil
-    }
+    guard let outgoing = action(row.fallback.0), let incoming = action(row.fallback.1) else { return nil }
     return Classes(
       outgoingSubject: row.subject.0, incomingSubject: row.subject.1, peer: row.peer,
       outgoingProbes: Probes(rawValue: row.probes.0), incomingProbes: Probes(rawValue: row.probes.1),
@@ -92,24 +91,24 @@ enum Rows {
 
   static func key(_ slot: Slot, _ key: CellKey) -> sp_cell_key {
     sp_cell_key(
-      subject: key.subject, peer: key.peer, port_class: key.portClass, direction: key.direction.rawValue,
+      subject: key.subject, peer: key.peer, port_class: key.portClass, direction: direction(key.direction),
       slot: slot.rawValue)
   }
 
   static func key(_ row: sp_cell_key) -> (Slot, CellKey)? {
-    guard let slot = Slot(rawValue: row.slot), let direction = Direction(rawValue: row.direction) else { return nil }
+    guard let slot = Slot(rawValue: row.slot), let direction = direction(row.direction) else { return nil }
     return (slot, CellKey(direction: direction, subject: row.subject, peer: row.peer, portClass: row.port_class))
   }
 
   static func cell(_ cell: Cell) -> sp_cell {
     sp_cell(
-      rule: cell.rule, observed_rule: cell.observedRule, action: cell.action?.rawValue ?? 0,
-      observed_action: cell.observedAction?.rawValue ?? 0, log: cell.log ? 1 : 0, pad: 0)
+      rule: cell.rule, observed_rule: cell.observedRule, action: action(cell.action),
+      observed_action: action(cell.observedAction), log: cell.log ? 1 : 0, pad: 0)
   }
 
   static func cell(_ row: sp_cell) -> Cell {
     Cell(
-      action: Action(rawValue: row.action), rule: row.rule, observedAction: Action(rawValue: row.observed_action),
+      action: action(row.action), rule: row.rule, observedAction: action(row.observed_action),
       observedRule: row.observed_rule, log: row.log != 0)
   }
 
@@ -191,17 +190,25 @@ enum Rows {
   }
 
   static func statistics(_ perCPU: [Statistics]) -> DatapathStatistics {
-    func sum(_ stat: sp_stat) -> UInt64 { perCPU.reduce(0) { $0 &+ $1[Int(stat.rawValue)] } }
     var out = DatapathStatistics()
-    out.records = sum(SP_STAT_RECORDS)
-    out.recordsLost = sum(SP_STAT_RECORDS_LOST)
-    out.recordsSuppressed = sum(SP_STAT_RECORDS_SUPPRESSED)
-    out.conversationsFull = sum(SP_STAT_CONVERSATIONS_FULL)
-    out.sendersFailed = sum(SP_STAT_SENDERS_FAILED)
-    out.sendersAmbiguous = sum(SP_STAT_SENDERS_AMBIGUOUS)
-    out.tableMissing = sum(SP_STAT_TABLE_MISSING)
-    out.evicted = sum(SP_STAT_EVICTED)
+    for index in 0..<UInt32(SP_STAT_COUNT) where sp_is_stat(index) {
+      guard let stat = sp_stat(rawValue: index) else { continue }
+      out[keyPath: counter(stat)] = perCPU.reduce(0) { $0 &+ $1[Int(index)] }
+    }
     return out
+  }
+
+  private static func counter(_ stat: sp_stat) -> WritableKeyPath<DatapathStatistics, UInt64> {
+    switch stat {
+    case .SP_STAT_RECORDS: \.records
+    case .SP_STAT_RECORDS_LOST: \.recordsLost
+    case .SP_STAT_RECORDS_SUPPRESSED: \.recordsSuppressed
+    case .SP_STAT_CONVERSATIONS_FULL: \.conversationsFull
+    case .SP_STAT_SENDERS_FAILED: \.sendersFailed
+    case .SP_STAT_SENDERS_AMBIGUOUS: \.sendersAmbiguous
+    case .SP_STAT_TABLE_MISSING: \.tableMissing
+    case .SP_STAT_EVICTED: \.evicted
+    }
   }
 }
 

@@ -105,7 +105,7 @@ package struct ConversationSweeper: ~Copyable, Sendable {
     let before = doubted.withLock { $0 }
     for (user, count) in counts {
       guard let share = try tables.shares.value(for: user.key) else { continue }
-      var row = try tables.swept.value(for: user.key) ?? sp_swept()
+      var row = try tables.swept.value(for: user.key) ?? Rows.unswept
       row.removed &+= count.removed
       row.floor = ConversationTables.lanes(count.floor)
       var held = share.held &- row.removed
@@ -132,13 +132,12 @@ package struct ConversationSweeper: ~Copyable, Sendable {
     }
     doubted.withLock { $0 = doubts }
     // What the programs count and what is there differ by what was removed from here.
-    let programs = try tables.pool.value(for: UInt32(SP_POOL_PROGRAMS)) ?? sp_pool()
-    var own = try tables.pool.value(for: UInt32(SP_POOL_AGENT)) ?? sp_pool()
+    let programs = try tables.pool.value(for: UInt32(SP_POOL_PROGRAMS)) ?? Rows.emptyPool
+    var own = try tables.pool.value(for: UInt32(SP_POOL_AGENT)) ?? Rows.emptyPool
     own.removed = programs.held &- all
     try tables.pool.set(own, for: UInt32(SP_POOL_AGENT))
     if let top {
-      try tables.pool.set(
-        sp_pool(held: top.held, removed: 0, top: top.user.key), for: UInt32(SP_POOL_TOP))
+      try tables.pool.set(Rows.top(top.user, held: top.held), for: UInt32(SP_POOL_TOP))
     }
     return repaired
   }
@@ -147,9 +146,9 @@ package struct ConversationSweeper: ~Copyable, Sendable {
   private borrowing func removeLost(of user: ConversationUser) throws(BPFError) -> Int {
     var removed = 1
     try tables.queue.forEachBatch { batch throws(BPFError) in
-      for (place, key) in batch where place.workload == user.workload && place.direction == user.direction {
+      for (place, key) in batch where place.workload == user.workload && place.direction.rawValue == user.direction {
         if let talk = try tables.talks.value(for: key), talk.owner == place.workload, talk.lane == place.lane,
-          talk.direction == place.direction, talk.sequence == place.sequence
+          talk.direction.rawValue == place.direction.rawValue, talk.sequence == place.sequence
         {
           continue
         }
@@ -185,7 +184,7 @@ package struct ConversationSweeper: ~Copyable, Sendable {
   /// The close of a conversation, as the kernel would have written it.
   static func close(_ key: sp_talk_key, _ talk: sp_talk) -> FlowEvent {
     var event = FlowEvent(kind: .close, time: talk.last_seen, socket: key.socket)
-    let direction = Direction(rawValue: talk.direction) ?? .outgoing
+    let direction = Rows.direction(talk.direction) ?? .outgoing
     event.direction = direction
     event.protocol = IPProtocol(rawValue: key.protocol)
     let local = FlowEvent.halves(talk.local)
@@ -208,8 +207,8 @@ package struct ConversationSweeper: ~Copyable, Sendable {
     event.generation = talk.generation
     event.rule = talk.rule
     event.uid = talk.uid
-    event.decidedBy = FlowEvent.DecidedBy(rawValue: talk.decided_by) ?? .error
-    event.assurance = FlowEvent.Assurance(rawValue: talk.assurance) ?? .unknown
+    event.decidedBy = Rows.decidedBy(talk.decided_by) ?? .error
+    event.assurance = Rows.assurance(talk.assurance) ?? .unknown
     event.action = .allow
     event.packetsSent = talk.packets.0
     event.packetsReceived = talk.packets.1

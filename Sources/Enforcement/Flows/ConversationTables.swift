@@ -9,6 +9,7 @@ internal import Policy
 struct ConversationUser: Hashable, Sendable {
   /// 0 = the host.
   var workload: UInt64
+  /// The byte of `enum sp_direction` as it lies in the kernel.
   var direction: UInt8
 
   init(workload: UInt64, direction: UInt8) {
@@ -17,9 +18,9 @@ struct ConversationUser: Hashable, Sendable {
   }
 
   init(_ key: sp_share_key) { self.init(workload: key.workload, direction: UInt8(truncatingIfNeeded: key.direction)) }
-  init(_ talk: sp_talk) { self.init(workload: talk.owner, direction: talk.direction) }
+  init(_ talk: sp_talk) { self.init(workload: talk.owner, direction: talk.direction.rawValue) }
 
-  var key: sp_share_key { sp_share_key(workload: workload, direction: UInt32(direction), pad: 0) }
+  var key: sp_share_key { Rows.share(self) }
 }
 
 /// The maps, open.
@@ -63,7 +64,7 @@ package final class ConversationTables: Sendable {
     for (key, row) in try shares.entries() {
       let user = ConversationUser(key)
       let held = Int64(bitPattern: row.held &- (removed[user] ?? 0))
-      guard held > 0, let direction = Direction(rawValue: user.direction) else { continue }
+      guard held > 0, let direction = Rows.direction(of: user) else { continue }
       found.append(
         ConversationShare(
           workload: user.workload == 0 ? nil : CgroupID(rawValue: user.workload), direction: direction,
@@ -73,12 +74,7 @@ package final class ConversationTables: Sendable {
   }
 
   /// Removes a conversation's row in the order of its user's; false if the kernel did.
-  func removePlace(of talk: sp_talk) throws(BPFError) -> Bool { try queue.remove(Self.place(of: talk)) }
-
-  static func place(of talk: sp_talk) -> sp_queue_key {
-    sp_queue_key(
-      workload: talk.owner, sequence: talk.sequence, direction: talk.direction, lane: talk.lane, pad: (0, 0))
-  }
+  func removePlace(of talk: sp_talk) throws(BPFError) -> Bool { try queue.remove(Rows.place(of: talk)) }
 
   static func lanes(_ lanes: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32)) -> Lanes {
     [lanes.0, lanes.1, lanes.2, lanes.3, lanes.4, lanes.5, lanes.6, lanes.7]

@@ -9,53 +9,53 @@ package import Policy
 /// the subject, the end whose hook wrote the record.
 package struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
   /// What happened.
-  package enum Kind: UInt8, BitwiseCopyable, Sendable {
+  package enum Kind: BitwiseCopyable, Sendable, CaseIterable {
     /// A connect() passed its hook; the process is known, the local port is not.
-    case attempt = 1
+    case attempt
     /// A verdict refused it.
-    case refused = 2
+    case refused
     /// A TCP connection is established, or the first packet of another conversation passed.
-    case open = 3
+    case open
     /// A connection or conversation ended, with its counts.
-    case close = 4
+    case close
     /// A process bound a socket to a local address and port.
-    case bind = 5
+    case bind
   }
 
   /// What decided a verdict.
-  package enum DecidedBy: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+  package enum DecidedBy: BitwiseCopyable, Sendable, CaseIterable {
     /// No verdict was made here.
-    case nothing = 0
+    case nothing
     /// The rule of the record.
-    case rule = 1
+    case rule
     /// No rule matched.
-    case `default` = 2
+    case `default`
     /// Both ends are the same workload.
-    case local = 3
+    case local
     /// Passed beside policy: the kernel's own ICMP; at raw sockets, errors about a live flow, discovery from the link.
-    case excluded = 4
+    case excluded
     /// The headers cannot be read, or a fragment came without its transport header.
-    case invalid = 5
+    case invalid
     /// A table that must be there is not.
-    case error = 6
+    case error
     /// The subject is a cgroup without labels below the record's workload, which rejects such children.
-    case unlabelled = 7
+    case unlabelled
     /// Another workload's packets with the same addresses and ports are on the way, or the source address is that workload's.
-    case sender = 8
+    case sender
     /// Several sockets of several workloads may receive it, or too many would have to be looked at: refused.
-    case ambiguous = 9
+    case ambiguous
   }
 
   /// How the identity of the other end is known.
-  package enum Assurance: UInt8, BitwiseCopyable, Sendable {
+  package enum Assurance: BitwiseCopyable, Sendable, CaseIterable {
     /// It is not.
-    case unknown = 0
+    case unknown
     /// From its address alone.
-    case address = 1
+    case address
     /// Its socket was found in the same network namespace.
-    case socket = 2
+    case socket
     /// Its own egress hook on this host told, for this very packet or conversation.
-    case handoff = 3
+    case handoff
   }
 
   /// Further facts of a record; the bits are those of the kernel's header.
@@ -67,13 +67,13 @@ package struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     package init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// The rule asks for a log line.
-    package static let log = Flags(rawValue: 1)
+    package static let log = Flags(rawValue: UInt8(SP_RECORD_LOG))
     /// The flow had been allowed before.
-    package static let revoked = Flags(rawValue: 2)
+    package static let revoked = Flags(rawValue: UInt8(SP_RECORD_REVOKED))
     /// Refused at connect() for the incoming side of the other workload.
-    package static let peerSide = Flags(rawValue: 4)
+    package static let peerSide = Flags(rawValue: UInt8(SP_RECORD_PEER_SIDE))
     /// The close of a connection that never was established.
-    package static let failed = Flags(rawValue: 8)
+    package static let failed = Flags(rawValue: UInt8(SP_RECORD_FAILED))
   }
 
   /// When, in nanoseconds of CLOCK_MONOTONIC.
@@ -126,10 +126,13 @@ package struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
   package var remotePort: UInt16 = 0
   /// What happened.
   package var kind: Kind
-  private var directionByte: UInt8 = 0
+  /// Who began: outgoing = the subject.
+  package var direction: Direction = .outgoing
   private var protocolByte: UInt8 = 0
-  private var actionByte: UInt8 = 0
-  private var observedActionByte: UInt8 = 0
+  /// What was done; nil where no verdict was made.
+  package var action: Action?
+  /// What the observed rule, or policy for an observed workload, would have done; nil if nothing else.
+  package var observedAction: Action?
   /// What decided.
   package var decidedBy: DecidedBy = .nothing
   /// How the peer's identity is known.
@@ -144,10 +147,11 @@ package struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     self.socket = socket
   }
 
-  /// Reads a record of the kernel; nil if its kind is not one that this version knows.
+  /// Reads a record of the kernel; nil if its kind or direction is not one that this version knows.
   package init?(_ record: sp_record) {
-    guard let kind = Kind(rawValue: record.kind) else { return nil }
+    guard let kind = Rows.kind(record.kind), let direction = Rows.direction(record.direction) else { return nil }
     self.kind = kind
+    self.direction = direction
     time = record.time
     socket = record.socket
     listener = record.listener
@@ -174,12 +178,11 @@ package struct FlowEvent: BitwiseCopyable, Sendable, Equatable {
     tid = record.tid
     localPort = record.local_port
     remotePort = record.remote_port
-    directionByte = record.direction
     protocolByte = record.protocol
-    actionByte = record.action
-    observedActionByte = record.observed_action
-    decidedBy = DecidedBy(rawValue: record.decided_by) ?? .error
-    assurance = Assurance(rawValue: record.assurance) ?? .unknown
+    action = Rows.action(record.action)
+    observedAction = Rows.action(record.observed_action)
+    decidedBy = Rows.decidedBy(record.decided_by) ?? .error
+    assurance = Rows.assurance(record.assurance) ?? .unknown
     flags = Flags(rawValue: record.flags)
   }
 
@@ -226,28 +229,10 @@ extension FlowEvent {
     set { peerNumber = newValue.rawValue }
   }
 
-  /// Who began: outgoing = the subject.
-  package var direction: Direction {
-    get { directionByte == Direction.incoming.rawValue ? .incoming : .outgoing }
-    set { directionByte = newValue.rawValue }
-  }
-
   /// The IP protocol.
   package var `protocol`: IPProtocol {
     get { IPProtocol(rawValue: protocolByte) }
     set { protocolByte = newValue.rawValue }
-  }
-
-  /// What was done; nil where no verdict was made.
-  package var action: Action? {
-    get { Action(rawValue: actionByte) }
-    set { actionByte = newValue?.rawValue ?? 0 }
-  }
-
-  /// What the observed rule, or policy for an observed workload, would have done; nil if nothing else.
-  package var observedAction: Action? {
-    get { Action(rawValue: observedActionByte) }
-    set { observedActionByte = newValue?.rawValue ?? 0 }
   }
 
   /// The port that policy looks at, in host byte order: that of the destination, or the ICMP type.

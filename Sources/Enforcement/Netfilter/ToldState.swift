@@ -39,7 +39,7 @@ final class ToldState: Sendable {
       listeners = try .pinned(pins.map("sp_listeners"), type: .hash)
       let path = pins.map(PinnedState.pin(of: ".rodata.told"))
       let config = try BPFMap<UInt32, sp_told_config>.pinned(path).value(for: 0)
-      layout = Rows.layout(config ?? sp_told_config())
+      layout = Rows.layout(config)
       let former = try listeners.keys()
       state.withLock { state in
         state.former = former

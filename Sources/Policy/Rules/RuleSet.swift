@@ -1,7 +1,7 @@
 // Rules, the sets they come in, and where they were written.
 
 /// Whether the subject of a rule set opens the flow or accepts it.
-package enum Direction: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+package enum Direction: UInt8, BitwiseCopyable, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// The subject is the source.
   case outgoing = 0
   /// The subject is the destination.
@@ -12,13 +12,11 @@ package enum Direction: UInt8, Sendable, Hashable, CaseIterable, CustomStringCon
 }
 
 /// What a rule or default does with a flow.
-///
-/// The raw values are those of the kernel's tables, where 0 is "none".
-package enum Action: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+package enum Action: BitwiseCopyable, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// Lets it pass.
-  case allow = 1
+  case allow
   /// Refuses it.
-  case reject = 2
+  case reject
 
   /// The word that documents use.
   package var description: String { self == .allow ? "allow" : "reject" }

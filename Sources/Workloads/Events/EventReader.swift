@@ -29,7 +29,7 @@ final class EventReader: Sendable {
     awaitArrivals(records)
     var events: [WorkloadEvent] = []
     events.reserveCapacity(records.count + 1)
-    for record in records { events.append(WorkloadEvent(record)) }
+    for record in records { events.append(EventRows.event(record)) }
     if isNewLoss(), !events.contains(.unknown) { events.append(.unknown) }
     handler(events)
   }
@@ -47,10 +47,10 @@ final class EventReader: Sendable {
 
   /// Whoever hears of a new cgroup can open it.
   private func awaitArrivals(_ records: [sp_event]) {
-    guard records.contains(where: { $0.kind == UInt8(SP_EVENT_MADE.rawValue) }) else { return }
+    guard records.contains(where: { EventRows.kind($0) == .SP_EVENT_MADE }) else { return }
     var removed: Set<UInt64> = []
-    for record in records where record.kind == UInt8(SP_EVENT_REMOVED.rawValue) { removed.insert(record.cgroup) }
-    for record in records where record.kind == UInt8(SP_EVENT_MADE.rawValue) && !removed.contains(record.cgroup) {
+    for record in records where EventRows.kind(record) == .SP_EVENT_REMOVED { removed.insert(record.cgroup) }
+    for record in records where EventRows.kind(record) == .SP_EVENT_MADE && !removed.contains(record.cgroup) {
       root.awaitArrival(of: CgroupID(rawValue: record.cgroup), in: CgroupID(rawValue: record.parent))
     }
   }

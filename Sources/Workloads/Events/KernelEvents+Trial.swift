@@ -1,14 +1,14 @@
 // The embedded tracepoint programs tried on this kernel.
 package import BPF
-internal import CDatapath
 package import Enforcement
+internal import Kernel
 
 extension KernelEvents {
   /// Tries the programs as an agent would load them; nothing stays in the kernel.
   package static func trial() throws(BPFError) -> ObjectTrial {
     try ObjectTrial(object: "workload") { () throws(BPFError) in
       let object = try EmbeddedEvents.open()
-      try object.setReadOnlyData(".rodata.config", sp_event_config(cgroup: 1, level: 0, tells_v1: 0))
+      try object.setReadOnlyData(".rodata.config", EventRows.config(CgroupID(rawValue: 1), level: 0, tellsV1: false))
       return object
     }
   }

@@ -78,7 +78,7 @@ package final class KernelEvents: Sendable {
         "follow", "kernel events", .notSupported, remedy: "run in the host's pid namespace: pids are told as there")
     }
     let open = try EmbeddedEvents.open()
-    let config = sp_event_config(cgroup: root.id.rawValue, level: UInt32(root.level), tells_v1: tellsV1 ? 1 : 0)
+    let config = EventRows.config(root.id, level: root.level, tellsV1: tellsV1)
     try open.setReadOnlyData(".rodata.config", config)
     try open.setMaxEntries(map: "sp_events", UInt32(clamping: ringBytes))
     let object = try open.load()

@@ -50,8 +50,8 @@ struct RecordsCommand: ControlMeasurement {
       throw KernelError("find", "the identities of the bench's cgroups", .noSuchFileOrDirectory)
     }
     let events = (1...UInt64(max(flows, 1))).flatMap { socket in
-      [FlowEvent.Kind.attempt, .open, .close].map { kind in
-        var event = FlowEvent(kind: kind, time: 1_000_000 + socket * 10 + UInt64(kind.rawValue), socket: socket)
+      [FlowEvent.Kind.attempt, .open, .close].enumerated().map { step, kind in
+        var event = FlowEvent(kind: kind, time: 1_000_000 + socket * 10 + UInt64(step), socket: socket)
         (event.workload, event.peerWorkload) = (ends.client.rawValue, ends.server.rawValue)
         (event.subject, event.peer, event.generation) = (client, server, generation)
         (event.local, event.remote) = (IPAddress(ipv4: 0x0a00_0001), IPAddress(ipv4: 0x0a00_0002))

@@ -1,59 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The prebuilt programs as they are embedded in the binary. */
 #pragma once
+#include <linux/types.h>
 #include <stddef.h>
+#include "abi/closed.h"
 
-/* The ELF object built from cgroup.bpf.c. */
-extern const unsigned char sp_cgroup_object[];
-extern const size_t sp_cgroup_object_size;
+/* Every ELF object, by the name of its source. */
+#define SP_OBJECTS(OBJECT)                                               \
+	OBJECT(cgroup)                                                   \
+	OBJECT(cgroup_static) /* cgroup for kernels before 5.15 */       \
+	OBJECT(netfilter)                                                \
+	OBJECT(netfilter_static) /* netfilter for kernels before 5.17 */ \
+	OBJECT(netfilter_told)                                           \
+	OBJECT(workload)
 
-/* The same as a pointer: an array without a size is not visible to Swift. */
-static inline const unsigned char *sp_cgroup_object_start(void)
-{
-	return sp_cgroup_object;
-}
+#define SP_OBJECT_CASE(name) sp_object_##name,
+enum SP_CLOSED sp_object : __u8 { SP_OBJECTS(SP_OBJECT_CASE) };
+#undef SP_OBJECT_CASE
 
-/* The ELF object built from netfilter.bpf.c. */
-extern const unsigned char sp_netfilter_object[];
-extern const size_t sp_netfilter_object_size;
+struct sp_bytes {
+	const unsigned char *start; /* aligned to 8 bytes, because ELF readers want it; never freed */
+	size_t size;
+};
 
-static inline const unsigned char *sp_netfilter_object_start(void)
-{
-	return sp_netfilter_object;
-}
-
-/* The ELF object built from netfilter-told.bpf.c. */
-extern const unsigned char sp_netfilter_told_object[];
-extern const size_t sp_netfilter_told_object_size;
-
-static inline const unsigned char *sp_netfilter_told_object_start(void)
-{
-	return sp_netfilter_told_object;
-}
-
-/* The ELF object built from cgroup-static.bpf.c: the same for kernels before 5.15. */
-extern const unsigned char sp_cgroup_static_object[];
-extern const size_t sp_cgroup_static_object_size;
-
-static inline const unsigned char *sp_cgroup_static_object_start(void)
-{
-	return sp_cgroup_static_object;
-}
-
-/* The ELF object built from netfilter-static.bpf.c: the same as netfilter.bpf.c for kernels before 5.17. */
-extern const unsigned char sp_netfilter_static_object[];
-extern const size_t sp_netfilter_static_object_size;
-
-static inline const unsigned char *sp_netfilter_static_object_start(void)
-{
-	return sp_netfilter_static_object;
-}
-
-/* The ELF object built from workload.bpf.c. */
-extern const unsigned char sp_workload_object[];
-extern const size_t sp_workload_object_size;
-
-static inline const unsigned char *sp_workload_object_start(void)
-{
-	return sp_workload_object;
-}
+struct sp_bytes sp_object_bytes(enum sp_object object);

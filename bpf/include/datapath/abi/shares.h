@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What programs and agent share of conversations, under the rules of abi.h, which
- * includes it.
- */
+/* Who holds how many conversations, and of the ring of records. */
 #pragma once
 #include <linux/types.h>
+#include "verdicts.h"
 
 /* ---- Shares of sp_talks ---------------------------------------------------------------------------------------------
  * A user is a workload and who begins (its own, or others with it). Its conversations stand in sp_queue in the order in
@@ -44,7 +43,7 @@ _Static_assert(sizeof(struct sp_swept) == 40, "sp_swept");
 struct sp_queue_key {
 	__u64 workload;
 	__u32 sequence;
-	__u8 direction;
+	enum sp_direction direction;
 	__u8 lane;
 	__u8 pad[2];
 };

@@ -27,8 +27,9 @@ extension Rows {
     sp_told_config(source_mask: layout.sources, namespace_mask: layout.namespaces)
   }
 
-  static func layout(_ row: sp_told_config) -> MarkLayout {
-    MarkLayout(sources: row.source_mask, namespaces: row.namespace_mask)
+  /// Without a row nothing is in a mark.
+  static func layout(_ row: sp_told_config?) -> MarkLayout {
+    MarkLayout(sources: row?.source_mask ?? 0, namespaces: row?.namespace_mask ?? 0)
   }
 
   static func told(_ party: ToldParty) -> sp_told_party {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What the programs of workload.bpf.c tell the agent, under the rules of abi.h, which
- * includes it.
- */
+/* What the programs of workload.bpf.c tell. */
 #pragma once
 #include <linux/types.h>
+#include "closed.h"
 
 /* ---- sp_events: ring buffer of workload.bpf.c, an object of its own that is never pinned ------------------------------- */
 
-enum sp_event_kind {
+enum SP_CLOSED sp_event_kind : __u8 {
 	SP_EVENT_MADE = 1,	 /* a cgroup was made; its directory may not be visible yet */
 	SP_EVENT_REMOVED = 2,	 /* a cgroup was removed */
 	SP_EVENT_EMPTIED = 3,	 /* the last process of a cgroup's subtree is gone */
@@ -20,6 +19,24 @@ enum sp_event_kind {
 	SP_EVENT_RELEASED = 10,	 /* nothing refers to a removed cgroup any more: its last socket is gone */
 };
 
+static inline _Bool sp_is_event_kind(__u8 value)
+{
+	switch ((enum sp_event_kind)value) {
+	case SP_EVENT_MADE:
+	case SP_EVENT_REMOVED:
+	case SP_EVENT_EMPTIED:
+	case SP_EVENT_ENTERED:
+	case SP_EVENT_EXECUTED:
+	case SP_EVENT_EXITED:
+	case SP_EVENT_LOST:
+	case SP_EVENT_ENTERED_V1:
+	case SP_EVENT_REMOVED_V1:
+	case SP_EVENT_RELEASED:
+		return 1;
+	}
+	return 0;
+}
+
 /* Room for a path and its NUL. */
 #define SP_EVENT_PATH 192u
 
@@ -30,7 +47,7 @@ struct sp_event {
 	__u32 pid;	   /* ENTERED, EXECUTED, EXITED, ENTERED_V1: thread group, in the initial pid namespace */
 	__u32 uid;	   /* of the calling task */
 	__u16 path_length; /* EXECUTED, REMOVED_V1: bytes of `path`; 0 = it did not fit or is not absolute */
-	__u8 kind;	   /* enum sp_event_kind */
+	enum sp_event_kind kind;
 	__u8 pad[5];
 	char comm[16];		  /* EXECUTED: the task's name */
 	char path[SP_EVENT_PATH]; /* EXECUTED: what was given to execve(), for a script its interpreter */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What crosses between the kernel programs and Swift on the netfilter datapath alone, under the rules of abi.h, which
- * includes it.
- */
+/* What crosses on the netfilter datapath alone. */
 #pragma once
 #include <linux/types.h>
 
