@@ -70,8 +70,8 @@ private struct Described: Decodable {
       for (position, candidate) in candidates.enumerated() where inBlock || position % 2 == 1 {
         var words = words(of: candidate)
         while let first = words.first, ["#", "$", "sudo"].contains(first) { words.removeFirst() }
-        // A name with a colon is the prefix of a message.
-        guard words.first == "sallyport", words.count > 1 else { continue }
+        // In a drawing a line goes on from the name.
+        guard words.first == "sallyport", words.count > 1, words[1].allSatisfy(\.isASCII) else { continue }
         commands.append((number + 1, Array(words.dropFirst())))
       }
     }
@@ -124,6 +124,32 @@ private struct Described: Decodable {
     }
   }
 
+  @Test("Every message on the page of troubles is one that the sources have")
+  func messagesExist() throws {
+    let sources = Self.root.appending("Sources").string
+    var text = ""
+    for name in try FileManager.default.subpathsOfDirectory(atPath: sources) where name.hasSuffix(".swift") {
+      text += try readKernelFile(FilePath("\(sources)/\(name)"))
+    }
+    // A literal that goes on in the next line, by a backslash or by +.
+    let lines = text.split(separator: "\n").map { $0.drop { $0 == " " } }
+    text = lines.joined(separator: "\n").replacing("\\\n", with: "").replacing("\"\n+ \"", with: "")
+    var seen = 0
+    var inMessages = false
+    for line in try readKernelFile(Self.root.appending("docs/TROUBLESHOOTING.md")).split(separator: "\n") {
+      if line.hasPrefix("```") {
+        inMessages = line == "```message"
+      } else if inMessages {
+        for part in line.split(separator: "…") {
+          let words = part.drop { " ,;:".contains($0) }.reversed().drop { " ,;:".contains($0) }.reversed()
+          seen += 1
+          #expect(text.contains(String(words)), "\(line): \(String(words))")
+        }
+      }
+    }
+    #expect(seen > 40)
+  }
+
   @Test(
     "The tutorial prints what it says",
     .requires(.root, .bpf, .cgroups, .pins, .networkNamespaces, .product, .program("python3"), .program("curl")))
@@ -141,7 +167,8 @@ private struct Described: Decodable {
           Self.root.appending("scripts/lib/tutorial").string, location, Product.sallyport,
         ], cgroup: outside, output: output.raw)
       let status = try child.wait()
-      #expect(status == 0, "\(try readKernelFile(path))")
+      let said = try readKernelFile(path)
+      #expect(status == 0, "\(said)")
     }
   }
 }

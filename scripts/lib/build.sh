@@ -14,13 +14,14 @@ build_release() { # build_release PRODUCT
 build_progress() { # reads what swift build prints; everything but its steps goes through
   # Ctrl-C ends the build, and that ends this.
   trap '' INT
-  local begin=$SECONDS said=$SECONDS line='' rest='' step='' clock rc
+  local begin=$SECONDS said=$SECONDS line='' rest='' step='' clock now rc
   while :; do
     rc=0
     IFS= read -r -t 1 line || rc=$?
     # A line that is not complete in time comes in pieces.
     if ((rc > 128)); then rest+=$line line=; elif ((rc)); then break; else line=$rest$line rest=; fi
-    clock=$(((SECONDS - begin) / 60)):$(printf %02d $(((SECONDS - begin) % 60)))
+    now=$((SECONDS - begin))
+    clock=$((now / 60)):$(printf %02d $((now % 60)))
     if [[ $line =~ ^\[[0-9]+/[0-9]+\] ]]; then
       step=$line
     elif [[ -n $line ]]; then
