@@ -26,6 +26,7 @@ extension BPFMap {
     }
     var options = bpf_map_batch_opts(sz: MemoryLayout<bpf_map_batch_opts>.size, elem_flags: flags.rawValue, flags: 0)
     var start = 0
+    var stock = EntryStock()
     while start < keys.count {
       let wanted = min(batchSize, keys.count - start)
       var done = UInt32(wanted)
@@ -37,6 +38,10 @@ extension BPFMap {
       }
       guard rc < 0 else {
         start += wanted
+        continue
+      }
+      if stock.mayTryAgain(after: rc, madeProgress: done > 0) {
+        start += Int(done)
         continue
       }
       guard cannotBatch(rc) else { throw partial("update", rc, start + Int(done), of: keys.count) }

@@ -58,7 +58,12 @@ package struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, 
   package borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
     var key = key
     var value = value
-    try checkBPF(unsafe bpf_map_update_elem(descriptor.raw, &key, &value, flags.rawValue), "update", info.name)
+    var stock = EntryStock()
+    var rc: Int32
+    repeat {
+      rc = unsafe bpf_map_update_elem(descriptor.raw, &key, &value, flags.rawValue)
+    } while stock.mayTryAgain(after: rc)
+    try checkBPF(rc, "update", info.name)
   }
 
   /// Removes one entry; false if there was none.

@@ -58,21 +58,18 @@ package struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyabl
 
   /// Writes one value for every CPU, such as a zero.
   ///
-  /// A hash that is not preallocated takes entries from a small stock that the kernel refills a moment after it is
-  /// empty (kernel/bpf/memalloc.c): hundreds of new entries at once outrun it, and wait here, at most a second.
+  /// Waits while the kernel has no entry ready (`EntryStock`).
   package borrowing func set(_ value: Value, for key: Key, flags: UpdateFlags = .any) throws(BPFError) {
     var key = key
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: stride * cpuCount, alignment: 8)
     defer { unsafe bytes.deallocate() }
     unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: stride * cpuCount)
     for cpu in 0..<cpuCount { unsafe bytes.storeBytes(of: value, toByteOffset: cpu * stride, as: Value.self) }
-    var rc = unsafe bpf_map_update_elem(descriptor.raw, &key, bytes, flags.rawValue)
-    var wait: UInt32 = 50
-    while rc == -Errno.noMemory.rawValue, wait < 500_000 {
-      usleep(wait)
-      wait *= 2
+    var stock = EntryStock()
+    var rc: Int32
+    repeat {
       rc = unsafe bpf_map_update_elem(descriptor.raw, &key, bytes, flags.rawValue)
-    }
+    } while stock.mayTryAgain(after: rc)
     try checkBPF(rc, "update", info.name)
   }
 
