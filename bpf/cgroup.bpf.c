@@ -17,18 +17,18 @@
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
 
-#define SP_PASS 1
-#define SP_DROP 0
-
-/* The verifier must see that a program returns 0 or 1; the compiler, which knows it, would drop the test. */
-static __always_inline int sp_bounded(int passes)
+/* A verdict as these hooks are told it: 1 = pass, 0 = refuse. The verifier must see that a program returns 0 or 1; the
+ * compiler, which knows it, would drop the test.
+ */
+static __always_inline int sp_hook_result(enum sp_verdict verdict)
 {
-	asm volatile("" : "+r"(passes));
-	return passes ? SP_PASS : SP_DROP;
+	asm volatile("" : "+r"(verdict));
+	return verdict != SP_REFUSE;
 }
 
-/* One packet that no fast path let through. Returns SP_PASS or SP_DROP. */
-static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direction, const struct sp_tcp_socket *tcp)
+/* One packet that no fast path let through. */
+static __always_inline enum sp_verdict sp_packet_verdict(struct __sk_buff *skb, __u32 direction,
+							 const struct sp_tcp_socket *tcp)
 {
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
@@ -37,7 +37,7 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 	flow.direction = direction;
 	flow.generation = sp_generation();
 	if (direction == SP_OUTGOING && tcp->is_raw && sp_is_kernels(skb, &flow))
-		return SP_PASS;
+		return SP_PASS_ON;
 	flow.cookie = bpf_get_socket_cookie(skb);
 	readable = sp_read(skb, &packet);
 	packet.is_raw = tcp->is_raw;
@@ -49,7 +49,7 @@ static __always_inline int sp_packet_verdict(struct __sk_buff *skb, __u32 direct
 	if (packet.protocol == SP_TCP && tcp->is_stream)
 		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
 	if (direction == SP_INCOMING && tcp->is_raw && sp_is_expected(skb, &packet, &flow))
-		return SP_PASS;
+		return SP_PASS_ON;
 	return sp_talk_verdict(skb, &packet, &flow, direction);
 }
 
@@ -86,8 +86,8 @@ int sp_egress(struct __sk_buff *skb)
 	struct sp_tcp_socket tcp;
 
 	if (sp_fast(skb, SP_OUTGOING, &tcp))
-		return SP_PASS;
-	return sp_bounded(sp_packet_verdict(skb, SP_OUTGOING, &tcp));
+		return 1;
+	return sp_hook_result(sp_packet_verdict(skb, SP_OUTGOING, &tcp));
 }
 
 SEC("cgroup_skb/ingress")
@@ -96,8 +96,8 @@ int sp_ingress(struct __sk_buff *skb)
 	struct sp_tcp_socket tcp;
 
 	if (sp_fast(skb, SP_INCOMING, &tcp))
-		return SP_PASS;
-	return sp_bounded(sp_packet_verdict(skb, SP_INCOMING, &tcp));
+		return 1;
+	return sp_hook_result(sp_packet_verdict(skb, SP_INCOMING, &tcp));
 }
 
 SEC("cgroup/connect4")
@@ -106,7 +106,7 @@ int sp_connect4(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_map_ipv4(asked.remote, ctx->user_ip4);
-	return sp_bounded(sp_connect(ctx, &asked));
+	return sp_hook_result(sp_connect(ctx, &asked));
 }
 
 SEC("cgroup/connect6")
@@ -115,7 +115,7 @@ int sp_connect6(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_asked_ipv6(ctx, &asked);
-	return sp_bounded(sp_connect(ctx, &asked));
+	return sp_hook_result(sp_connect(ctx, &asked));
 }
 
 SEC("cgroup/sendmsg4")
@@ -124,7 +124,7 @@ int sp_sendmsg4(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_map_ipv4(asked.remote, ctx->user_ip4);
-	return sp_bounded(sp_sendmsg(ctx, &asked));
+	return sp_hook_result(sp_sendmsg(ctx, &asked));
 }
 
 SEC("cgroup/sendmsg6")
@@ -133,7 +133,7 @@ int sp_sendmsg6(struct bpf_sock_addr *ctx)
 	struct sp_asked asked = {};
 
 	sp_asked_ipv6(ctx, &asked);
-	return sp_bounded(sp_sendmsg(ctx, &asked));
+	return sp_hook_result(sp_sendmsg(ctx, &asked));
 }
 
 SEC("cgroup/post_bind4")
@@ -142,7 +142,8 @@ int sp_post_bind4(struct bpf_sock *sk)
 	__u8 local[16];
 
 	sp_map_ipv4(local, sk->src_ip4);
-	return sp_bound(sk, local);
+	sp_bound(sk, local);
+	return 1;
 }
 
 SEC("cgroup/post_bind6")
@@ -150,7 +151,8 @@ int sp_post_bind6(struct bpf_sock *sk)
 {
 	__u32 local[4] = { sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3] };
 
-	return sp_bound(sk, (__u8 *)local);
+	sp_bound(sk, (__u8 *)local);
+	return 1;
 }
 
 SEC("sockops")

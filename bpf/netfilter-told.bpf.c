@@ -17,8 +17,12 @@
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
 
-#define SP_PASS 0
-#define SP_REFUSE 1
+/* A verdict as the rule is told it. Opaque, so that the verifier follows one end of the program and not one for each verdict. */
+static __always_inline int sp_rule_result(enum sp_verdict verdict)
+{
+	asm volatile("" : "+r"(verdict));
+	return verdict == SP_REFUSE;
+}
 
 /* The port that a packet is for, as policy numbers it. */
 static __always_inline __u32 sp_told_port(const struct sp_packet *packet, __u32 direction)
@@ -55,17 +59,16 @@ static __always_inline int sp_told_is_raw(struct __sk_buff *skb, const struct sp
 	return sk->src_port != bpf_ntohs(packet->source_port) || sk->src_port == SP_TCP;
 }
 
-/* Judges the flow, counts and records it. Returns 1 for allow, 0 for reject. */
-static __noinline int sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Judges the flow, counts and records it. */
+static __noinline enum sp_verdict sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	sp_judge(flow);
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, flow->direction, 0);
-	return flow->action == SP_ALLOW;
+	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
 }
 
-SEC("socket")
-int sp_nf_output(struct __sk_buff *skb)
+static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 {
 	struct sp_told_party *source = sp_told_source(skb);
 	struct sp_packet packet = {};
@@ -74,22 +77,22 @@ int sp_nf_output(struct __sk_buff *skb)
 	__u64 stays;
 
 	if (!source || (source->flags & SP_TOLD_OUTSIDE))
-		return SP_PASS;
+		return SP_PASS_ON;
 	flow.cookie = bpf_get_socket_cookie(skb);
 	if (!flow.cookie)
-		return SP_PASS; /* no socket: the kernel's own packet */
+		return SP_PASS_ON; /* no socket: the kernel's own packet */
 	flow.direction = SP_OUTGOING;
 	flow.generation = sp_generation();
 	sp_party_told(&flow.subject, source);
 	readable = sp_read(skb, &packet);
 	SP_JOIN(&packet); /* here and below: many paths meet */
 	if (readable != SP_READABLE)
-		return !sp_unreadable(skb, &packet, &flow);
+		return sp_unreadable(skb, &packet, &flow);
 	if (sp_told_is_discovery(&packet))
-		return SP_PASS;
+		return SP_PASS_ON;
 	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
 	    !sp_told_is_raw(skb, &packet))
-		return SP_PASS;
+		return SP_PASS_ON;
 	flow.port_index = sp_told_port(&packet, SP_OUTGOING);
 	stays = sp_is_looped_by_address(&packet) && !sp_is_multicast(packet.destination);
 	SP_JOIN(&stays);
@@ -104,27 +107,32 @@ int sp_nf_output(struct __sk_buff *skb)
 		sp_find_receiver(skb, &packet, &flow.peer);
 		/* who listens there is not told, or nobody: the way in decides */
 		if (flow.peer.assurance == SP_ASSURED_NOT && !(flow.subject.flags & SP_PARTY_UNLABELLED)) {
-			if (!sp_sender_tell(skb, &packet, &flow))
-				return !sp_credit_refuse(skb, &packet, &flow);
-			return SP_PASS;
+			if (sp_sender_tell(skb, &packet, &flow) == SP_REFUSE)
+				return sp_credit_refuse(skb, &packet, &flow);
+			return SP_PASS_ON;
 		}
 	} else {
 		flow.peer = flow.subject; /* answered by the namespace's own kernel */
 		flow.peer.assurance = SP_ASSURED_SOCKET;
 	}
 	SP_JOIN(&flow);
-	if (!sp_told_judge(skb, &packet, &flow) || !sp_other_side(skb, &packet, &flow))
+	if (sp_told_judge(skb, &packet, &flow) == SP_REFUSE || sp_other_side(skb, &packet, &flow) == SP_REFUSE)
 		return SP_REFUSE;
-	if (!sp_sender_tell(skb, &packet, &flow))
-		return !sp_credit_refuse(skb, &packet, &flow);
-	return SP_PASS;
+	if (sp_sender_tell(skb, &packet, &flow) == SP_REFUSE)
+		return sp_credit_refuse(skb, &packet, &flow);
+	return SP_PASS_ON;
+}
+
+SEC("socket")
+int sp_nf_output(struct __sk_buff *skb)
+{
+	return sp_rule_result(sp_output(skb));
 }
 
 /* A receiver that the agent has not told of is nobody: only what policy allows to nobody passes (under a default of allow
  * everything), and the record of the refusal asks the agent to look.
  */
-SEC("socket")
-int sp_nf_input(struct __sk_buff *skb)
+static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 {
 	struct sp_told_party *listener;
 	struct sp_packet packet = {};
@@ -135,22 +143,22 @@ int sp_nf_input(struct __sk_buff *skb)
 	case SP_READABLE:
 		break;
 	case SP_FRAGMENT:
-		return SP_PASS; /* of no use without the first one, which is judged */
+		return SP_PASS_ON; /* of no use without the first one, which is judged */
 	default:
 		flow.direction = SP_INCOMING;
 		flow.generation = sp_generation();
-		return !sp_unreadable(skb, &packet, &flow);
+		return sp_unreadable(skb, &packet, &flow);
 	}
 	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
 		if ((packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
-			return SP_PASS;
+			return SP_PASS_ON;
 	} else if (packet.protocol != SP_UDP || sp_is_multicast(packet.destination)) {
-		return SP_PASS;
+		return SP_PASS_ON;
 	}
 	listener = sp_told_listener(skb, &packet);
 	if (listener && (listener->flags & SP_TOLD_OUTSIDE))
-		return SP_PASS;
+		return SP_PASS_ON;
 	flow.direction = SP_INCOMING;
 	flow.generation = sp_generation();
 	flow.port_index = sp_told_port(&packet, SP_INCOMING);
@@ -161,9 +169,15 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (!listener && assurance >= SP_ASSURED_SOCKET)
 		flow.peer.assurance = SP_ASSURED_ADDRESS;
 	SP_JOIN(&flow);
-	if (!sp_told_judge(skb, &packet, &flow))
+	if (sp_told_judge(skb, &packet, &flow) == SP_REFUSE)
 		return SP_REFUSE;
 	flow.peer.assurance = assurance;
 	/* the way out may not have known the receiver */
-	return sp_other_side(skb, &packet, &flow) ? SP_PASS : SP_REFUSE;
+	return sp_other_side(skb, &packet, &flow);
+}
+
+SEC("socket")
+int sp_nf_input(struct __sk_buff *skb)
+{
+	return sp_rule_result(sp_input(skb));
 }

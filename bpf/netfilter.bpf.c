@@ -18,8 +18,11 @@
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
 
-#define SP_PASS 0
-#define SP_REFUSE 1
+/* A verdict as the rule is told it. */
+static __always_inline int sp_rule_result(enum sp_verdict verdict)
+{
+	return verdict == SP_REFUSE;
+}
 
 /* True for a TCP stream that is neither listening nor connecting: it was let in. */
 static __always_inline int sp_is_established(__u64 socket, __u8 state)
@@ -59,14 +62,13 @@ static __always_inline void sp_note_refused(__u64 socket)
 }
 
 /* A SYN-ACK: has the kernel make the cookie that the accepted socket will have, for the records of it. */
-static __always_inline int sp_passed_answer(struct __sk_buff *skb)
+static __always_inline enum sp_verdict sp_passed_answer(struct __sk_buff *skb)
 {
 	bpf_get_socket_cookie(skb);
-	return SP_PASS;
+	return SP_PASS_ON;
 }
 
-SEC("socket")
-int sp_nf_output(struct __sk_buff *skb)
+static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 {
 	__u64 socket = (__u64)SP_READ(sk_buff, skb, sk);
 	struct sp_packet packet = {};
@@ -74,36 +76,42 @@ int sp_nf_output(struct __sk_buff *skb)
 	__u8 state;
 
 	if (!socket)
-		return SP_PASS;
+		return SP_PASS_ON;
 	state = SP_READ(sock, socket, __sk_common.skc_state);
 	if (state == SP_STATE_NEW_SYN_RECEIVED)
 		return sp_passed_answer(skb);
 	if (state == SP_STATE_TIME_WAIT || sp_is_established(socket, state) || !sp_is_policed(socket))
-		return SP_PASS;
+		return SP_PASS_ON;
 	sp_flow_of(&flow, socket, SP_OUTGOING);
 	if (sp_is_control(socket)) {
 		sp_find_subject(skb, &flow);
 		sp_count_excluded(&flow);
-		return SP_PASS;
+		return SP_PASS_ON;
 	}
 	if (sp_read(skb, &packet) != SP_READABLE)
-		return !sp_unreadable(skb, &packet, &flow);
+		return sp_unreadable(skb, &packet, &flow);
 	packet.is_raw = SP_READ(sock, socket, sk_type) == SP_SOCK_RAW;
 	sp_own_view(skb, &packet);
 	SP_JOIN(&packet);
 	if (!sp_is_own(socket, &packet))
-		return SP_PASS;
+		return SP_PASS_ON;
 	if (packet.protocol != SP_TCP || SP_READ(sock, socket, sk_type) != SP_SOCK_STREAM)
-		return !sp_talk_verdict(skb, &packet, &flow, SP_OUTGOING);
+		return sp_talk_verdict(skb, &packet, &flow, SP_OUTGOING);
 	packet.protocol = SP_TCP; /* for the verifier, which knows nothing of it any more */
 	flow.cookie = bpf_get_socket_cookie(skb);
-	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state)) {
+	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state) == SP_PASS_ON) {
 		if (sp_is_looped(skb))
 			sp_crossing_note(skb, &packet, &flow);
-		return SP_PASS;
+		return SP_PASS_ON;
 	}
 	sp_note_refused(socket);
 	return SP_REFUSE;
+}
+
+SEC("socket")
+int sp_nf_output(struct __sk_buff *skb)
+{
+	return sp_rule_result(sp_output(skb));
 }
 
 /* The socket that an early lookup of the kernel found (TCP that is not looped), as a full one; 0 = none. */
@@ -140,8 +148,8 @@ static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_p
 /* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long, or a
  * socket that somebody put beside another's, lets nothing pass.
  */
-static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-				       __u32 decided_by)
+static __noinline enum sp_verdict sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet,
+						   struct sp_flow *flow, __u32 decided_by)
 {
 	flow->direction = SP_INCOMING;
 	flow->generation = sp_generation();
@@ -154,8 +162,7 @@ static __noinline int sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *
 	return SP_REFUSE;
 }
 
-SEC("socket")
-int sp_nf_input(struct __sk_buff *skb)
+static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 {
 	__u64 socket = sp_found_early(skb);
 	struct sp_packet packet = {};
@@ -165,13 +172,13 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (socket) {
 		state = SP_READ(sock, socket, __sk_common.skc_state);
 		if (sp_is_established(socket, state))
-			return SP_PASS;
+			return SP_PASS_ON;
 	}
 	switch (sp_read(skb, &packet)) {
 	case SP_READABLE:
 		break;
 	case SP_FRAGMENT:
-		return SP_PASS; /* of no use without the first one, which is judged */
+		return SP_PASS_ON; /* of no use without the first one, which is judged */
 	default:
 		return sp_refuse_untold(skb, &packet, &flow, SP_BY_INVALID);
 	}
@@ -179,9 +186,9 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (packet.protocol == SP_TCP) {
 		if (!socket && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
 		    !sp_completes(skb, &packet))
-			return SP_PASS;
+			return SP_PASS_ON;
 	} else if (packet.protocol != SP_UDP) {
-		return SP_PASS;
+		return SP_PASS_ON;
 	} else {
 		socket = 0;
 	}
@@ -190,16 +197,22 @@ int sp_nf_input(struct __sk_buff *skb)
 	if (socket == SP_CANNOT_TELL)
 		return sp_refuse_untold(skb, &packet, &flow, SP_BY_AMBIGUOUS);
 	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
-		return !sp_crossing_verdict(skb, &packet, &flow);
+		return sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))
-		return SP_PASS;
+		return SP_PASS_ON;
 	sp_flow_of(&flow, socket, SP_INCOMING);
 	if (packet.protocol == SP_UDP) {
 		packet.protocol = SP_UDP; /* for the verifier, which knows nothing of it any more */
-		return !sp_talk_verdict(skb, &packet, &flow, SP_INCOMING);
+		return sp_talk_verdict(skb, &packet, &flow, SP_INCOMING);
 	}
 	packet.protocol = SP_TCP;
-	return !sp_tcp_verdict(skb, &packet, &flow, SP_INCOMING, SP_READ(sock, socket, __sk_common.skc_state));
+	return sp_tcp_verdict(skb, &packet, &flow, SP_INCOMING, SP_READ(sock, socket, __sk_common.skc_state));
+}
+
+SEC("socket")
+int sp_nf_input(struct __sk_buff *skb)
+{
+	return sp_rule_result(sp_input(skb));
 }
 
 /* (socket, state before, state). */

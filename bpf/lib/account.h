@@ -226,7 +226,8 @@ SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet
 }
 
 /* A packet whose headers cannot be read, or a fragment without its transport header: refused, with the reason told. */
-static __always_inline int sp_unreadable(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __always_inline enum sp_verdict sp_unreadable(struct __sk_buff *skb, struct sp_packet *packet,
+						     struct sp_flow *flow)
 {
 	sp_find_subject(skb, flow);
 	sp_party_unknown(&flow->peer);
@@ -238,5 +239,5 @@ static __always_inline int sp_unreadable(struct __sk_buff *skb, struct sp_packet
 	}
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, flow->direction, 0);
-	return flow->action == SP_ALLOW;
+	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
 }

@@ -9,19 +9,17 @@
 
 #ifdef SP_TOLD
 
-static __always_inline int sp_ask_translated(struct __sk_buff *, struct sp_packet *, struct sp_flow *)
+static __always_inline enum sp_verdict sp_ask_translated(struct __sk_buff *, struct sp_packet *, struct sp_flow *)
 {
-	return 1;
+	return SP_PASS_ON;
 }
 
-static __always_inline int sp_asked_note(struct __sk_buff *, struct sp_packet *, __u64)
+static __always_inline void sp_asked_note(struct __sk_buff *, struct sp_packet *, __u64)
 {
-	return 0;
 }
 
-static __always_inline int sp_asked_find(struct sp_packet *, struct sp_flow *)
+static __always_inline void sp_asked_find(struct sp_packet *, struct sp_flow *)
 {
-	return 0;
 }
 
 #else
@@ -43,20 +41,20 @@ static __always_inline int sp_is_own_address(struct __sk_buff *skb, const __u8 a
 }
 
 /* Egress of a new flow that NAT changes: judges the destination that the socket asked for, unless it is an address of its
- * own namespace, where nobody but NAT answers. Returns 1 to go on, 0 to drop.
+ * own namespace, where nobody but NAT answers.
  */
-SP_FUNCTION int sp_ask_translated(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_ask_translated(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	if (sp_is_own_address(skb, packet->destination))
-		return 1;
+		return SP_PASS_ON;
 	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
-	if (sp_judge(flow))
-		return 1;
+	if (sp_judge(flow) == SP_PASS_ON)
+		return SP_PASS_ON;
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-	return 0;
+	return SP_REFUSE;
 }
 
 /* The row that tells a receiver in this namespace which port a datagram's sender asked for. */

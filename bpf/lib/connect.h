@@ -210,26 +210,26 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 }
 
 /* Judges one party's side, then, when the other end is here, the other's: a refusal by either is an errno now instead of
- * a SYN that nobody answers. `flow` comes with its subject. Returns 1 to go on, 0 for EPERM.
+ * a SYN that nobody answers. `flow` comes with its subject.
  */
-SP_FUNCTION int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
 {
 	struct sp_handshake *note;
 	struct sp_flow other = {};
 
 	if (!asked || !flow)
-		return 0;
+		return SP_REFUSE;
 	/* an unlabelled child is refused wherever it goes */
 	if (!sp_find_remote(ctx, asked, flow) && !(flow->subject.flags & SP_PARTY_UNLABELLED))
-		return 1;
+		return SP_PASS_ON;
 	sp_judge(flow);
 	if (flow->action != SP_ALLOW) {
 		sp_count(flow);
 		sp_record_asked(ctx, asked, flow);
-		return 0;
+		return SP_REFUSE;
 	}
 	if (flow->peer.assurance != SP_ASSURED_SOCKET)
-		return 1;
+		return SP_PASS_ON;
 	other.generation = flow->generation;
 	other.direction = SP_INCOMING;
 	other.cookie = flow->cookie;
@@ -246,11 +246,11 @@ SP_FUNCTION int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct
 			note->server_port = (__be16)ctx->user_port;
 			note->stage = SP_STAGE_ASKED;
 		}
-		return 1;
+		return SP_PASS_ON;
 	}
 	sp_count(&other);
 	sp_record_asked(ctx, asked, &other);
-	return 0;
+	return SP_REFUSE;
 }
 
 static __always_inline void sp_flow_asked(struct bpf_sock_addr *ctx, const struct sp_asked *asked, struct sp_flow *flow)
@@ -280,7 +280,7 @@ static __always_inline const struct sock *sp_foreign_socket(struct bpf_sock_addr
 /* TCP: the task that connects, and the socket's creator if that is another, must both be allowed. The creator comes last:
  * what the packet hooks find noted is what they would judge.
  */
-static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline enum sp_verdict sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
 	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == SP_TCP);
 	struct sp_flow flow = {};
@@ -289,44 +289,44 @@ static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_a
 	sp_flow_asked(ctx, asked, &flow);
 	sp_party_of_task(&flow.subject);
 	flow.action = SP_ALLOW; /* should the packet hook alone be able to tell */
-	if (!sp_ask(ctx, asked, &flow))
-		return 0;
+	if (sp_ask(ctx, asked, &flow) == SP_REFUSE)
+		return SP_REFUSE;
 	if (foreign && ctx->sk) {
 		sp_party_of_kernel_socket(&flow.subject, ctx->sk, foreign);
-		if (!sp_ask(ctx, asked, &flow))
-			return 0;
+		if (sp_ask(ctx, asked, &flow) == SP_REFUSE)
+			return SP_REFUSE;
 	}
 	sp_record_asked(ctx, asked, &flow);
-	return 1;
+	return SP_PASS_ON;
 }
 
 /* UDP. No packet leaves at connect(), and libraries connect only to learn a route (getaddrinfo, ping): the packet hook
  * judges the creator and refuses with an errno too. It cannot see the task, so a task of another cgroup is judged here.
  */
-static __always_inline int sp_ask_udp(struct bpf_sock_addr *ctx, struct sp_asked *asked, int connects)
+static __always_inline enum sp_verdict sp_ask_udp(struct bpf_sock_addr *ctx, struct sp_asked *asked, int connects)
 {
 	int can_tell = config.features & SP_FEATURE_SOCKET_CAST;
 	const struct sock *foreign = can_tell ? sp_foreign_socket(ctx, 0) : 0;
 	struct sp_flow flow = {};
 
 	if (can_tell && !foreign && !connects)
-		return 1;
+		return SP_PASS_ON;
 	sp_flow_asked(ctx, asked, &flow);
 	sp_party_of_task(&flow.subject);
 	if (foreign) {
 		sp_ask_locality(ctx, asked);
-		if (!sp_ask(ctx, asked, &flow))
-			return 0;
+		if (sp_ask(ctx, asked, &flow) == SP_REFUSE)
+			return SP_REFUSE;
 	}
 	if (connects) {
 		flow.action = SP_ALLOW;
 		flow.decided_by = SP_BY_NOTHING;
 		sp_record_asked(ctx, asked, &flow);
 	}
-	return 1;
+	return SP_PASS_ON;
 }
 
-static __always_inline int sp_connect(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline enum sp_verdict sp_connect(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
 	__u32 protocol = ctx->protocol;
 
@@ -336,25 +336,25 @@ static __always_inline int sp_connect(struct bpf_sock_addr *ctx, struct sp_asked
 		return sp_connect_tcp(ctx, asked);
 	if (protocol == SP_UDP)
 		return sp_ask_udp(ctx, asked, 1);
-	return 1; /* raw, ping and others: the packet hook refuses with an errno too */
+	return SP_PASS_ON; /* raw, ping and others: the packet hook refuses with an errno too */
 }
 
-static __always_inline int sp_sendmsg(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline enum sp_verdict sp_sendmsg(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
 	sp_normalize(asked->remote);
 	return sp_ask_udp(ctx, asked, 0);
 }
 
 /* Tells which process serves a port: packets arrive where there is no process to name. */
-static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
+static __always_inline void sp_bound(struct bpf_sock *sk, const __u8 local[16])
 {
 	struct sp_record *record;
 
 	if (!sk->src_port || (sk->protocol != SP_TCP && sk->protocol != SP_UDP && sk->protocol != SP_SCTP))
-		return 1;
+		return;
 	record = sp_record_begin(sp_workload_of_task());
 	if (!record)
-		return 1;
+		return;
 	record->kind = SP_RECORD_BIND;
 	record->direction = SP_INCOMING;
 	record->action = SP_ALLOW;
@@ -364,5 +364,4 @@ static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
 	record->local_port = sk->src_port;
 	sp_record_task(record);
 	sp_record_end(record, sp_wakeup_for(record->pid));
-	return 1;
 }

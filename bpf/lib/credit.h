@@ -99,10 +99,10 @@ static __always_inline int sp_credit_is_foreign(struct sp_sender *row, const str
 	return 0;
 }
 
-/* Egress of a packet of anything but TCP that leaves the namespace: tells its receiver who sends it. Returns 0 if it must be
- * refused, because the receiver would take it for another's.
+/* Egress of a packet of anything but TCP that leaves the namespace: tells its receiver who sends it. Refused if the
+ * receiver would take it for another's.
  */
-SP_FUNCTION int sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_sender fresh = {};
 	struct sp_sender_key key;
@@ -111,7 +111,7 @@ SP_FUNCTION int sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, s
 	__u32 lost;
 
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	now = sp_now();
 	sp_sender_fill(&key, packet);
 	row = bpf_map_lookup_elem(&sp_senders, &key);
@@ -125,12 +125,12 @@ SP_FUNCTION int sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, s
 		row = bpf_map_lookup_elem(&sp_senders, &key);
 		if (!row) {
 			sp_stat_add(SP_STAT_SENDERS_FAILED);
-			return 1;
+			return SP_PASS_ON;
 		}
 	}
 	if (sp_credit_is_foreign(row, packet, flow, bpf_get_socket_cookie(skb), now)) {
 		sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
-		return 0;
+		return SP_REFUSE;
 	}
 	rolled = row->rolled;
 	if ((__s64)(now - rolled) >= (__s64)SP_CREDIT_LIFE) {
@@ -148,7 +148,7 @@ SP_FUNCTION int sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, s
 	if (flow->direction == SP_OUTGOING && flow->peer.assurance == SP_ASSURED_ADDRESS)
 		row->claim = flow->peer.workload;
 	sp_credit_give(row, sp_credit_count(skb), now);
-	return 1;
+	return SP_PASS_ON;
 }
 
 /* Ingress: true if the row vouches for this packet. A packet that reaches several sockets (a group, a raw socket beside the
@@ -177,13 +177,14 @@ static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp
 #endif
 }
 
-/* A packet that the receiver would take for another workload's: refused and recorded. Returns 1 to pass it all the same (its
- * sender is only observed), 0 to drop.
+/* A packet that the receiver would take for another workload's: refused and recorded; passed all the same if
+ * its sender is only observed.
  */
-static __noinline int sp_credit_refuse(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __noinline enum sp_verdict sp_credit_refuse(struct __sk_buff *skb, struct sp_packet *packet,
+						   struct sp_flow *flow)
 {
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	flow->direction = SP_OUTGOING;
 	flow->rule = 0;
 	flow->observed_rule = 0;
@@ -196,5 +197,5 @@ static __noinline int sp_credit_refuse(struct __sk_buff *skb, struct sp_packet *
 	}
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-	return flow->action == SP_ALLOW;
+	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
 }

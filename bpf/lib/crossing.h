@@ -17,8 +17,8 @@ static __always_inline void sp_crossing_fill(struct __sk_buff *skb, struct sp_se
 	key->tag = sp_listener_tag(skb, 0) | 1;
 }
 
-/* Egress of an allowed SYN that stays here. Returns 0. */
-static __noinline int sp_crossing_note(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Egress of an allowed SYN that stays here. */
+static __noinline void sp_crossing_note(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_sender sender = { .workload = flow->subject.workload,
 				    .identity = flow->subject.identity,
@@ -30,7 +30,6 @@ static __noinline int sp_crossing_note(struct __sk_buff *skb, struct sp_packet *
 	sp_crossing_fill(skb, &key, packet);
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
-	return 0;
 }
 
 /* Fills flow->subject if a socket connects to just where this SYN comes from; else returns 0. */
@@ -56,13 +55,13 @@ static __noinline int sp_crossing_subject(struct __sk_buff *skb, struct sp_packe
 	return 1;
 }
 
-/* Ingress of a SYN that no listener waits for: judged for both sides, whose ways out did not know of each other. Returns 1
- * to pass, 0 to drop.
+/* Ingress of a SYN that no listener waits for: judged for both sides, whose ways out did not know of each other.
  */
-static __noinline int sp_crossing_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __noinline enum sp_verdict sp_crossing_verdict(struct __sk_buff *skb, struct sp_packet *packet,
+						      struct sp_flow *flow)
 {
 	if (!sp_crossing_subject(skb, packet, flow))
-		return 1;
+		return SP_PASS_ON;
 	flow->direction = SP_INCOMING;
 	flow->generation = sp_generation();
 	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
@@ -72,7 +71,7 @@ static __noinline int sp_crossing_verdict(struct __sk_buff *skb, struct sp_packe
 	sp_count(flow);
 	if (flow->action != SP_ALLOW) {
 		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
-		return 0;
+		return SP_REFUSE;
 	}
 	return sp_other_side(skb, packet, flow);
 }

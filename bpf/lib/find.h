@@ -281,8 +281,8 @@ static int sp_find_any(__u32 step, struct sp_search *search)
 	return sp_find_look(search, sp_find_offset(search->is_tcp), 1);
 }
 
-/* Walks one bucket. Returns 0. */
-static __always_inline int sp_find_in(struct sp_search *search, int any)
+/* Walks one bucket. */
+static __always_inline void sp_find_in(struct sp_search *search, int any)
 {
 #ifdef SP_STATIC
 	__u64 offset = sp_find_offset(search->is_tcp);
@@ -290,7 +290,7 @@ static __always_inline int sp_find_in(struct sp_search *search, int any)
 
 	for (i = 0; i < SP_FIND_LIMIT; i++)
 		if (sp_find_look(search, offset, any))
-			return 0;
+			return;
 	search->cut = 1;
 #else
 	if (any)
@@ -299,11 +299,10 @@ static __always_inline int sp_find_in(struct sp_search *search, int any)
 		bpf_loop(SP_FIND_LIMIT, sp_find_exact, search, 0);
 	search->cut |= search->node && !(search->node & 1);
 #endif
-	return 0;
 }
 
-/* Fills search->socket; 0 if there is none. The exact address first, then any: as the kernel does. Returns 0. */
-static __always_inline int sp_find(struct sp_search *search)
+/* Fills search->best; its socket is 0 if there is none. The exact address first, then any: as the kernel does. */
+static __always_inline void sp_find(struct sp_search *search)
 {
 	__u64 bucket;
 	__u32 hash;
@@ -316,7 +315,6 @@ static __always_inline int sp_find(struct sp_search *search)
 		search->node = (__u64)SP_READ(hlist_node, bucket, next);
 		sp_find_in(search, any);
 		if (search->best.score >= 128)
-			return 0;
+			return;
 	}
-	return 0;
 }

@@ -55,6 +55,12 @@
 /* Likewise, of a receiver: there may be one, but which cannot be told. */
 #define SP_PARTY_UNTOLD (1u << 25)
 
+/* What is done with a packet or a call. Every function that decides returns it; entry points say it in their hook's way. */
+enum sp_verdict {
+	SP_REFUSE = 0,
+	SP_PASS_ON = 1,
+};
+
 /* One end of a flow. */
 struct sp_party {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */

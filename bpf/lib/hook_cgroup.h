@@ -247,14 +247,15 @@ SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packe
 	return 0;
 }
 
-/* The socket of this namespace that the packet goes to. Returns 0. */
-static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+/* The socket of this namespace that the packet goes to. */
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
-		return 0;
+		return;
 	if (sp_arrives_by(skb, packet) == SP_LOOPBACK_IFINDEX)
-		return sp_find_looked_up(skb, packet, party);
-	return sp_find_walked(skb, packet, party);
+		sp_find_looked_up(skb, packet, party);
+	else
+		sp_find_walked(skb, packet, party);
 }
 
 /* connect() told it, with the process. */

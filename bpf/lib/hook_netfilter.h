@@ -202,25 +202,23 @@ static __always_inline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_pac
 	return socket;
 }
 
-static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	__u64 socket = sp_find_socket(skb, packet, 1);
 
 	if (socket && socket != SP_CANNOT_TELL)
 		sp_party_of_socket(party, socket);
-	return 0;
 }
 
-static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	__u64 socket;
 
 	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
-		return 0;
+		return;
 	socket = sp_find_socket(skb, packet, 0);
 	if (socket && socket != SP_CANNOT_TELL)
 		sp_party_of_socket(party, socket);
-	return 0;
 }
 
 static __always_inline void sp_record_attempt(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow);

@@ -113,15 +113,13 @@ static __always_inline __u64 sp_listener_tag(struct __sk_buff *, const struct sp
 	return SP_TAG_LISTENER | flow->cookie;
 }
 
-static __always_inline int sp_find_sender(struct __sk_buff *, struct sp_packet *, struct sp_party *)
+static __always_inline void sp_find_sender(struct __sk_buff *, struct sp_packet *, struct sp_party *)
 {
-	return 0;
 }
 
-static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	sp_party_told(party, sp_told_listener(skb, packet));
-	return 0;
 }
 
 static __always_inline void sp_record_attempt(struct __sk_buff *, struct sp_packet *, struct sp_flow *)

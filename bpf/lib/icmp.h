@@ -20,8 +20,8 @@ static __always_inline int sp_is_kernels(struct __sk_buff *skb, struct sp_flow *
 	return 1;
 }
 
-/* Fills *quote (which the caller zeroes) with the packet that an ICMP error is about; returns an enum sp_readable. */
-SP_FUNCTION int sp_read_quote(struct __sk_buff *skb, struct sp_packet *packet, struct sp_packet *quote)
+/* Fills *quote (which the caller zeroes) with the packet that an ICMP error is about. */
+SP_FUNCTION enum sp_readable sp_read_quote(struct __sk_buff *skb, struct sp_packet *packet, struct sp_packet *quote)
 {
 	__u32 start;
 
@@ -171,7 +171,7 @@ static __always_inline int sp_is_about_own(struct __sk_buff *skb, struct sp_pack
 {
 	struct sp_packet quote = {};
 	__u64 cookie = 0;
-	int readable;
+	enum sp_readable readable;
 
 	readable = sp_read_quote(skb, packet, &quote);
 	SP_JOIN(&quote);

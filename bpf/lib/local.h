@@ -130,10 +130,10 @@ static __always_inline void sp_local_find6(struct sp_locals *locals, const __u64
 	}
 }
 
-/* Whether an address belongs to a namespace, an enum sp_locality. "No" is believed only of a table in which the loopback
+/* Whether an address belongs to a namespace. "No" is believed only of a table in which the loopback
  * address is found in the same way: a kernel that hashes in another way, or has no such symbol, answers unknown.
  */
-SP_FUNCTION int sp_locality(struct sp_locals *locals)
+SP_FUNCTION enum sp_locality sp_locality(struct sp_locals *locals)
 {
 	__u64 wanted[2], found, is_ipv4, i;
 

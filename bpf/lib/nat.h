@@ -15,14 +15,12 @@ static __always_inline int sp_is_translated(struct __sk_buff *)
 	return 0;
 }
 
-static __always_inline int sp_own_view(struct __sk_buff *, struct sp_packet *)
+static __always_inline void sp_own_view(struct __sk_buff *, struct sp_packet *)
 {
-	return 0;
 }
 
-static __always_inline int sp_view(struct __sk_buff *, struct sp_packet *, __u32)
+static __always_inline void sp_view(struct __sk_buff *, struct sp_packet *, __u32)
 {
-	return 0;
 }
 
 #else

@@ -219,10 +219,10 @@ static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, stru
 	return SP_UNREADABLE;
 }
 
-/* Fills *packet (which the caller zeroes); returns an enum sp_readable. A function of its own, verified once: what a
+/* Fills *packet (which the caller zeroes). A function of its own, verified once: what a
  * caller must not assume, it cannot (global functions since 5.6, their pointers since 5.12).
  */
-SP_FUNCTION int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
+SP_FUNCTION enum sp_readable sp_read(struct __sk_buff *skb, struct sp_packet *packet)
 {
 	if (!packet)
 		return SP_UNREADABLE;

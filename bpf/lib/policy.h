@@ -99,12 +99,11 @@ static __always_inline int sp_party_is_nobody(const struct sp_party *party)
 }
 
 /* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is told.
- * Returns 1 for allow, 0 for reject.
  */
-SP_FUNCTION int sp_judge(struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_judge(struct sp_flow *flow)
 {
 	if (!flow)
-		return 0;
+		return SP_REFUSE;
 	flow->rule = 0;
 	flow->observed_rule = 0;
 	flow->observed_action = SP_NONE;
@@ -116,7 +115,7 @@ SP_FUNCTION int sp_judge(struct sp_flow *flow)
 		   !sp_party_is_nobody(&flow->peer)) {
 		flow->action = SP_ALLOW;
 		flow->decided_by = SP_BY_LOCAL;
-		return 1;
+		return SP_PASS_ON;
 	} else {
 		sp_decide(flow);
 	}
@@ -128,5 +127,5 @@ SP_FUNCTION int sp_judge(struct sp_flow *flow)
 		flow->action = SP_ALLOW;
 	}
 	SP_JOIN(flow);
-	return flow->action == SP_ALLOW;
+	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
 }

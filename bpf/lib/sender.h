@@ -44,14 +44,14 @@ static __always_inline __u64 sp_digest(const struct sp_packet *packet)
 	return mixed ^ mixed >> 32;
 }
 
-/* Egress of a SYN: tells the receiver, wherever on this host it is, who sends it. Returns 1. */
-SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Egress of a SYN: tells the receiver, wherever on this host it is, who sends it. */
+SP_FUNCTION enum sp_verdict sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_sender sender = {}, *known;
 	struct sp_sender_key key;
 
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	sender.workload = flow->subject.workload;
 	sender.identity = flow->subject.identity;
 	sender.time = sp_now();
@@ -73,20 +73,21 @@ SP_FUNCTION int sp_sender_tell_syn(struct __sk_buff *skb, struct sp_packet *pack
 	}
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
-	return 1;
+	return SP_PASS_ON;
 }
 
-/* Egress: tells who sends this packet. Returns 0 if it must be refused. */
-static __always_inline int sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Egress: tells who sends this packet. */
+static __always_inline enum sp_verdict sp_sender_tell(struct __sk_buff *skb, struct sp_packet *packet,
+						      struct sp_flow *flow)
 {
-	int may_go;
+	enum sp_verdict verdict;
 
 	if (packet->protocol == SP_TCP)
 		return sp_sender_tell_syn(skb, packet, flow);
 	sp_view(skb, packet, 1);
-	may_go = sp_credit_add(skb, packet, flow);
+	verdict = sp_credit_add(skb, packet, flow);
 	sp_view(skb, packet, 0);
-	return may_go;
+	return verdict;
 }
 
 /* The row of the packet's sender, or null: it passed no egress hook of this host. Takes the packet's credit. */
@@ -281,19 +282,19 @@ SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *pac
 /* In one namespace both sockets are known: whichever end a flow is new to asks the other's side as well. So a port that
  * changes hands, while the other end still holds the conversation of its former owner, inherits nothing. A group is judged
  * by its address, not by its members. Likewise when a sender was allowed to reach the workload that an address belongs to,
- * and another receives there. Returns 1 to go on, 0 to drop.
+ * and another receives there.
  */
-SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_flow other = {};
 
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	if (flow->peer.assurance != SP_ASSURED_SOCKET &&
 	    !(flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED)))
-		return 1;
+		return SP_PASS_ON;
 	if (sp_is_multicast(packet->destination))
-		return 1;
+		return SP_PASS_ON;
 	other.direction = !flow->direction;
 	other.generation = flow->generation;
 	other.cookie = flow->cookie;
@@ -302,9 +303,9 @@ SP_FUNCTION int sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, s
 		other.port_index = (other.port_index & ~0xffffu) | bpf_ntohs(flow->other_port);
 	other.subject = flow->peer;
 	other.peer = flow->subject;
-	if (sp_judge(&other))
-		return 1;
+	if (sp_judge(&other) == SP_PASS_ON)
+		return SP_PASS_ON;
 	sp_count(&other);
 	sp_record_packet_verdict(skb, packet, &other, other.direction, SP_RECORD_PEER_SIDE);
-	return 0;
+	return SP_REFUSE;
 }

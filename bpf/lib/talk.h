@@ -54,14 +54,14 @@ static __always_inline int sp_talk_is_judged(const struct sp_talk *talk, __u32 d
 	return talk->generation == generation && !(talk->find_peer && direction == SP_INCOMING);
 }
 
-/* A live conversation under a newer generation, with subject and peer as they are now: returns 1 if it still may go on,
- * else tells, and returns 0.
+/* A live conversation under a newer generation, with subject and peer as they are now: may it go on? If not, it is
+ * told.
  */
-SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-				      struct sp_talk *talk, __u32 direction)
+SP_FUNCTION enum sp_verdict sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+						  struct sp_talk *talk, __u32 direction)
 {
 	if (!packet || !talk || !flow)
-		return 0;
+		return SP_REFUSE;
 	flow->direction = talk->direction & 1;
 	flow->port_index = sp_talk_port_index(packet, direction, flow->direction);
 	SP_JOIN(flow);
@@ -74,11 +74,11 @@ SP_FUNCTION int sp_talk_still_allowed(struct __sk_buff *skb, struct sp_packet *p
 		talk->workload = flow->subject.workload;
 		talk->peer_workload = sp_party_is_nobody(&flow->peer) ? 0 : flow->peer.workload;
 		talk->peer = flow->peer.identity;
-		return 1;
+		return SP_PASS_ON;
 	}
 	sp_count_revoked(flow);
 	sp_record_packet_verdict(skb, packet, flow, direction, SP_RECORD_REVOKED);
-	return 0;
+	return SP_REFUSE;
 }
 
 /* True if no lookup by the packet's addresses and ports finds its socket: that is raw, or connected to another end than this
@@ -95,13 +95,13 @@ static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct s
 
 /* Ingress of a packet that a live conversation does not carry, because somebody else sent it: flow->peer, as its hand-off or
  * its address tells. Judged by itself. Where the conversation was allowed to an address that is no workload's, whoever is
- * there may answer. Returns 1 to go on, 0 to drop.
+ * there may answer.
  */
-SP_FUNCTION int sp_talk_other(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-			      struct sp_talk *talk)
+SP_FUNCTION enum sp_verdict sp_talk_other(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+					  struct sp_talk *talk)
 {
 	if (!packet || !talk || !flow)
-		return 0;
+		return SP_REFUSE;
 	if (talk->direction == SP_OUTGOING && talk->assurance == SP_ASSURED_ADDRESS && !talk->peer_workload)
 		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
 	flow->direction = talk->direction & 1;
@@ -110,9 +110,9 @@ SP_FUNCTION int sp_talk_other(struct __sk_buff *skb, struct sp_packet *packet, s
 	sp_judge(flow);
 	sp_count(flow);
 	if (flow->action == SP_ALLOW)
-		return 1;
+		return SP_PASS_ON;
 	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
-	return 0;
+	return SP_REFUSE;
 }
 
 /* The conversation is that workload's from now on. */
@@ -209,9 +209,9 @@ static __always_inline int sp_talk_carries(struct sp_talk *talk, const struct sp
 	return flow->peer.assurance == SP_ASSURED_HANDOFF && flow->peer.workload == talk->sender;
 }
 
-/* Egress: tells who sends a packet of a live conversation. Returns 0 if it must be refused. */
-static __always_inline int sp_talk_tell(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					const struct sp_talk *talk)
+/* Egress: tells who sends a packet of a live conversation. */
+static __always_inline enum sp_verdict sp_talk_tell(struct __sk_buff *skb, struct sp_packet *packet,
+						    struct sp_flow *flow, const struct sp_talk *talk)
 {
 	sp_find_subject(skb, flow);
 	flow->direction = talk->direction & 1;
@@ -220,9 +220,9 @@ static __always_inline int sp_talk_tell(struct __sk_buff *skb, struct sp_packet 
 	return sp_sender_tell(skb, packet, flow);
 }
 
-/* A packet of anything but a TCP stream. Returns 1 to pass, 0 to drop. */
-static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					   __u32 direction)
+/* A packet of anything but a TCP stream. */
+static __always_inline enum sp_verdict sp_talk_verdict(struct __sk_buff *skb, struct sp_packet *packet,
+						       struct sp_flow *flow, __u32 direction)
 {
 	__u64 now = sp_now();
 	struct sp_talk_key key;
@@ -245,41 +245,43 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	}
 	if (talk) {
 		int is_other = direction == SP_INCOMING && !sp_talk_carries(talk, flow);
-		int is_new = is_other || !sp_talk_is_judged(talk, direction, flow->generation), passes = 1;
+		int is_new = is_other || !sp_talk_is_judged(talk, direction, flow->generation);
+		enum sp_verdict verdict = SP_PASS_ON;
 		int is_handed = flow->peer.assurance == SP_ASSURED_HANDOFF;
 		__u64 sender = flow->peer.workload;
 
 		if (is_other) {
-			passes = sp_talk_other(skb, packet, flow, talk);
+			verdict = sp_talk_other(skb, packet, flow, talk);
 		} else if (is_new) {
 			sp_find_subject(skb, flow);
 			sp_talk_find_peer(skb, packet, flow, talk, direction);
 			SP_JOIN(flow);
-			passes = sp_talk_still_allowed(skb, packet, flow, talk, direction);
+			verdict = sp_talk_still_allowed(skb, packet, flow, talk, direction);
 		}
 		/* who was allowed to reach another workload than this is judged on its side too */
-		if (is_new && passes && (flow->peer.flags & SP_PARTY_MISDIRECTED) && flow->direction == SP_INCOMING)
-			passes = sp_other_side(skb, packet, flow);
-		if (!passes) {
+		if (is_new && verdict == SP_PASS_ON && (flow->peer.flags & SP_PARTY_MISDIRECTED) &&
+		    flow->direction == SP_INCOMING)
+			verdict = sp_other_side(skb, packet, flow);
+		if (verdict == SP_REFUSE) {
 			if (!is_other)
 				sp_talk_end(&key);
-			return 0;
+			return SP_REFUSE;
 		}
 		if (is_other && is_handed)
 			sp_talk_adopt(talk, flow, sender);
 		if (direction == SP_OUTGOING && (talk->handed & SP_TALK_TELLS) &&
-		    !sp_talk_tell(skb, packet, flow, talk))
+		    sp_talk_tell(skb, packet, flow, talk) == SP_REFUSE)
 			return sp_credit_refuse(skb, packet, flow);
 		sp_talk_touch(talk, packet->length, direction, now);
-		return 1;
+		return SP_PASS_ON;
 	}
 
 	flow->port_index = sp_talk_port_index(packet, direction, direction);
 	SP_JOIN(flow);
 	if (direction == SP_OUTGOING) {
 		sp_find_subject(skb, flow);
-		if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
-			return 0;
+		if (packet->is_translated && sp_ask_translated(skb, packet, flow) == SP_REFUSE)
+			return SP_REFUSE;
 		SP_JOIN(packet);
 		SP_JOIN(flow);
 		sp_find_destination(skb, packet, flow);
@@ -287,9 +289,9 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 	sp_judge(flow);
 	sp_count(flow);
 	sp_record_packet_verdict(skb, packet, flow, direction, 0);
-	if (flow->action != SP_ALLOW || !sp_other_side(skb, packet, flow))
-		return 0;
-	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && !sp_sender_tell(skb, packet, flow))
+	if (flow->action != SP_ALLOW || sp_other_side(skb, packet, flow) == SP_REFUSE)
+		return SP_REFUSE;
+	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && sp_sender_tell(skb, packet, flow) == SP_REFUSE)
 		return sp_credit_refuse(skb, packet, flow);
 	if (packet->is_translated && direction == SP_OUTGOING)
 		sp_asked_note(skb, packet, flow->subject.workload);
@@ -299,5 +301,5 @@ static __always_inline int sp_talk_verdict(struct __sk_buff *skb, struct sp_pack
 		sp_talk_end(&key);
 		sp_talk_begin(skb, packet, flow, &key, sp_share_begin(flow, &key));
 	}
-	return 1;
+	return SP_PASS_ON;
 }

@@ -120,15 +120,15 @@ static __always_inline int sp_is_answer(struct __sk_buff *skb, __u32 direction, 
 	return (flags & SP_TCP_ACK) && (sp_is_looped(skb) || !sp_claimant(SP_SLOT(sp_generation()), source));
 }
 
-static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __always_inline enum sp_verdict sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
-		return 1;
+		return SP_PASS_ON;
 	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) && sp_was_asked(skb, packet, flow))
-		return 1;
+		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
-	if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
-		return 0;
+	if (packet->is_translated && sp_ask_translated(skb, packet, flow) == SP_REFUSE)
+		return SP_REFUSE;
 	SP_JOIN(packet);
 	SP_JOIN(flow);
 	sp_find_destination(skb, packet, flow);
@@ -139,34 +139,35 @@ static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *p
 	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
 		if (sp_must_tell(skb, packet))
 			sp_sender_tell(skb, packet, flow);
-		return 1;
+		return SP_PASS_ON;
 	}
 	sp_judge(flow);
 	sp_count(flow);
 	if (flow->action != SP_ALLOW) {
 		sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-		return 0;
+		return SP_REFUSE;
 	}
 	if (!SP_SEES_CONNECT) {
-		if (!sp_other_side(skb, packet, flow))
-			return 0;
+		if (sp_other_side(skb, packet, flow) == SP_REFUSE)
+			return SP_REFUSE;
 		sp_record_attempt(skb, packet, flow);
 	}
 	if (sp_must_tell(skb, packet))
 		sp_sender_tell(skb, packet, flow);
-	return 1;
+	return SP_PASS_ON;
 }
 
-static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow, __u8 state)
+static __always_inline enum sp_verdict sp_tcp_in(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+						 __u8 state)
 {
 	int is_syn = (packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) == SP_TCP_SYN;
 
 	if (packet->tcp_flags & SP_TCP_RST)
-		return 1;
+		return SP_PASS_ON;
 	if (state != SP_STATE_LISTEN && !is_syn)
 		return sp_claim_verdict(skb, packet, flow); /* the answer to our own SYN */
 	if (SP_SEES_CONNECT && sp_was_judged(skb, packet, flow, is_syn))
-		return 1;
+		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
 	sp_find_caller(skb, packet, flow);
 	sp_judge(flow);
@@ -174,21 +175,21 @@ static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *pa
 		sp_count(flow);
 	if (flow->action != SP_ALLOW) {
 		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, is_syn ? 0 : SP_RECORD_REVOKED);
-		return 0;
+		return SP_REFUSE;
 	}
-	if (is_syn && !sp_other_side(skb, packet, flow))
-		return 0;
+	if (is_syn && sp_other_side(skb, packet, flow) == SP_REFUSE)
+		return SP_REFUSE;
 	if (is_syn && (flow->peer.flags & SP_PARTY_TOLD))
 		sp_sender_confirm(skb, packet, flow);
 	if (is_syn && (flow->peer.flags & SP_PARTY_CLAIMS))
 		sp_claim_confirm(skb, packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
-	return 1;
+	return SP_PASS_ON;
 }
 
-/* A segment of a TCP stream that listens, connects or is closed. Returns 1 to pass, 0 to drop. */
-static __always_inline int sp_tcp_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					  __u32 direction, __u8 state)
+/* A segment of a TCP stream that listens, connects or is closed. */
+static __always_inline enum sp_verdict sp_tcp_verdict(struct __sk_buff *skb, struct sp_packet *packet,
+						      struct sp_flow *flow, __u32 direction, __u8 state)
 {
 	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
 	if (direction == SP_OUTGOING)
