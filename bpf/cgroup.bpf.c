@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Entry points of the main datapath: what is decided where. Everything else is in lib/. */
 #include "maps.h"
-#include "lib/account.h"
+#include "lib/connect.h"
 #include "lib/hook.h"
 #include "lib/icmp.h"
-#include "lib/identity.h"
+#include "lib/lifecycle.h"
 #include "lib/packet.h"
-#include "lib/policy.h"
-#include "lib/sender.h"
-#include "lib/kernel.h"
 #include "lib/talk_fast.h"
-#include "lib/connect.h"
-#include "lib/sock_ops.h"
 #include "lib/tcp.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
@@ -43,7 +38,7 @@ static __always_inline enum sp_verdict sp_packet_verdict(struct __sk_buff *skb, 
 	packet.is_raw = tcp->is_raw;
 	SP_JOIN(&packet);
 	if (readable != SP_READABLE)
-		return sp_unreadable(skb, &packet, &flow);
+		return sp_refuse_unreadable(skb, &packet, &flow);
 	if (direction == SP_OUTGOING)
 		sp_own_view(skb, &packet);
 	if (packet.protocol == SP_TCP && tcp->is_stream)
@@ -171,7 +166,7 @@ int sp_sock_ops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] == SP_STATE_CLOSE)
-			sp_tcp_closed(ctx);
+			sp_tcp_closed(ctx, ctx->args[0]);
 		break;
 	}
 	return 1;

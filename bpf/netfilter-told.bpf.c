@@ -6,13 +6,13 @@
 #define SP_TOLD
 #define SP_STATIC
 #include "maps.h"
-#include "lib/account.h"
+#include "lib/handoff.h"
 #include "lib/hook.h"
 #include "lib/identity.h"
 #include "lib/packet.h"
-#include "lib/policy.h"
-#include "lib/sender.h"
-#include "lib/talk.h"
+#include "lib/peer.h"
+#include "lib/talk_key.h"
+#include "lib/verdict.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
@@ -59,22 +59,13 @@ static __always_inline int sp_told_is_raw(struct __sk_buff *skb, const struct sp
 	return sk->src_port != bpf_ntohs(packet->source_port) || sk->src_port == SP_TCP;
 }
 
-/* Judges the flow, counts and records it. */
-static __noinline enum sp_verdict sp_told_judge(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	sp_judge(flow);
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, flow->direction, 0);
-	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
-}
-
 static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 {
 	struct sp_told_party *source = sp_told_source(skb);
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
 	enum sp_readable readable;
-	__u64 stays;
+	__u64 stays, asks = 1;
 
 	if (!source || (source->flags & SP_TOLD_OUTSIDE))
 		return SP_PASS_ON;
@@ -87,7 +78,7 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 	readable = sp_read(skb, &packet);
 	SP_JOIN(&packet); /* here and below: many paths meet */
 	if (readable != SP_READABLE)
-		return sp_unreadable(skb, &packet, &flow);
+		return sp_refuse_unreadable(skb, &packet, &flow);
 	if (sp_told_is_discovery(&packet))
 		return SP_PASS_ON;
 	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
@@ -106,20 +97,18 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
 		sp_find_receiver(skb, &packet, &flow.peer);
 		/* who listens there is not told, or nobody: the way in decides */
-		if (flow.peer.assurance == SP_ASSURED_NOT && !(flow.subject.flags & SP_PARTY_UNLABELLED)) {
-			if (sp_sender_tell(skb, &packet, &flow) == SP_REFUSE)
-				return sp_credit_refuse(skb, &packet, &flow);
-			return SP_PASS_ON;
-		}
+		asks = flow.peer.assurance != SP_ASSURED_NOT || (flow.subject.flags & SP_PARTY_UNLABELLED);
 	} else {
 		flow.peer = flow.subject; /* answered by the namespace's own kernel */
 		flow.peer.assurance = SP_ASSURED_SOCKET;
 	}
 	SP_JOIN(&flow);
-	if (sp_told_judge(skb, &packet, &flow) == SP_REFUSE || sp_other_side(skb, &packet, &flow) == SP_REFUSE)
+	SP_JOIN(&asks);
+	if (asks &&
+	    (sp_ask_policy_first(skb, &packet, &flow) == SP_REFUSE || sp_other_side(skb, &packet, &flow) == SP_REFUSE))
 		return SP_REFUSE;
 	if (sp_sender_tell(skb, &packet, &flow) == SP_REFUSE)
-		return sp_credit_refuse(skb, &packet, &flow);
+		return sp_refuse_sender(skb, &packet, &flow);
 	return SP_PASS_ON;
 }
 
@@ -147,7 +136,7 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 	default:
 		flow.direction = SP_INCOMING;
 		flow.generation = sp_generation();
-		return sp_unreadable(skb, &packet, &flow);
+		return sp_refuse_unreadable(skb, &packet, &flow);
 	}
 	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
@@ -169,7 +158,7 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 	if (!listener && assurance >= SP_ASSURED_SOCKET)
 		flow.peer.assurance = SP_ASSURED_ADDRESS;
 	SP_JOIN(&flow);
-	if (sp_told_judge(skb, &packet, &flow) == SP_REFUSE)
+	if (sp_ask_policy_first(skb, &packet, &flow) == SP_REFUSE)
 		return SP_REFUSE;
 	flow.peer.assurance = assurance;
 	/* the way out may not have known the receiver */

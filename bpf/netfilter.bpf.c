@@ -4,16 +4,13 @@
  */
 #define SP_NETFILTER
 #include "maps.h"
-#include "lib/account.h"
 #include "lib/crossing.h"
 #include "lib/hook.h"
-#include "lib/identity.h"
+#include "lib/lifecycle.h"
 #include "lib/packet.h"
-#include "lib/policy.h"
-#include "lib/sender.h"
-#include "lib/state.h"
 #include "lib/talk.h"
 #include "lib/tcp.h"
+#include "lib/verdict.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
@@ -52,15 +49,6 @@ static __always_inline void sp_flow_of(struct sp_flow *flow, __u64 socket, __u32
 	flow->cookie = sp_name_socket(socket);
 }
 
-/* So that the end of a connection that never began is not told once more. */
-static __always_inline void sp_note_refused(__u64 socket)
-{
-	struct sp_handshake *known = sp_handshake();
-
-	if (known)
-		known->refused = socket;
-}
-
 /* A SYN-ACK: has the kernel make the cookie that the accepted socket will have, for the records of it. */
 static __always_inline enum sp_verdict sp_passed_answer(struct __sk_buff *skb)
 {
@@ -89,7 +77,7 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 		return SP_PASS_ON;
 	}
 	if (sp_read(skb, &packet) != SP_READABLE)
-		return sp_unreadable(skb, &packet, &flow);
+		return sp_refuse_unreadable(skb, &packet, &flow);
 	packet.is_raw = SP_READ(sock, socket, sk_type) == SP_SOCK_RAW;
 	sp_own_view(skb, &packet);
 	SP_JOIN(&packet);
@@ -145,23 +133,6 @@ static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_p
 	return bpf_map_lookup_elem(&sp_senders, &key) != 0;
 }
 
-/* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long, or a
- * socket that somebody put beside another's, lets nothing pass.
- */
-static __noinline enum sp_verdict sp_refuse_untold(struct __sk_buff *skb, struct sp_packet *packet,
-						   struct sp_flow *flow, __u32 decided_by)
-{
-	flow->direction = SP_INCOMING;
-	flow->generation = sp_generation();
-	flow->action = SP_REJECT;
-	flow->decided_by = decided_by;
-	sp_party_host(&flow->subject, SP_ASSURED_NOT);
-	sp_party_unknown(&flow->peer);
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
-	return SP_REFUSE;
-}
-
 static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 {
 	__u64 socket = sp_found_early(skb);
@@ -180,7 +151,7 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 	case SP_FRAGMENT:
 		return SP_PASS_ON; /* of no use without the first one, which is judged */
 	default:
-		return sp_refuse_untold(skb, &packet, &flow, SP_BY_INVALID);
+		return sp_refuse_receiver(skb, &packet, &flow, SP_BY_INVALID);
 	}
 	SP_JOIN(&packet);
 	if (packet.protocol == SP_TCP) {
@@ -195,7 +166,7 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 	if (!socket)
 		socket = sp_find_socket(skb, &packet, 0);
 	if (socket == SP_CANNOT_TELL)
-		return sp_refuse_untold(skb, &packet, &flow, SP_BY_AMBIGUOUS);
+		return sp_refuse_receiver(skb, &packet, &flow, SP_BY_AMBIGUOUS);
 	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
 		return sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))

@@ -4,10 +4,10 @@
  * SYN confirms it, and the SYN-ACK of an unconfirmed one is judged as from an unknown sender.
  */
 #pragma once
-#include "account.h"
+#include "handoff.h"
 #include "hook.h"
 #include "identity.h"
-#include "sender.h"
+#include "verdict.h"
 
 /* The workload of this host that an address belongs to, 0 = none. */
 static __always_inline __u64 sp_claimant(__u32 slot, const __u8 address[16])
@@ -57,10 +57,5 @@ static __noinline enum sp_verdict sp_claim_verdict(struct __sk_buff *skb, struct
 	flow->direction = SP_OUTGOING;
 	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->source_port));
 	SP_JOIN(flow);
-	sp_judge(flow);
-	if (flow->action == SP_ALLOW)
-		return SP_PASS_ON;
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, SP_RECORD_REVOKED);
-	return SP_REFUSE;
+	return sp_ask_policy(skb, packet, flow, SP_INCOMING, SP_RECORD_REVOKED, 0);
 }

@@ -6,9 +6,9 @@
 #include "account.h"
 #include "hook.h"
 #include "identity.h"
-#include "kernel.h"
 #include "local.h"
-#include "tcp.h"
+#include "policy.h"
+#include "tables.h"
 
 #define SP_MPTCP 262
 
@@ -33,62 +33,6 @@ static __always_inline __u64 sp_workload_of_task(void)
 	sp_party_of_task(&party);
 	return party.workload;
 }
-
-/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). Where the pointer to the
- * cgroup shares a word with other things (SP_STATIC is for such kernels), it is read as a number.
- */
-#ifdef SP_STATIC
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct sp_control *control = sp_controls();
-	__u64 cgroup = sp_cgroup_of((__u64)kernel);
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-}
-
-static __always_inline __u64 sp_creator_of(const struct sock *kernel)
-{
-	return sp_cgroup_id(sp_cgroup_of((__u64)kernel));
-}
-#else
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
-	struct sp_control *control = sp_controls();
-	__u32 levels = control ? control->levels : 0;
-	int i;
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	sp_party_host(party, SP_ASSURED_SOCKET);
-	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
-		struct cgroup_subsys_state *parent;
-		int level = cgroup->level;
-
-		if (level <= 0)
-			break;
-		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
-		    sp_party_of_cgroup(party, cgroup->kn->id)) {
-			if (i > 0)
-				sp_party_is_child(party);
-			break;
-		}
-		parent = cgroup->self.parent;
-		if (!parent)
-			break;
-		cgroup = parent->cgroup;
-	}
-}
-
-static __always_inline __u64 sp_creator_of(const struct sock *kernel)
-{
-	return kernel->sk_cgrp_data.cgroup->kn->id;
-}
-#endif
 
 /* The unspecified address means the loopback one (ip_route_connect, tcp_v6_connect). */
 static __always_inline void sp_normalize(__u8 remote[16])

@@ -7,29 +7,15 @@
  * the owner is on the way; else the receiver could not tell whose packet arrives first, so it is refused.
  */
 #pragma once
-#include "account.h"
+#include "handoff_key.h"
 #include "hook.h"
 #include "identity.h"
+#include "tables.h"
 
 /* Credits that nobody took are worth nothing after this long: their packets were lost. */
 #define SP_CREDIT_LIFE 1000000000ull /* ns */
 /* More than this are not kept: what may wait between two hooks, a backlog of 1,000 packets of 64 segments each. */
 #define SP_CREDIT_CAP 65536
-
-static __always_inline void sp_sender_fill(struct sp_sender_key *key, const struct sp_packet *packet)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	sp_copy_address(key->source, packet->source);
-	sp_copy_address(key->destination, packet->destination);
-	key->protocol = packet->protocol;
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
-		key->source_port = packet->icmp_id;
-		key->destination_port = packet->icmp_type;
-	} else {
-		key->source_port = packet->source_port;
-		key->destination_port = packet->destination_port;
-	}
-}
 
 /* Credits of a packet: one that is cut into segments on the way arrives as that many. */
 static __always_inline __u32 sp_credit_count(struct __sk_buff *skb)
@@ -175,27 +161,4 @@ static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp
 		__atomic_fetch_add(&row->taken, count, __ATOMIC_RELAXED);
 	return 1;
 #endif
-}
-
-/* A packet that the receiver would take for another workload's: refused and recorded; passed all the same if
- * its sender is only observed.
- */
-static __noinline enum sp_verdict sp_credit_refuse(struct __sk_buff *skb, struct sp_packet *packet,
-						   struct sp_flow *flow)
-{
-	if (!packet || !flow)
-		return SP_REFUSE;
-	flow->direction = SP_OUTGOING;
-	flow->rule = 0;
-	flow->observed_rule = 0;
-	flow->observed_action = SP_NONE;
-	flow->action = SP_REJECT;
-	flow->decided_by = SP_BY_SENDER;
-	if (flow->subject.flags & SP_WORKLOAD_OBSERVE) {
-		flow->action = SP_ALLOW;
-		flow->observed_action = SP_REJECT;
-	}
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
 }

@@ -3,9 +3,9 @@
  * found, and a connecting socket is in no table that can be walked. So each notes, on its way out, whom it connects to.
  */
 #pragma once
-#include "account.h"
+#include "handoff.h"
 #include "hook.h"
-#include "sender.h"
+#include "verdict.h"
 
 /* The row of a connecting socket, in the words of the SYN that would come to it. Addresses of the kernel are even, so the
  * tag is no listener's.
@@ -67,11 +67,7 @@ static __noinline enum sp_verdict sp_crossing_verdict(struct __sk_buff *skb, str
 	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
 	sp_find_told(skb, packet, flow);
 	SP_JOIN(flow);
-	sp_judge(flow);
-	sp_count(flow);
-	if (flow->action != SP_ALLOW) {
-		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
+	if (sp_ask_policy(skb, packet, flow, SP_INCOMING, 0, 1) == SP_REFUSE)
 		return SP_REFUSE;
-	}
 	return sp_other_side(skb, packet, flow);
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include "kernel.h"
 #include "packet.h"
+#include "tables.h"
 
 /* Sockets looked at in one hash bucket. Where the verifier walks through each of them, few; else as many as a server has
  * that opens one for each CPU of a large host.
@@ -17,9 +18,38 @@
 #define SP_FIND_LIMIT 4096
 #endif
 
-#if defined(SP_NETFILTER) && !defined(SP_STATIC)
-/* Whom a socket speaks for (hook_netfilter.h). */
-SP_FUNCTION __u64 sp_speaker(__u64 socket);
+#ifdef SP_NETFILTER
+/* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. Old verifiers have no patience
+ * for it: there each cgroup speaks for itself.
+ */
+#ifdef SP_STATIC
+static __always_inline __u64 sp_speaker(__u64 socket)
+{
+	return sp_cgroup_id(sp_cgroup_of(socket));
+}
+#else
+SP_FUNCTION __u64 sp_speaker(__u64 socket)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of(socket), id;
+	__u32 mask = control ? control->levels : 0;
+	struct sp_workload *row;
+	int level;
+
+	for (level = SP_MAX_LEVEL; level > 0; level--) {
+		if (!(mask & (1u << level)))
+			continue;
+		id = sp_ancestor_id(cgroup, level);
+		row = id ? bpf_map_lookup_elem(&sp_workload, &id) : 0;
+		if (!row)
+			continue;
+		if ((row->flags & SP_WORKLOAD_REJECT_CHILDREN) && id != sp_cgroup_id(cgroup))
+			return id ^ 1ull << 63;
+		return id;
+	}
+	return 0;
+}
+#endif
 #endif
 
 struct sp_best {

@@ -2,10 +2,12 @@
 /* What the hooks of a cgroup know of a packet: its socket is given, others are found by the kernel's own lookups. */
 #pragma once
 #include "../maps.h"
+#include "account.h"
 #include "find.h"
 #include "identity.h"
 #include "kernel.h"
 #include "packet.h"
+#include "tables.h"
 
 /* connect() was asked before there is a packet, and judged the side of a listener in this namespace too. */
 #define SP_SEES_CONNECT 1
@@ -136,7 +138,7 @@ static __always_inline int sp_sees_sender(const struct sp_packet *packet)
  * that sent this very packet: connecting, and waiting for the acknowledgement of this sequence number, so that a frame
  * written to a packet socket under its addresses is not taken for its own. Returns 0.
  */
-SP_FUNCTION int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
@@ -165,6 +167,11 @@ SP_FUNCTION int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, 
 	sp_party_of_socket(party, sk);
 	bpf_sk_release(sk);
 	return 0;
+}
+
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+{
+	sp_find_sender_socket(skb, packet, party);
 }
 
 /* The device by which a packet that stays here arrives, as lookups of the kernel see it: the one that has the address
@@ -281,4 +288,112 @@ static __always_inline void sp_record_sender_task(struct sp_record *record, stru
 	record->tid = pid;
 	record->cgroup = cgroup;
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
+/* A socket by the kernel's own view of it, where the helpers are refused (sock_addr programs). Where the pointer to the
+ * cgroup shares a word with other things (SP_STATIC is for such kernels), it is read as a number.
+ */
+#ifdef SP_STATIC
+static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
+						      const struct sock *kernel)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of((__u64)kernel);
+
+	if (sp_party_of_retag(party, control, sk))
+		return;
+	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
+}
+
+static __always_inline __u64 sp_creator_of(const struct sock *kernel)
+{
+	return sp_cgroup_id(sp_cgroup_of((__u64)kernel));
+}
+#else
+static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
+						      const struct sock *kernel)
+{
+	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
+	struct sp_control *control = sp_controls();
+	__u32 levels = control ? control->levels : 0;
+	int i;
+
+	if (sp_party_of_retag(party, control, sk))
+		return;
+	sp_party_host(party, SP_ASSURED_SOCKET);
+	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
+		struct cgroup_subsys_state *parent;
+		int level = cgroup->level;
+
+		if (level <= 0)
+			break;
+		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
+		    sp_party_of_cgroup(party, cgroup->kn->id)) {
+			if (i > 0)
+				sp_party_is_child(party);
+			break;
+		}
+		parent = cgroup->self.parent;
+		if (!parent)
+			break;
+		cgroup = parent->cgroup;
+	}
+}
+
+static __always_inline __u64 sp_creator_of(const struct sock *kernel)
+{
+	return kernel->sk_cgrp_data.cgroup->kn->id;
+}
+#endif
+
+/* Whose connection it is: its socket's; 0 if the kernel does not tell. Retagged sockets count for their creator here. */
+static __always_inline __u64 sp_connection_workload(sp_connection connection)
+{
+	struct bpf_sock *sk = connection->sk;
+	struct sp_party party = {};
+	const struct sock *kernel;
+
+	if (!sk)
+		return 0;
+	kernel = (const struct sock *)bpf_skc_to_tcp_sock(sk);
+	if (kernel)
+		sp_party_of_kernel_socket(&party, sk, kernel);
+	return party.workload;
+}
+
+static __always_inline void sp_record_socket(struct sp_record *record, sp_connection connection)
+{
+	record->socket = bpf_get_socket_cookie(connection);
+	record->protocol = SP_TCP;
+	if (connection->family == SP_AF_INET) {
+		sp_map_ipv4(record->local, connection->local_ip4);
+		sp_map_ipv4(record->remote, connection->remote_ip4);
+	} else {
+		__u32 *local = (__u32 *)record->local, *remote = (__u32 *)record->remote;
+
+		local[0] = connection->local_ip6[0];
+		local[1] = connection->local_ip6[1];
+		local[2] = connection->local_ip6[2];
+		local[3] = connection->local_ip6[3];
+		remote[0] = connection->remote_ip6[0];
+		remote[1] = connection->remote_ip6[1];
+		remote[2] = connection->remote_ip6[2];
+		remote[3] = connection->remote_ip6[3];
+	}
+	record->local_port = connection->local_port;
+	record->remote_port = bpf_ntohl(connection->remote_port);
+	record->rtt = connection->srtt_us >> 3;
+}
+
+static __always_inline void sp_record_counts(struct sp_record *record, sp_connection connection, __u32 before)
+{
+	sp_record_bytes(record, before, connection->bytes_acked, connection->bytes_received);
+	record->packets_sent = connection->segs_out;
+	record->packets_received = connection->segs_in;
+}
+
+/* Not told apart here: one whose SYN was refused is recorded as one that failed. */
+static __always_inline int sp_was_refused(sp_connection, __u32)
+{
+	return 0;
 }

@@ -95,7 +95,7 @@ static __always_inline int sp_is_looped_by_address(const struct sp_packet *packe
 /* Outgoing: not known before the route is, so sp_find_receiver is asked of every packet. */
 static __always_inline int sp_is_looped(struct __sk_buff *skb)
 {
-	return skb->ifindex == 1;
+	return skb->ifindex == SP_LOOPBACK_IFINDEX;
 }
 
 static __always_inline int sp_is_bound(struct __sk_buff *)
@@ -122,7 +122,7 @@ static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_pa
 	sp_party_told(party, sp_told_listener(skb, packet));
 }
 
-static __always_inline void sp_record_attempt(struct __sk_buff *, struct sp_packet *, struct sp_flow *)
+static __always_inline void sp_record_attempt(struct __sk_buff *, const struct sp_packet *, const struct sp_flow *)
 {
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include "../maps.h"
 #include "packet.h"
+#include "tables.h"
 
 static __always_inline void sp_party_host(struct sp_party *party, __u32 assurance)
 {
@@ -46,14 +47,6 @@ static __always_inline void sp_party_is_child(struct sp_party *party)
 		party->identity = SP_IDENTITY_UNKNOWN;
 }
 
-/* What is not policy; null never, but the verifier does not know it. */
-static __always_inline struct sp_control *sp_controls(void)
-{
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&sp_control, &key);
-}
-
 /* Walks from the deepest labelled level up: others, by a mask, are not looked at. `ancestor` is an expression in `level`
  * that gives 0 above the cgroup's own, `own` one that gives the cgroup's.
  */
@@ -89,22 +82,4 @@ static __always_inline void sp_party_of_address(struct sp_party *party, __u32 sl
 	party->identity = row ? row->identity : SP_IDENTITY_WORLD;
 	party->flags = 0;
 	party->assurance = SP_ASSURED_ADDRESS;
-}
-
-/* True for 127.0.0.0/8 and ::1. */
-static __always_inline int sp_is_loopback(const __u8 address[16])
-{
-	const __u32 *words = (const __u32 *)address;
-
-	if (sp_is_mapped(address))
-		return address[12] == 127;
-	return words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == bpf_htonl(1);
-}
-
-/* True for 224.0.0.0/4, 255.255.255.255 and ff00::/8. */
-static __always_inline int sp_is_multicast(const __u8 address[16])
-{
-	if (sp_is_mapped(address))
-		return address[12] >= 224;
-	return address[0] == 0xff;
 }

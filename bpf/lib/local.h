@@ -4,8 +4,8 @@
  */
 #pragma once
 #include "find.h"
-#include "identity.h"
 #include "kernel.h"
+#include "packet.h"
 
 /* Addresses looked at in one hash bucket of 256. Before 5.18 (IPv6) and 6.14 (IPv4) one table holds those of all namespaces. */
 #ifdef SP_STATIC

@@ -25,22 +25,6 @@ static __always_inline void sp_view(struct __sk_buff *, struct sp_packet *, __u3
 
 #else
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct nf_conntrack_tuple {
-	int unused;
-};
-struct nf_conntrack_tuple_hash {
-	struct nf_conntrack_tuple tuple;
-};
-struct nf_conn {
-	struct nf_conntrack_tuple_hash tuplehash[2]; /* by direction */
-	unsigned long status;
-};
-struct sk_buff___tracked {
-	unsigned long _nfct;
-};
-#pragma clang attribute pop
-
 /* struct nf_conntrack_tuple and nf_conntrack_tuple_hash, the same in every kernel since 2.6 */
 struct sp_tuple_of_conntrack {
 	__u64 source[2];

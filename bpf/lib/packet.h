@@ -5,7 +5,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "datapath/abi.h"
-#include "flow.h"
+#include "verifier.h"
 
 #define SP_TCP 6
 #define SP_UDP 17
@@ -19,6 +19,8 @@
 #define SP_TCP_SYN 0x02
 #define SP_TCP_RST 0x04
 #define SP_TCP_ACK 0x10
+
+#define SP_LOOPBACK_IFINDEX 1 /* of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h) */
 
 /* Extension headers are followed this far; a longer chain is refused as invalid (attack 20). */
 #define SP_MAX_EXTENSIONS 8
@@ -78,6 +80,24 @@ static __always_inline int sp_same_address(const __u8 a[16], const __u8 b[16])
 	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
 
 	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* True for 127.0.0.0/8 and ::1. */
+static __always_inline int sp_is_loopback(const __u8 address[16])
+{
+	const __u32 *words = (const __u32 *)address;
+
+	if (sp_is_mapped(address))
+		return address[12] == 127;
+	return words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == bpf_htonl(1);
+}
+
+/* True for 224.0.0.0/4, 255.255.255.255 and ff00::/8. */
+static __always_inline int sp_is_multicast(const __u8 address[16])
+{
+	if (sp_is_mapped(address))
+		return address[12] >= 224;
+	return address[0] == 0xff;
 }
 
 static __always_inline int sp_is_icmp(const struct sp_packet *packet)

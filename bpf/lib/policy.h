@@ -3,7 +3,6 @@
 #pragma once
 #include "../maps.h"
 #include "identity.h"
-#include "packet.h"
 
 static __always_inline struct sp_classes *sp_classes_of(__u32 slot, __u32 identity)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The order in which each user's conversations began, and who makes room for the next: see share.h for the rule. */
 #pragma once
-#include "account.h"
 #include "share.h"
+#include "tables.h"
 
 /* Rows of a lane that are looked at to make room for one conversation: some may be gone already. */
 #ifdef SP_STATIC

@@ -3,11 +3,13 @@
  * policy is felt by the next packet.
  */
 #pragma once
-#include "account.h"
+#include "destination.h"
+#include "handoff.h"
 #include "identity.h"
+#include "peer.h"
 #include "queue.h"
-#include "sender.h"
 #include "talk_key.h"
+#include "verdict.h"
 
 /* The other end of a conversation as it was when it was last known, with the labels of now. */
 static __always_inline void sp_talk_peer(const struct sp_talk *talk, struct sp_party *peer)
@@ -65,9 +67,7 @@ SP_FUNCTION enum sp_verdict sp_talk_still_allowed(struct __sk_buff *skb, struct 
 	flow->direction = talk->direction & 1;
 	flow->port_index = sp_talk_port_index(packet, direction, flow->direction);
 	SP_JOIN(flow);
-	sp_judge(flow);
-	sp_count(flow);
-	if (flow->action == SP_ALLOW) {
+	if (sp_ask_policy(skb, packet, flow, direction, SP_RECORD_REVOKED, 1) == SP_PASS_ON) {
 		talk->generation = flow->generation;
 		talk->find_peer = (flow->peer.flags & SP_PARTY_STALE) != 0;
 		talk->rule = flow->rule;
@@ -77,7 +77,6 @@ SP_FUNCTION enum sp_verdict sp_talk_still_allowed(struct __sk_buff *skb, struct 
 		return SP_PASS_ON;
 	}
 	sp_count_revoked(flow);
-	sp_record_packet_verdict(skb, packet, flow, direction, SP_RECORD_REVOKED);
 	return SP_REFUSE;
 }
 
@@ -107,12 +106,7 @@ SP_FUNCTION enum sp_verdict sp_talk_other(struct __sk_buff *skb, struct sp_packe
 	flow->direction = talk->direction & 1;
 	flow->port_index = sp_talk_port_index(packet, SP_INCOMING, flow->direction);
 	SP_JOIN(flow);
-	sp_judge(flow);
-	sp_count(flow);
-	if (flow->action == SP_ALLOW)
-		return SP_PASS_ON;
-	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, 0);
-	return SP_REFUSE;
+	return sp_ask_policy(skb, packet, flow, SP_INCOMING, 0, 1);
 }
 
 /* The conversation is that workload's from now on. */
@@ -271,7 +265,7 @@ static __always_inline enum sp_verdict sp_talk_verdict(struct __sk_buff *skb, st
 			sp_talk_adopt(talk, flow, sender);
 		if (direction == SP_OUTGOING && (talk->handed & SP_TALK_TELLS) &&
 		    sp_talk_tell(skb, packet, flow, talk) == SP_REFUSE)
-			return sp_credit_refuse(skb, packet, flow);
+			return sp_refuse_sender(skb, packet, flow);
 		sp_talk_touch(talk, packet->length, direction, now);
 		return SP_PASS_ON;
 	}
@@ -286,13 +280,10 @@ static __always_inline enum sp_verdict sp_talk_verdict(struct __sk_buff *skb, st
 		SP_JOIN(flow);
 		sp_find_destination(skb, packet, flow);
 	}
-	sp_judge(flow);
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, direction, 0);
-	if (flow->action != SP_ALLOW || sp_other_side(skb, packet, flow) == SP_REFUSE)
+	if (sp_ask_policy_first(skb, packet, flow) == SP_REFUSE || sp_other_side(skb, packet, flow) == SP_REFUSE)
 		return SP_REFUSE;
 	if (direction == SP_OUTGOING && sp_must_tell(skb, packet) && sp_sender_tell(skb, packet, flow) == SP_REFUSE)
-		return sp_credit_refuse(skb, packet, flow);
+		return sp_refuse_sender(skb, packet, flow);
 	if (packet->is_translated && direction == SP_OUTGOING)
 		sp_asked_note(skb, packet, flow->subject.workload);
 	/* a reply that nobody asked for was judged by itself; it must not open the way for a request */

@@ -3,7 +3,6 @@
 #pragma once
 #include "../maps.h"
 #include "packet.h"
-#include "policy.h"
 
 /* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
 static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 direction)

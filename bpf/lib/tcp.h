@@ -3,11 +3,12 @@
  * between), everything later passes by the socket's state. sock_ops tells when connections open and close.
  */
 #pragma once
-#include "account.h"
 #include "claim.h"
-#include "identity.h"
-#include "sender.h"
-#include "kernel.h"
+#include "destination.h"
+#include "handoff.h"
+#include "hook.h"
+#include "peer.h"
+#include "verdict.h"
 
 /* What the fast path found out about a packet's socket. */
 struct sp_tcp_socket {
@@ -15,13 +16,6 @@ struct sp_tcp_socket {
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
 	__u8 is_raw;
 };
-
-static __always_inline struct sp_handshake *sp_handshake(void)
-{
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&sp_scratch, &key);
-}
 
 static __always_inline int sp_is_same_tuple(const struct sp_handshake *known, const struct sp_packet *packet)
 {
@@ -141,12 +135,8 @@ static __always_inline enum sp_verdict sp_tcp_out(struct __sk_buff *skb, struct 
 			sp_sender_tell(skb, packet, flow);
 		return SP_PASS_ON;
 	}
-	sp_judge(flow);
-	sp_count(flow);
-	if (flow->action != SP_ALLOW) {
-		sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
+	if (sp_ask_policy(skb, packet, flow, SP_OUTGOING, 0, 1) == SP_REFUSE)
 		return SP_REFUSE;
-	}
 	if (!SP_SEES_CONNECT) {
 		if (sp_other_side(skb, packet, flow) == SP_REFUSE)
 			return SP_REFUSE;
@@ -170,13 +160,8 @@ static __always_inline enum sp_verdict sp_tcp_in(struct __sk_buff *skb, struct s
 		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
 	sp_find_caller(skb, packet, flow);
-	sp_judge(flow);
-	if (is_syn || flow->action != SP_ALLOW)
-		sp_count(flow);
-	if (flow->action != SP_ALLOW) {
-		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, is_syn ? 0 : SP_RECORD_REVOKED);
+	if (sp_ask_policy(skb, packet, flow, SP_INCOMING, is_syn ? 0 : SP_RECORD_REVOKED, is_syn) == SP_REFUSE)
 		return SP_REFUSE;
-	}
 	if (is_syn && sp_other_side(skb, packet, flow) == SP_REFUSE)
 		return SP_REFUSE;
 	if (is_syn && (flow->peer.flags & SP_PARTY_TOLD))
@@ -195,37 +180,4 @@ static __always_inline enum sp_verdict sp_tcp_verdict(struct __sk_buff *skb, str
 	if (direction == SP_OUTGOING)
 		return sp_tcp_out(skb, packet, flow);
 	return sp_tcp_in(skb, packet, flow, state);
-}
-
-/* Of a connection that was accepted just now: what the listener's side of its handshake was judged by. */
-static __always_inline void sp_record_accepted(struct sp_record *record)
-{
-	struct sp_handshake *known = sp_handshake();
-	__u64 cookie = record->socket;
-
-	if (!known || known->stage != SP_STAGE_ACCEPTED || bpf_ntohs(known->server_port) != record->local_port ||
-	    bpf_ntohs(known->client_port) != record->remote_port || !sp_same_address(known->server, record->local) ||
-	    !sp_same_address(known->client, record->remote))
-		return;
-	sp_record_flow(record, &known->incoming);
-	record->socket = cookie;
-	record->listener = known->incoming.cookie;
-	record->uid = known->uid;
-	known->stage = SP_STAGE_NONE;
-}
-
-/* The payload of a connection that ends: the kernel counts a FIN as a byte; ours was acknowledged on the way out, theirs
- * came before the last ACK. `before` is the state it had.
- */
-static __always_inline void sp_record_bytes(struct sp_record *record, __u32 before, __u64 acknowledged, __u64 received)
-{
-	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
-		record->flags = SP_RECORD_FAILED;
-	if (acknowledged && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
-			     before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		acknowledged--;
-	if (received && (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		received--;
-	record->bytes_sent = acknowledged;
-	record->bytes_received = received;
 }

@@ -1,47 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Who is calling, on the same host: by the sender's socket in this namespace, by what its egress hook handed over from
- * another, else by address. What cannot be told is unknown, never a guess.
+/* What an egress hook hands over to the ingress hook of another network namespace: who sends this very packet. It is filled
+ * and published on the way out, looked up on the way in, and of a handshake confirmed for its last ACK.
  */
 #pragma once
-#include "account.h"
-#include "asked.h"
 #include "credit.h"
+#include "handoff_key.h"
 #include "hook.h"
 #include "identity.h"
 #include "nat.h"
+#include "tables.h"
 
 /* True if the packet's receiver cannot find the sender's socket by itself. */
 static __always_inline int sp_must_tell(struct __sk_buff *skb, const struct sp_packet *packet)
 {
 	return !sp_is_looped(skb) || !sp_sees_sender(packet) || packet->is_translated || sp_is_bound(skb);
-}
-
-/* Of a SYN: its sequence number and its hash survive NAT in whatever namespace, addresses and ports do not. A raw socket's has
- * no hash, and a number that its writer chose: it is known by its addresses too.
- */
-static __always_inline void sp_syn_fill(struct __sk_buff *skb, struct sp_sender_key *key,
-					const struct sp_packet *packet)
-{
-	if (!skb->hash)
-		sp_sender_fill(key, packet);
-	else
-		__builtin_memset(key, 0, sizeof(*key));
-	key->protocol = SP_TCP;
-	key->sequence = packet->sequence;
-	key->tag = skb->hash;
-}
-
-/* Addresses and ports in one word, to be compared. */
-static __always_inline __u64 sp_digest(const struct sp_packet *packet)
-{
-	const __u64 *source = (const __u64 *)packet->source, *destination = (const __u64 *)packet->destination;
-	__u64 mixed = ((__u64)packet->source_port << 16 | packet->destination_port) + 1;
-
-	mixed = (mixed ^ source[0]) * 0x9E3779B97F4A7C15ull;
-	mixed = (mixed ^ mixed >> 32 ^ source[1]) * 0x9E3779B97F4A7C15ull;
-	mixed = (mixed ^ mixed >> 32 ^ destination[0]) * 0x9E3779B97F4A7C15ull;
-	mixed = (mixed ^ mixed >> 32 ^ destination[1]) * 0x9E3779B97F4A7C15ull;
-	return mixed ^ mixed >> 32;
 }
 
 /* Egress of a SYN: tells the receiver, wherever on this host it is, who sends it. */
@@ -177,30 +149,6 @@ SP_FUNCTION int sp_find_told(struct __sk_buff *skb, struct sp_packet *packet, st
 	return 0;
 }
 
-/* In the netfilter programs there is no stack left for one more frame: kernels before 6.8 round each up to 32 bytes. */
-#ifdef SP_NETFILTER
-#define SP_CALLER_FUNCTION static __always_inline
-#else
-#define SP_CALLER_FUNCTION SP_FUNCTION
-#endif
-
-/* Ingress: fills flow->peer with the party that sent the packet. Returns 0. */
-SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	if (!packet || !flow)
-		return 0;
-	sp_party_unknown(&flow->peer);
-	if (sp_is_looped(skb) && sp_sees_sender(packet))
-		sp_find_sender(skb, packet, &flow->peer);
-	/* also one that is not found under its tuple: NAT, a socket that is bound to a device */
-	if (flow->peer.assurance == SP_ASSURED_NOT)
-		sp_find_told(skb, packet, flow);
-	if (packet->protocol == SP_UDP && flow->peer.assurance == SP_ASSURED_SOCKET)
-		sp_asked_find(packet, flow);
-	SP_JOIN(&flow->peer);
-	return 0;
-}
-
 /* Ingress: after the listener judged a SYN from another namespace, so that the handshake's last ACK finds its sender. A
  * function, because its rows would not fit beside what the netfilter programs have on their stack. Returns 0.
  */
@@ -223,89 +171,4 @@ SP_FUNCTION int sp_sender_confirm(struct __sk_buff *skb, struct sp_packet *packe
 	if (bpf_map_update_elem(&sp_senders, &key, &sender, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
 	return 0;
-}
-
-/* True for what stays in this namespace, but is written with another source than its own: whoever receives it, the kernel
- * first, answers there, with what the writer wants to be said.
- */
-static __always_inline int sp_answers_elsewhere(const struct sp_packet *packet)
-{
-	return (packet->is_raw || sp_is_echo(packet)) && !sp_same_address(packet->source, packet->destination) &&
-	       !sp_is_loopback(packet->source);
-}
-
-/* Fills flow->peer with the party that a packet goes to, as it leaves. */
-static __always_inline void sp_find_addressee(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
-		return;
-	}
-	if (sp_answers_elsewhere(packet)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
-		return;
-	}
-	sp_party_unknown(&flow->peer);
-	if (sp_is_echo(packet)) {
-		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
-		flow->peer = flow->subject;
-		flow->peer.assurance = SP_ASSURED_SOCKET;
-		return;
-	}
-	sp_find_receiver(skb, packet, &flow->peer);
-}
-
-/* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
- * is its address. Returns 0.
- */
-SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	if (!packet || !flow)
-		return 0;
-	sp_view(skb, packet, 1);
-	sp_find_addressee(skb, packet, flow);
-	/* one who is here is judged under the port that was asked for, and judges by the one that comes in; elsewhere both
-	 * must be allowed (sp_ask_translated)
-	 */
-	if (packet->is_translated) {
-		if (flow->peer.assurance == SP_ASSURED_ADDRESS)
-			flow->port_index = sp_port_index(packet->protocol, bpf_ntohs(packet->destination_port));
-		else
-			flow->other_port = packet->destination_port;
-	}
-	sp_view(skb, packet, 0);
-	SP_JOIN(packet);
-	SP_JOIN(flow);
-	return 0;
-}
-
-/* In one namespace both sockets are known: whichever end a flow is new to asks the other's side as well. So a port that
- * changes hands, while the other end still holds the conversation of its former owner, inherits nothing. A group is judged
- * by its address, not by its members. Likewise when a sender was allowed to reach the workload that an address belongs to,
- * and another receives there.
- */
-SP_FUNCTION enum sp_verdict sp_other_side(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	struct sp_flow other = {};
-
-	if (!packet || !flow)
-		return SP_REFUSE;
-	if (flow->peer.assurance != SP_ASSURED_SOCKET &&
-	    !(flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED)))
-		return SP_PASS_ON;
-	if (sp_is_multicast(packet->destination))
-		return SP_PASS_ON;
-	other.direction = !flow->direction;
-	other.generation = flow->generation;
-	other.cookie = flow->cookie;
-	other.port_index = flow->port_index;
-	if (flow->other_port)
-		other.port_index = (other.port_index & ~0xffffu) | bpf_ntohs(flow->other_port);
-	other.subject = flow->peer;
-	other.peer = flow->subject;
-	if (sp_judge(&other) == SP_PASS_ON)
-		return SP_PASS_ON;
-	sp_count(&other);
-	sp_record_packet_verdict(skb, packet, &other, other.direction, SP_RECORD_PEER_SIDE);
-	return SP_REFUSE;
 }

@@ -3,9 +3,10 @@
  * any other destination is, under the port that was asked for; here, that the address may be asked for at all.
  */
 #pragma once
-#include "account.h"
 #include "identity.h"
 #include "nat.h"
+#include "tables.h"
+#include "verdict.h"
 
 #ifdef SP_TOLD
 
@@ -50,11 +51,7 @@ SP_FUNCTION enum sp_verdict sp_ask_translated(struct __sk_buff *skb, struct sp_p
 	if (sp_is_own_address(skb, packet->destination))
 		return SP_PASS_ON;
 	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
-	if (sp_judge(flow) == SP_PASS_ON)
-		return SP_PASS_ON;
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-	return SP_REFUSE;
+	return sp_ask_policy(skb, packet, flow, SP_OUTGOING, 0, 0);
 }
 
 /* The row that tells a receiver in this namespace which port a datagram's sender asked for. */
