@@ -41,7 +41,7 @@ static __always_inline enum sp_verdict sp_packet_verdict(struct __sk_buff *skb, 
 		return sp_refuse_unreadable(skb, &packet, &flow);
 	if (direction == SP_OUTGOING)
 		sp_own_view(skb, &packet);
-	if (packet.protocol == SP_TCP && tcp->is_stream)
+	if (packet.protocol == IPPROTO_TCP && tcp->is_stream)
 		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
 	if (direction == SP_INCOMING && tcp->is_raw && sp_is_expected(skb, &packet, &flow))
 		return SP_PASS_ON;
@@ -58,21 +58,21 @@ static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struc
 
 	tcp->is_stream = 0;
 	tcp->is_raw = 0;
-	tcp->state = SP_STATE_CLOSE;
+	tcp->state = BPF_TCP_CLOSE;
 	if (!sk)
 		return 0;
 	tcp->state = sk->state;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 0;
-	if (sk->type == SP_SOCK_STREAM && sk->protocol == SP_TCP) {
+	if (sk->type == SP_SOCK_STREAM && sk->protocol == IPPROTO_TCP) {
 		tcp->is_stream = 1;
-		if (tcp->state == SP_STATE_LISTEN || tcp->state == SP_STATE_SYN_SENT)
+		if (tcp->state == BPF_TCP_LISTEN || tcp->state == BPF_TCP_SYN_SENT)
 			return sp_is_answer(skb, direction, tcp->state);
-		return tcp->state != SP_STATE_CLOSE;
+		return tcp->state != BPF_TCP_CLOSE;
 	}
 	tcp->is_raw = sk->type == SP_SOCK_RAW;
-	return sk->protocol == SP_UDP && !tcp->is_raw && sp_talk_fast(skb, direction);
+	return sk->protocol == IPPROTO_UDP && !tcp->is_raw && sp_talk_fast(skb, direction);
 }
 
 SEC("cgroup_skb/egress")
@@ -165,7 +165,7 @@ int sp_sock_ops(struct bpf_sock_ops *ctx)
 		sp_tcp_opened(ctx, SP_INCOMING);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		if (ctx->args[1] == SP_STATE_CLOSE)
+		if (ctx->args[1] == BPF_TCP_CLOSE)
 			sp_tcp_closed(ctx, ctx->args[0]);
 		break;
 	}

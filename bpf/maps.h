@@ -1,10 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Every map: what it holds, who writes it, who reads it, and why it has its size. */
+/* Every map and every constant that the loader writes: what it holds, who writes it, who reads it, and why it has its size.
+ * An object has those that its programs use: SP_EVENTS (workload.bpf.c), SP_NETFILTER, SP_TOLD.
+ */
 #pragma once
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "datapath/abi.h"
 #include "lib/flow.h"
+
+#ifdef SP_EVENTS
+
+/* Written by the loader between open and load. */
+const volatile struct sp_event_config config SEC(".rodata.config") = {};
+
+/* What happened. Programs write, the agent reads. The loader sets the size; 4 MiB is 16,000 records: some ten milliseconds
+ * of a storm on many CPUs, hundreds of one on a few.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} sp_events SEC(".maps");
+
+/* How much of it. Programs write, the agent reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sp_event_stats);
+} sp_event_stats SEC(".maps");
+
+#else
 
 /* Written by the loader between open and load; the verifier deletes the branches that it rules out. */
 const volatile struct sp_config config SEC(".rodata.config") = {
@@ -249,3 +274,32 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64[2]);
 } sp_suppress SEC(".maps");
+
+#ifdef SP_NETFILTER
+/* Written by the loader between open and load. */
+const volatile struct sp_nf_config nf_config SEC(".rodata.netfilter") = {};
+#endif
+
+#ifdef SP_TOLD
+/* Written by the loader between open and load. */
+const volatile struct sp_told_config told_config SEC(".rodata.told") = {};
+
+/* Source workloads by the number in the mark. Agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SP_MARKS);
+	__type(key, __u32);
+	__type(value, struct sp_told_party);
+} sp_marks SEC(".maps");
+
+/* Who receives at a port. Agent writes, programs read. 65,536: all ports of one protocol at one address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct sp_listener_key);
+	__type(value, struct sp_told_party);
+} sp_listeners SEC(".maps");
+#endif
+
+#endif

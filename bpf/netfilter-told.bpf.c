@@ -40,11 +40,12 @@ static __always_inline int sp_told_is_discovery(const struct sp_packet *packet)
 {
 	__u8 type = packet->icmp_type;
 
-	if (packet->protocol != SP_ICMP6 || packet->is_ipv4 || packet->icmp_code || packet->is_fragment)
+	if (packet->protocol != IPPROTO_ICMPV6 || packet->is_ipv4 || packet->icmp_code || packet->is_fragment)
 		return 0;
-	if (type == 133 || type == 135 || type == 136)
+	if (type == SP_ROUTER_SOLICITATION || type == SP_NEIGHBOUR_SOLICITATION || type == SP_NEIGHBOUR_ADVERTISEMENT)
 		return packet->hop_limit == 255 && packet->length <= SP_TOLD_DISCOVERY;
-	return (type == 131 || type == 132 || type == 143) && packet->hop_limit == 1;
+	return (type == ICMPV6_MGM_REPORT || type == ICMPV6_MGM_REDUCTION || type == ICMPV6_MLD2_REPORT) &&
+	       packet->hop_limit == 1;
 }
 
 /* True for a TCP segment that its socket did not send: the port is not its own. A reset without data may be the kernel's
@@ -56,7 +57,7 @@ static __always_inline int sp_told_is_raw(struct __sk_buff *skb, const struct sp
 
 	if (!sk || (packet->tcp_flags & SP_TCP_RST && packet->length <= 80))
 		return 0;
-	return sk->src_port != bpf_ntohs(packet->source_port) || sk->src_port == SP_TCP;
+	return sk->src_port != bpf_ntohs(packet->source_port) || sk->src_port == IPPROTO_TCP;
 }
 
 static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
@@ -81,7 +82,7 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 		return sp_refuse_unreadable(skb, &packet, &flow);
 	if (sp_told_is_discovery(&packet))
 		return SP_PASS_ON;
-	if (packet.protocol == SP_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
+	if (packet.protocol == IPPROTO_TCP && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
 	    !sp_told_is_raw(skb, &packet))
 		return SP_PASS_ON;
 	flow.port_index = sp_told_port(&packet, SP_OUTGOING);
@@ -94,7 +95,7 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.source);
 	} else if (!stays) {
 		sp_party_of_address(&flow.peer, SP_SLOT(flow.generation), packet.destination);
-	} else if (packet.protocol == SP_TCP || packet.protocol == SP_UDP) {
+	} else if (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP) {
 		sp_find_receiver(skb, &packet, &flow.peer);
 		/* who listens there is not told, or nobody: the way in decides */
 		asks = flow.peer.assurance != SP_ASSURED_NOT || (flow.subject.flags & SP_PARTY_UNLABELLED);
@@ -139,10 +140,10 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 		return sp_refuse_unreadable(skb, &packet, &flow);
 	}
 	SP_JOIN(&packet);
-	if (packet.protocol == SP_TCP) {
+	if (packet.protocol == IPPROTO_TCP) {
 		if ((packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 			return SP_PASS_ON;
-	} else if (packet.protocol != SP_UDP || sp_is_multicast(packet.destination)) {
+	} else if (packet.protocol != IPPROTO_UDP || sp_is_multicast(packet.destination)) {
 		return SP_PASS_ON;
 	}
 	listener = sp_told_listener(skb, &packet);

@@ -24,8 +24,8 @@ static __always_inline int sp_rule_result(enum sp_verdict verdict)
 /* True for a TCP stream that is neither listening nor connecting: it was let in. */
 static __always_inline int sp_is_established(__u64 socket, __u8 state)
 {
-	return state != SP_STATE_LISTEN && state != SP_STATE_SYN_SENT && state != SP_STATE_CLOSE &&
-	       SP_READ(sock, socket, sk_protocol) == SP_TCP && SP_READ(sock, socket, sk_type) == SP_SOCK_STREAM;
+	return state != BPF_TCP_LISTEN && state != BPF_TCP_SYN_SENT && state != BPF_TCP_CLOSE &&
+	       SP_READ(sock, socket, sk_protocol) == IPPROTO_TCP && SP_READ(sock, socket, sk_type) == SP_SOCK_STREAM;
 }
 
 /* True if the socket itself sent the packet. Tunnels put headers of their own before a packet and leave its socket: what
@@ -35,7 +35,7 @@ static __always_inline int sp_is_own(__u64 socket, const struct sp_packet *packe
 {
 	__u16 protocol = SP_READ(sock, socket, sk_protocol);
 
-	if (SP_READ(sock, socket, sk_type) == SP_SOCK_RAW || (protocol != SP_TCP && protocol != SP_UDP))
+	if (SP_READ(sock, socket, sk_type) == SP_SOCK_RAW || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
 		return 1;
 	return protocol == packet->protocol &&
 	       bpf_ntohs(packet->source_port) == SP_READ(sock, socket, __sk_common.skc_num);
@@ -66,9 +66,9 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 	if (!socket)
 		return SP_PASS_ON;
 	state = SP_READ(sock, socket, __sk_common.skc_state);
-	if (state == SP_STATE_NEW_SYN_RECEIVED)
+	if (state == BPF_TCP_NEW_SYN_RECV)
 		return sp_passed_answer(skb);
-	if (state == SP_STATE_TIME_WAIT || sp_is_established(socket, state) || !sp_is_policed(socket))
+	if (state == BPF_TCP_TIME_WAIT || sp_is_established(socket, state) || !sp_is_policed(socket))
 		return SP_PASS_ON;
 	sp_flow_of(&flow, socket, SP_OUTGOING);
 	if (sp_is_control(socket)) {
@@ -83,9 +83,9 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 	SP_JOIN(&packet);
 	if (!sp_is_own(socket, &packet))
 		return SP_PASS_ON;
-	if (packet.protocol != SP_TCP || SP_READ(sock, socket, sk_type) != SP_SOCK_STREAM)
+	if (packet.protocol != IPPROTO_TCP || SP_READ(sock, socket, sk_type) != SP_SOCK_STREAM)
 		return sp_talk_verdict(skb, &packet, &flow, SP_OUTGOING);
-	packet.protocol = SP_TCP; /* for the verifier, which knows nothing of it any more */
+	packet.protocol = IPPROTO_TCP; /* for the verifier, which knows nothing of it any more */
 	flow.cookie = bpf_get_socket_cookie(skb);
 	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state) == SP_PASS_ON) {
 		if (sp_is_looped(skb))
@@ -111,9 +111,9 @@ static __always_inline __u64 sp_found_early(struct __sk_buff *skb)
 	if (!socket)
 		return 0;
 	state = SP_READ(sock, socket, __sk_common.skc_state);
-	if (state == SP_STATE_TIME_WAIT)
+	if (state == BPF_TCP_TIME_WAIT)
 		return 0;
-	if (state == SP_STATE_NEW_SYN_RECEIVED)
+	if (state == BPF_TCP_NEW_SYN_RECV)
 		return (__u64)SP_READ(sock, socket, __sk_common.skc_listener);
 	return socket;
 }
@@ -138,7 +138,7 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 	__u64 socket = sp_found_early(skb);
 	struct sp_packet packet = {};
 	struct sp_flow flow = {};
-	__u8 state = SP_STATE_CLOSE;
+	__u8 state = BPF_TCP_CLOSE;
 
 	if (socket) {
 		state = SP_READ(sock, socket, __sk_common.skc_state);
@@ -154,11 +154,11 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 		return sp_refuse_receiver(skb, &packet, &flow, SP_BY_INVALID);
 	}
 	SP_JOIN(&packet);
-	if (packet.protocol == SP_TCP) {
+	if (packet.protocol == IPPROTO_TCP) {
 		if (!socket && (packet.tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN &&
 		    !sp_completes(skb, &packet))
 			return SP_PASS_ON;
-	} else if (packet.protocol != SP_UDP) {
+	} else if (packet.protocol != IPPROTO_UDP) {
 		return SP_PASS_ON;
 	} else {
 		socket = 0;
@@ -167,16 +167,16 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 		socket = sp_find_socket(skb, &packet, 0);
 	if (socket == SP_CANNOT_TELL)
 		return sp_refuse_receiver(skb, &packet, &flow, SP_BY_AMBIGUOUS);
-	if (!socket && packet.protocol == SP_TCP && sp_is_looped(skb))
+	if (!socket && packet.protocol == IPPROTO_TCP && sp_is_looped(skb))
 		return sp_crossing_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))
 		return SP_PASS_ON;
 	sp_flow_of(&flow, socket, SP_INCOMING);
-	if (packet.protocol == SP_UDP) {
-		packet.protocol = SP_UDP; /* for the verifier, which knows nothing of it any more */
+	if (packet.protocol == IPPROTO_UDP) {
+		packet.protocol = IPPROTO_UDP; /* for the verifier, which knows nothing of it any more */
 		return sp_talk_verdict(skb, &packet, &flow, SP_INCOMING);
 	}
-	packet.protocol = SP_TCP;
+	packet.protocol = IPPROTO_TCP;
 	return sp_tcp_verdict(skb, &packet, &flow, SP_INCOMING, SP_READ(sock, socket, __sk_common.skc_state));
 }
 
@@ -193,14 +193,14 @@ int sp_nf_state(struct bpf_raw_tracepoint_args *context)
 	__u64 socket = context->args[0];
 	__u32 before = context->args[1], state = context->args[2];
 
-	if (state != SP_STATE_ESTABLISHED && state != SP_STATE_CLOSE)
+	if (state != BPF_TCP_ESTABLISHED && state != BPF_TCP_CLOSE)
 		return 0;
-	if (before == SP_STATE_CLOSE || before == SP_STATE_LISTEN || SP_READ(sock, socket, sk_protocol) != SP_TCP ||
+	if (before == BPF_TCP_CLOSE || before == BPF_TCP_LISTEN || SP_READ(sock, socket, sk_protocol) != IPPROTO_TCP ||
 	    !sp_is_policed(socket))
 		return 0;
-	if (state == SP_STATE_CLOSE)
+	if (state == BPF_TCP_CLOSE)
 		sp_tcp_closed(socket, before);
 	else
-		sp_tcp_opened(socket, before == SP_STATE_SYN_SENT ? SP_OUTGOING : SP_INCOMING);
+		sp_tcp_opened(socket, before == BPF_TCP_SYN_SENT ? SP_OUTGOING : SP_INCOMING);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What happens to cgroups and processes, told by raw tracepoints: they see it at once and cost nothing elsewhere. */
+#define SP_EVENTS
 #include "lib/events.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */

@@ -164,7 +164,7 @@ static __always_inline void sp_record_packet(struct sp_record *record, const str
 	record->protocol = packet->protocol;
 	sp_copy_address(record->local, out ? packet->source : packet->destination);
 	sp_copy_address(record->remote, out ? packet->destination : packet->source);
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+	if (packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6) {
 		record->local_port = bpf_ntohs(packet->icmp_id);
 		record->remote_port = packet->icmp_type;
 	} else {
@@ -190,12 +190,12 @@ static __always_inline void sp_record_task(struct sp_record *record)
  */
 static __always_inline void sp_record_bytes(struct sp_record *record, __u32 before, __u64 acknowledged, __u64 received)
 {
-	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
+	if (before == BPF_TCP_SYN_SENT || before == BPF_TCP_SYN_RECV)
 		record->flags = SP_RECORD_FAILED;
-	if (acknowledged && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
-			     before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+	if (acknowledged && (before == BPF_TCP_FIN_WAIT2 || before == BPF_TCP_TIME_WAIT || before == BPF_TCP_LAST_ACK ||
+			     before == BPF_TCP_CLOSING))
 		acknowledged--;
-	if (received && (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
+	if (received && (before == BPF_TCP_CLOSE_WAIT || before == BPF_TCP_LAST_ACK || before == BPF_TCP_CLOSING))
 		received--;
 	record->bytes_sent = acknowledged;
 	record->bytes_received = received;

@@ -55,7 +55,7 @@ static __noinline enum sp_verdict sp_claim_verdict(struct __sk_buff *skb, struct
 	sp_find_subject(skb, flow);
 	sp_party_unknown(&flow->peer);
 	flow->direction = SP_OUTGOING;
-	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->source_port));
+	flow->port_index = sp_port_index(IPPROTO_TCP, bpf_ntohs(packet->source_port));
 	SP_JOIN(flow);
 	return sp_ask_policy(skb, packet, flow, SP_INCOMING, SP_RECORD_REVOKED, 0);
 }

@@ -10,8 +10,6 @@
 #include "policy.h"
 #include "tables.h"
 
-#define SP_MPTCP 262
-
 /* 6.2; a weak symbol, and a branch that the configuration removes where it is missing. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
@@ -138,7 +136,7 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 		return 0;
 	port = bpf_ntohs((__be16)ctx->user_port);
 	record->kind = flow->action == SP_REJECT ? SP_RECORD_REFUSED : SP_RECORD_ATTEMPT;
-	record->protocol = asked->is_tcp ? SP_TCP : SP_UDP;
+	record->protocol = asked->is_tcp ? IPPROTO_TCP : IPPROTO_UDP;
 	sp_record_flow(record, flow);
 	if (flow->direction == SP_OUTGOING) {
 		sp_copy_address(record->remote, asked->remote);
@@ -202,7 +200,7 @@ static __always_inline void sp_flow_asked(struct bpf_sock_addr *ctx, const struc
 	flow->generation = sp_generation();
 	flow->direction = SP_OUTGOING;
 	flow->cookie = bpf_get_socket_cookie(ctx);
-	flow->port_index = sp_port_index(asked->is_tcp ? SP_TCP : SP_UDP, bpf_ntohs((__be16)ctx->user_port));
+	flow->port_index = sp_port_index(asked->is_tcp ? IPPROTO_TCP : IPPROTO_UDP, bpf_ntohs((__be16)ctx->user_port));
 }
 
 /* The socket's creator when it is of another cgroup than the calling task (a socket that was passed, or kept over a
@@ -226,7 +224,7 @@ static __always_inline const struct sock *sp_foreign_socket(struct bpf_sock_addr
  */
 static __always_inline enum sp_verdict sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_asked *asked)
 {
-	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == SP_TCP);
+	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == IPPROTO_TCP);
 	struct sp_flow flow = {};
 
 	sp_ask_locality(ctx, asked);
@@ -274,11 +272,11 @@ static __always_inline enum sp_verdict sp_connect(struct bpf_sock_addr *ctx, str
 {
 	__u32 protocol = ctx->protocol;
 
-	asked->is_tcp = ctx->type == SP_SOCK_STREAM && (protocol == SP_TCP || protocol == SP_MPTCP);
+	asked->is_tcp = ctx->type == SP_SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 	sp_normalize(asked->remote);
 	if (asked->is_tcp)
 		return sp_connect_tcp(ctx, asked);
-	if (protocol == SP_UDP)
+	if (protocol == IPPROTO_UDP)
 		return sp_ask_udp(ctx, asked, 1);
 	return SP_PASS_ON; /* raw, ping and others: the packet hook refuses with an errno too */
 }
@@ -294,7 +292,8 @@ static __always_inline void sp_bound(struct bpf_sock *sk, const __u8 local[16])
 {
 	struct sp_record *record;
 
-	if (!sk->src_port || (sk->protocol != SP_TCP && sk->protocol != SP_UDP && sk->protocol != SP_SCTP))
+	if (!sk->src_port ||
+	    (sk->protocol != IPPROTO_TCP && sk->protocol != IPPROTO_UDP && sk->protocol != IPPROTO_SCTP))
 		return;
 	record = sp_record_begin(sp_workload_of_task());
 	if (!record)

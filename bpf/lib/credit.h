@@ -153,7 +153,7 @@ static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp
 
 	if (!sp_credit_is_young(row, now))
 		return 0;
-	if (packet->protocol != SP_UDP || skb->pkt_type != SP_PACKET_HOST)
+	if (packet->protocol != IPPROTO_UDP || skb->pkt_type != PACKET_HOST)
 		return 1;
 	if (sp_credit_left(row) < (__s32)count)
 		return 0;

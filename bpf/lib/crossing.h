@@ -64,7 +64,7 @@ static __noinline enum sp_verdict sp_crossing_verdict(struct __sk_buff *skb, str
 		return SP_PASS_ON;
 	flow->direction = SP_INCOMING;
 	flow->generation = sp_generation();
-	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
+	flow->port_index = sp_port_index(IPPROTO_TCP, bpf_ntohs(packet->destination_port));
 	sp_find_told(skb, packet, flow);
 	SP_JOIN(flow);
 	if (sp_ask_policy(skb, packet, flow, SP_INCOMING, 0, 1) == SP_REFUSE)

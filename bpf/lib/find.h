@@ -207,7 +207,7 @@ static __always_inline __u64 sp_is_same(__u64 a, __u64 b)
 static __always_inline __u64 sp_find_is_local(const struct sp_search *search, struct sock *sk, int any)
 {
 	const __u64 *local = (const __u64 *)search->local;
-	struct in6_addr own;
+	__u64 own[2];
 
 	if (search->is_ipv4) {
 		__u64 only6 = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only);
@@ -215,8 +215,8 @@ static __always_inline __u64 sp_find_is_local(const struct sp_search *search, st
 		return sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), any ? 0 : local[1] >> 32) &
 		       sp_is_zero(only6);
 	}
-	BPF_CORE_READ_INTO(&own, sk, __sk_common.skc_v6_rcv_saddr);
-	return sp_is_same(*(__u64 *)&own, any ? 0 : local[0]) & sp_is_same(*((__u64 *)&own + 1), any ? 0 : local[1]) &
+	BPF_CORE_READ_INTO((struct in6_addr *)own, sk, __sk_common.skc_v6_rcv_saddr);
+	return sp_is_same(own[0], any ? 0 : local[0]) & sp_is_same(own[1], any ? 0 : local[1]) &
 	       sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_family), SP_AF_INET6);
 }
 
@@ -225,7 +225,7 @@ static __always_inline __u64 sp_find_is_remote(const struct sp_search *search, s
 {
 	__u64 port = BPF_CORE_READ(sk, __sk_common.skc_dport), no_port = sp_is_zero(port), no_address, address;
 	const __u64 *remote = (const __u64 *)search->remote;
-	struct in6_addr other;
+	__u64 other[2];
 
 	if (search->is_ipv4) {
 		__u64 word = BPF_CORE_READ(sk, __sk_common.skc_daddr);
@@ -233,9 +233,9 @@ static __always_inline __u64 sp_find_is_remote(const struct sp_search *search, s
 		no_address = sp_is_zero(word);
 		address = sp_is_same(word, remote[1] >> 32);
 	} else {
-		BPF_CORE_READ_INTO(&other, sk, __sk_common.skc_v6_daddr);
-		no_address = sp_is_zero(*(__u64 *)&other) & sp_is_zero(*((__u64 *)&other + 1));
-		address = sp_is_same(*(__u64 *)&other, remote[0]) & sp_is_same(*((__u64 *)&other + 1), remote[1]);
+		BPF_CORE_READ_INTO((struct in6_addr *)other, sk, __sk_common.skc_v6_daddr);
+		no_address = sp_is_zero(other[0]) & sp_is_zero(other[1]);
+		address = sp_is_same(other[0], remote[0]) & sp_is_same(other[1], remote[1]);
 	}
 	port = sp_is_same(port, search->remote_port);
 	return (no_port | port) * (no_address | address) * (4 + (1 - no_port) + (1 - no_address));

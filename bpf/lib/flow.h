@@ -3,8 +3,6 @@
 #pragma once
 #include <linux/types.h>
 
-#define SP_PACKET_HOST 0 /* skb->pkt_type of a packet for this host alone (linux/if_packet.h) */
-
 /* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
 #define SP_PARTY_UNLABELLED (1u << 31)
 

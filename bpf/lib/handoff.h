@@ -54,7 +54,7 @@ static __always_inline enum sp_verdict sp_sender_tell(struct __sk_buff *skb, str
 {
 	enum sp_verdict verdict;
 
-	if (packet->protocol == SP_TCP)
+	if (packet->protocol == IPPROTO_TCP)
 		return sp_sender_tell_syn(skb, packet, flow);
 	sp_view(skb, packet, 1);
 	verdict = sp_credit_add(skb, packet, flow);
@@ -69,7 +69,7 @@ static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, con
 	struct sp_sender_key key;
 	struct sp_sender *row;
 
-	if (packet->protocol == SP_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
+	if (packet->protocol == IPPROTO_TCP && (packet->tcp_flags & SP_TCP_SYN)) {
 		sp_syn_fill(skb, &key, packet);
 		row = bpf_map_lookup_elem(&sp_senders, &key);
 		if (!row || (row->flags & SP_SENDER_CLASH))
@@ -83,7 +83,7 @@ static __always_inline struct sp_sender *sp_sender_of(struct __sk_buff *skb, con
 		return row;
 	}
 	sp_sender_fill(&key, packet);
-	if (packet->protocol == SP_TCP) { /* completes a handshake */
+	if (packet->protocol == IPPROTO_TCP) { /* completes a handshake */
 		key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
 		key.tag = sp_listener_tag(skb, flow);
 		return bpf_map_lookup_elem(&sp_senders, &key);

@@ -10,7 +10,7 @@ static __always_inline void sp_sender_fill(struct sp_sender_key *key, const stru
 	sp_copy_address(key->source, packet->source);
 	sp_copy_address(key->destination, packet->destination);
 	key->protocol = packet->protocol;
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+	if (packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6) {
 		key->source_port = packet->icmp_id;
 		key->destination_port = packet->icmp_type;
 	} else {
@@ -29,7 +29,7 @@ static __always_inline void sp_syn_fill(struct __sk_buff *skb, struct sp_sender_
 		sp_sender_fill(key, packet);
 	else
 		__builtin_memset(key, 0, sizeof(*key));
-	key->protocol = SP_TCP;
+	key->protocol = IPPROTO_TCP;
 	key->sequence = packet->sequence;
 	key->tag = skb->hash;
 }

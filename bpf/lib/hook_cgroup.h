@@ -131,7 +131,7 @@ static __always_inline int sp_is_bound(struct __sk_buff *skb)
 /* True if the receiver of such a packet finds its sender's socket, when that is in this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {
-	return packet->protocol == SP_TCP || packet->protocol == SP_UDP;
+	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
 }
 
 /* The sender's own socket, when it is in this namespace: found by the tuple turned round. For TCP it must be the one
@@ -148,11 +148,11 @@ SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *p
 		return 0;
 	size = sp_tuple(&tuple, packet->source, packet->source_port, packet->destination, packet->destination_port);
 
-	if (packet->protocol == SP_TCP) {
+	if (packet->protocol == IPPROTO_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sk)
 			return 0;
-		if (sk->state != SP_STATE_LISTEN) {
+		if (sk->state != BPF_TCP_LISTEN) {
 			struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
 
 			if (tcp && tcp->snd_una == bpf_ntohl(packet->sequence))
@@ -211,7 +211,7 @@ SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, 
 		return 0;
 	search.net = (__u64)SP_READ(sk_buff, skb, dev, nd_net.net);
 	search.device = sp_arrives_by(skb, packet);
-	search.is_tcp = packet->protocol == SP_TCP;
+	search.is_tcp = packet->protocol == IPPROTO_TCP;
 	search.is_ipv4 = packet->is_ipv4;
 	search.local = packet->destination;
 	search.remote = packet->source;
@@ -237,7 +237,7 @@ SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packe
 	if (!packet || !party)
 		return 0;
 	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
-	if (packet->protocol == SP_TCP) {
+	if (packet->protocol == IPPROTO_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sk) {
 			/* TIME_WAIT hides the listener from a lookup, and takes a SYN to it (RFC 6191) */
@@ -257,7 +257,7 @@ SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packe
 /* The socket of this namespace that the packet goes to. */
 static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
 {
-	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return;
 	if (sp_arrives_by(skb, packet) == SP_LOOPBACK_IFINDEX)
 		sp_find_looked_up(skb, packet, party);
@@ -364,7 +364,7 @@ static __always_inline __u64 sp_connection_workload(sp_connection connection)
 static __always_inline void sp_record_socket(struct sp_record *record, sp_connection connection)
 {
 	record->socket = bpf_get_socket_cookie(connection);
-	record->protocol = SP_TCP;
+	record->protocol = IPPROTO_TCP;
 	if (connection->family == SP_AF_INET) {
 		sp_map_ipv4(record->local, connection->local_ip4);
 		sp_map_ipv4(record->remote, connection->remote_ip4);

@@ -14,9 +14,6 @@
 /* The first SYN is the first thing that is seen of a connection: both sides are judged on its way out. */
 #define SP_SEES_CONNECT 0
 
-/* Written by the loader between open and load. */
-const volatile struct sp_nf_config nf_config SEC(".rodata.netfilter") = {};
-
 /* True if the socket is policed: made in the configured cgroup or below it. */
 static __always_inline int sp_is_policed(__u64 socket)
 {
@@ -102,7 +99,7 @@ static __always_inline int sp_is_bound(struct __sk_buff *)
 /* A connecting TCP socket is in no table that can be walked: its egress hands over who it is, also to this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {
-	return packet->protocol == SP_UDP;
+	return packet->protocol == IPPROTO_UDP;
 }
 
 /* The namespace of a packet: its socket's, else its device's. */
@@ -137,7 +134,7 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 		return 0;
 	search.net = sp_namespace(skb);
 	search.device = sp_device(skb);
-	search.is_tcp = packet->protocol == SP_TCP;
+	search.is_tcp = packet->protocol == IPPROTO_TCP;
 	search.is_ipv4 = packet->is_ipv4;
 	if (turned) {
 		search.local = packet->source;
@@ -152,7 +149,7 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 	}
 	sp_find(&search);
 	/* What is for many receivers reaches all of them, and is judged as for one. */
-	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, SP_PACKET_HOST));
+	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, PACKET_HOST));
 #ifdef SP_STATIC
 	search.cut |= *rival; /* one branch less for old verifiers */
 	*rival = 0;
@@ -184,7 +181,7 @@ static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_pa
 {
 	__u64 socket;
 
-	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return;
 	socket = sp_find_socket(skb, packet, 0);
 	if (socket && socket != SP_CANNOT_TELL)
@@ -245,7 +242,7 @@ static __always_inline __u64 sp_connection_workload(sp_connection socket)
 static __always_inline void sp_record_socket(struct sp_record *record, sp_connection socket)
 {
 	record->socket = sp_socket_cookie(socket);
-	record->protocol = SP_TCP;
+	record->protocol = IPPROTO_TCP;
 	if (SP_READ(sock, socket, __sk_common.skc_family) == SP_AF_INET) {
 		sp_map_ipv4(record->local, SP_READ(sock, socket, __sk_common.skc_rcv_saddr));
 		sp_map_ipv4(record->remote, SP_READ(sock, socket, __sk_common.skc_daddr));
@@ -282,5 +279,5 @@ static __always_inline int sp_was_refused(sp_connection socket, __u32 before)
 {
 	struct sp_handshake *known = sp_handshake();
 
-	return before == SP_STATE_SYN_SENT && known && known->refused == socket;
+	return before == BPF_TCP_SYN_SENT && known && known->refused == socket;
 }

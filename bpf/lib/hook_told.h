@@ -10,26 +10,6 @@
 /* The first SYN is the first thing that is seen of a connection: both sides are judged on its way out. */
 #define SP_SEES_CONNECT 0
 
-/* Written by the loader between open and load. */
-const volatile struct sp_told_config told_config SEC(".rodata.told") = {};
-
-/* Source workloads by the number in the mark. Agent writes, programs read. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SP_MARKS);
-	__type(key, __u32);
-	__type(value, struct sp_told_party);
-} sp_marks SEC(".maps");
-
-/* Who receives at a port. Agent writes, programs read. 65,536: all ports of one protocol at one address. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, struct sp_listener_key);
-	__type(value, struct sp_told_party);
-} sp_listeners SEC(".maps");
-
 /* The number that a mask cuts out of a packet's mark. */
 static __always_inline __u32 sp_told(struct __sk_buff *skb, __u32 mask)
 {

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <linux/bpf.h>
+#include <linux/in6.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
@@ -53,11 +54,6 @@ typedef struct {
 typedef struct {
 	__u32 val;
 } kuid_t;
-struct in6_addr {
-	union {
-		__u8 u6_addr8[16];
-	} in6_u;
-};
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -215,21 +211,7 @@ struct sk_buff___tracked {
 };
 #pragma clang attribute pop
 
-/* include/net/tcp_states.h */
-enum sp_socket_state {
-	SP_STATE_ESTABLISHED = 1,
-	SP_STATE_SYN_SENT = 2,
-	SP_STATE_SYN_RECEIVED = 3,
-	SP_STATE_FIN_WAIT2 = 5,
-	SP_STATE_TIME_WAIT = 6,
-	SP_STATE_CLOSE = 7,
-	SP_STATE_CLOSE_WAIT = 8,
-	SP_STATE_LAST_ACK = 9,
-	SP_STATE_LISTEN = 10,
-	SP_STATE_CLOSING = 11,
-	SP_STATE_NEW_SYN_RECEIVED = 12, /* a request socket */
-};
-
+/* Not in headers for programs: include/linux/net.h, socket.h */
 #define SP_SOCK_STREAM 1
 #define SP_SOCK_RAW 3
 #define SP_AF_INET 2

@@ -52,7 +52,8 @@ struct sp_tuple_of_conntrack {
 /* 1 for a protocol whose ports NAT may change, else 0. */
 static __always_inline __u64 sp_has_ports(__u8 protocol)
 {
-	return sp_is_same(protocol, SP_TCP) | sp_is_same(protocol, SP_UDP) | sp_is_same(protocol, SP_SCTP);
+	return sp_is_same(protocol, IPPROTO_TCP) | sp_is_same(protocol, IPPROTO_UDP) |
+	       sp_is_same(protocol, IPPROTO_SCTP);
 }
 
 /* The packet's conntrack entry as an address, with its state in the lowest bits; 0 = none. */

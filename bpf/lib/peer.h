@@ -27,7 +27,7 @@ SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *p
 	/* also one that is not found under its tuple: NAT, a socket that is bound to a device */
 	if (flow->peer.assurance == SP_ASSURED_NOT)
 		sp_find_told(skb, packet, flow);
-	if (packet->protocol == SP_UDP && flow->peer.assurance == SP_ASSURED_SOCKET)
+	if (packet->protocol == IPPROTO_UDP && flow->peer.assurance == SP_ASSURED_SOCKET)
 		sp_asked_find(packet, flow);
 	SP_JOIN(&flow->peer);
 	return 0;

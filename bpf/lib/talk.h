@@ -89,7 +89,7 @@ static __always_inline int sp_is_not_found(struct __sk_buff *skb, const struct s
 
 	if (packet->is_raw)
 		return 1;
-	return packet->protocol == SP_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
+	return packet->protocol == IPPROTO_UDP && sk && sk->dst_port && sk->dst_port != packet->destination_port;
 }
 
 /* Ingress of a packet that a live conversation does not carry, because somebody else sent it: flow->peer, as its hand-off or
@@ -132,7 +132,7 @@ static __always_inline __u8 sp_talk_handed(struct __sk_buff *skb, const struct s
 		return SP_TALK_TELLS;
 	if (flow->peer.assurance == SP_ASSURED_HANDOFF)
 		return SP_TALK_TELLS | SP_TALK_WANTS;
-	if (flow->direction == SP_INCOMING || packet->protocol != SP_UDP || sp_is_multicast(packet->destination))
+	if (flow->direction == SP_INCOMING || packet->protocol != IPPROTO_UDP || sp_is_multicast(packet->destination))
 		return SP_TALK_TELLS;
 	return SP_TALK_TELLS | (flow->peer.workload ? SP_TALK_WANTS : SP_TALK_ASKS);
 }

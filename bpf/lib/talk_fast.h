@@ -13,7 +13,7 @@ static __always_inline int sp_talk_fast_credit(struct __sk_buff *skb, struct sp_
 	*(__u32 *)&key->sequence = 0;
 	key->tag = 0;
 	*(__u64 *)&key->protocol = 0;
-	key->protocol = SP_UDP;
+	key->protocol = IPPROTO_UDP;
 	if (direction == SP_INCOMING && !(talk->handed & SP_TALK_WANTS))
 		return !(talk->handed & SP_TALK_ASKS);
 	row = bpf_map_lookup_elem(&sp_senders, key);
@@ -22,7 +22,7 @@ static __always_inline int sp_talk_fast_credit(struct __sk_buff *skb, struct sp_
 	if (direction == SP_INCOMING) {
 		if (row->workload != talk->sender || !sp_credit_is_young(row, now))
 			return 0;
-		if (skb->pkt_type != SP_PACKET_HOST)
+		if (skb->pkt_type != PACKET_HOST)
 			return 1; /* of a group's members each gets it */
 		if (sp_credit_left(row) < (__s32)count)
 			return 0;
@@ -50,15 +50,15 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 
 	if (direction == SP_OUTGOING && sp_is_translated(skb))
 		return 0;
-	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
-		if (data + 28 > end || !sp_is_plain_ipv4(data, SP_UDP))
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (data + 28 > end || !sp_is_plain_ipv4(data, IPPROTO_UDP))
 			return 0;
 		sp_map_ipv4(tuple.source, *(__be32 *)(data + 12));
 		sp_map_ipv4(tuple.destination, *(__be32 *)(data + 16));
 		tuple.source_port = *(__be16 *)(data + 20);
 		tuple.destination_port = *(__be16 *)(data + 22);
 	} else {
-		if (data + 48 > end || !sp_is_plain_ipv6(data, SP_UDP))
+		if (data + 48 > end || !sp_is_plain_ipv6(data, IPPROTO_UDP))
 			return 0;
 		sp_copy_address(tuple.source, data + 8);
 		sp_copy_address(tuple.destination, data + 24);
@@ -70,7 +70,7 @@ static __always_inline int sp_talk_fast(struct __sk_buff *skb, __u32 direction)
 	key.socket = bpf_get_socket_cookie(skb);
 	*(__u16 *)&key.id = 0;
 	*(__u32 *)&key.protocol = 0;
-	key.protocol = SP_UDP;
+	key.protocol = IPPROTO_UDP;
 	talk = bpf_map_lookup_elem(&sp_talks, &key);
 	if (!talk || !sp_talk_is_judged(talk, direction, sp_generation()))
 		return 0;

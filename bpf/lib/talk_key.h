@@ -9,7 +9,8 @@ static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 
 {
 	__u8 type = packet->icmp_type;
 
-	if ((packet->protocol == SP_ICMP && type == 0) || (packet->protocol == SP_ICMP6 && type == 129))
+	if ((packet->protocol == IPPROTO_ICMP && type == ICMP_ECHOREPLY) ||
+	    (packet->protocol == IPPROTO_ICMPV6 && type == ICMPV6_ECHO_REPLY))
 		return !direction;
 	return direction;
 }
@@ -37,7 +38,7 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 
 static __always_inline __u64 sp_idle_limit(__u8 protocol)
 {
-	return protocol == SP_ICMP || protocol == SP_ICMP6 ? config.icmp_idle : config.udp_idle;
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? config.icmp_idle : config.udp_idle;
 }
 
 /* The destination of a conversation, seen from the end that began it. */
@@ -45,11 +46,14 @@ static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, 
 {
 	__u16 port;
 
-	if (packet->protocol == SP_ICMP)
-		return sp_port_index(SP_ICMP, packet->icmp_type == 0 && direction != initiator ? 8 : packet->icmp_type);
-	if (packet->protocol == SP_ICMP6)
-		return sp_port_index(SP_ICMP6,
-				     packet->icmp_type == 129 && direction != initiator ? 128 : packet->icmp_type);
+	if (packet->protocol == IPPROTO_ICMP)
+		return sp_port_index(IPPROTO_ICMP, packet->icmp_type == ICMP_ECHOREPLY && direction != initiator
+							   ? ICMP_ECHO
+							   : packet->icmp_type);
+	if (packet->protocol == IPPROTO_ICMPV6)
+		return sp_port_index(IPPROTO_ICMPV6, packet->icmp_type == ICMPV6_ECHO_REPLY && direction != initiator
+							     ? ICMPV6_ECHO_REQUEST
+							     : packet->icmp_type);
 	port = direction == initiator ? packet->destination_port : packet->source_port;
 	return sp_port_index(packet->protocol, bpf_ntohs(port));
 }

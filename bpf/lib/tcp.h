@@ -12,7 +12,7 @@
 
 /* What the fast path found out about a packet's socket. */
 struct sp_tcp_socket {
-	__u8 state;	/* enum sp_socket_state and the kernel's others */
+	__u8 state;	/* BPF_TCP_…, linux/bpf.h */
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
 	__u8 is_raw;
 };
@@ -95,16 +95,16 @@ static __always_inline int sp_is_answer(struct __sk_buff *skb, __u32 direction, 
 	__u8 source[16] __attribute__((aligned(8))), flags;
 
 	if (direction == SP_OUTGOING)
-		return state == SP_STATE_LISTEN;
-	if (state != SP_STATE_SYN_SENT)
+		return state == BPF_TCP_LISTEN;
+	if (state != BPF_TCP_SYN_SENT)
 		return 0;
-	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
-		if (data + 40 > end || !sp_is_plain_ipv4(data, SP_TCP))
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (data + 40 > end || !sp_is_plain_ipv4(data, IPPROTO_TCP))
 			return 0;
 		flags = data[33];
 		sp_map_ipv4(source, *(__be32 *)(data + 12));
 	} else {
-		if (data + 60 > end || !sp_is_plain_ipv6(data, SP_TCP))
+		if (data + 60 > end || !sp_is_plain_ipv6(data, IPPROTO_TCP))
 			return 0;
 		flags = data[53];
 		sp_copy_address(source, data + 8);
@@ -154,7 +154,7 @@ static __always_inline enum sp_verdict sp_tcp_in(struct __sk_buff *skb, struct s
 
 	if (packet->tcp_flags & SP_TCP_RST)
 		return SP_PASS_ON;
-	if (state != SP_STATE_LISTEN && !is_syn)
+	if (state != BPF_TCP_LISTEN && !is_syn)
 		return sp_claim_verdict(skb, packet, flow); /* the answer to our own SYN */
 	if (SP_SEES_CONNECT && sp_was_judged(skb, packet, flow, is_syn))
 		return SP_PASS_ON;
@@ -176,7 +176,7 @@ static __always_inline enum sp_verdict sp_tcp_in(struct __sk_buff *skb, struct s
 static __always_inline enum sp_verdict sp_tcp_verdict(struct __sk_buff *skb, struct sp_packet *packet,
 						      struct sp_flow *flow, __u32 direction, __u8 state)
 {
-	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
+	flow->port_index = sp_port_index(IPPROTO_TCP, bpf_ntohs(packet->destination_port));
 	if (direction == SP_OUTGOING)
 		return sp_tcp_out(skb, packet, flow);
 	return sp_tcp_in(skb, packet, flow, state);
