@@ -6,13 +6,13 @@
 #include "lib/icmp.h"
 #include "lib/lifecycle.h"
 #include "lib/packet.h"
-#include "lib/talk_fast.h"
+#include "lib/conv_fast.h"
 #include "lib/tcp.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
 
-/* A verdict as these hooks are told it: 1 = pass, 0 = refuse. The verifier must see that a program returns 0 or 1; the
+/* A verdict in the words of these hooks: 1 = pass, 0 = refuse. The verifier must see that a program returns 0 or 1; the
  * compiler, which knows it, would drop the test.
  */
 static __always_inline int sp_hook_result(enum sp_verdict verdict)
@@ -45,7 +45,7 @@ static __always_inline enum sp_verdict sp_packet_verdict(struct __sk_buff *skb, 
 		return sp_tcp_verdict(skb, &packet, &flow, direction, tcp->state);
 	if (direction == SP_INCOMING && tcp->is_raw && sp_is_expected(skb, &packet, &flow))
 		return SP_PASS_ON;
-	return sp_talk_verdict(skb, &packet, &flow, direction);
+	return sp_conv_verdict(skb, &packet, &flow, direction);
 }
 
 /* What needs no verdict. An established TCP connection needs no look at the packet: a TCP stream that is neither listening
@@ -72,7 +72,7 @@ static __always_inline int sp_fast(struct __sk_buff *skb, __u32 direction, struc
 		return tcp->state != BPF_TCP_CLOSE;
 	}
 	tcp->is_raw = sk->type == SP_SOCK_RAW;
-	return sk->protocol == IPPROTO_UDP && !tcp->is_raw && sp_talk_fast(skb, direction);
+	return sk->protocol == IPPROTO_UDP && !tcp->is_raw && sp_conv_fast(skb, direction);
 }
 
 SEC("cgroup_skb/egress")
@@ -98,37 +98,37 @@ int sp_ingress(struct __sk_buff *skb)
 SEC("cgroup/connect4")
 int sp_connect4(struct bpf_sock_addr *ctx)
 {
-	struct sp_asked asked = {};
+	struct sp_destination destination = {};
 
-	sp_map_ipv4(asked.remote, ctx->user_ip4);
-	return sp_hook_result(sp_connect(ctx, &asked));
+	sp_map_ipv4(destination.remote, ctx->user_ip4);
+	return sp_hook_result(sp_connect(ctx, &destination));
 }
 
 SEC("cgroup/connect6")
 int sp_connect6(struct bpf_sock_addr *ctx)
 {
-	struct sp_asked asked = {};
+	struct sp_destination destination = {};
 
-	sp_asked_ipv6(ctx, &asked);
-	return sp_hook_result(sp_connect(ctx, &asked));
+	sp_destination_ipv6(ctx, &destination);
+	return sp_hook_result(sp_connect(ctx, &destination));
 }
 
 SEC("cgroup/sendmsg4")
 int sp_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct sp_asked asked = {};
+	struct sp_destination destination = {};
 
-	sp_map_ipv4(asked.remote, ctx->user_ip4);
-	return sp_hook_result(sp_sendmsg(ctx, &asked));
+	sp_map_ipv4(destination.remote, ctx->user_ip4);
+	return sp_hook_result(sp_sendmsg(ctx, &destination));
 }
 
 SEC("cgroup/sendmsg6")
 int sp_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	struct sp_asked asked = {};
+	struct sp_destination destination = {};
 
-	sp_asked_ipv6(ctx, &asked);
-	return sp_hook_result(sp_sendmsg(ctx, &asked));
+	sp_destination_ipv6(ctx, &destination);
+	return sp_hook_result(sp_sendmsg(ctx, &destination));
 }
 
 SEC("cgroup/post_bind4")

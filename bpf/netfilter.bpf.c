@@ -4,18 +4,18 @@
  */
 #define SP_NETFILTER
 #include "maps.h"
-#include "lib/crossing.h"
+#include "lib/simultaneous_open.h"
 #include "lib/hook.h"
 #include "lib/lifecycle.h"
 #include "lib/packet.h"
-#include "lib/talk.h"
+#include "lib/conv.h"
 #include "lib/tcp.h"
 #include "lib/verdict.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
 char sp_license[] SEC("license") = "Dual BSD/GPL";
 
-/* A verdict as the rule is told it. */
+/* A verdict in the words of a rule. */
 static __always_inline int sp_rule_result(enum sp_verdict verdict)
 {
 	return verdict == SP_REFUSE;
@@ -84,12 +84,12 @@ static __always_inline enum sp_verdict sp_output(struct __sk_buff *skb)
 	if (!sp_is_own(socket, &packet))
 		return SP_PASS_ON;
 	if (packet.protocol != IPPROTO_TCP || SP_READ(sock, socket, sk_type) != SP_SOCK_STREAM)
-		return sp_talk_verdict(skb, &packet, &flow, SP_OUTGOING);
+		return sp_conv_verdict(skb, &packet, &flow, SP_OUTGOING);
 	packet.protocol = IPPROTO_TCP; /* for the verifier, which knows nothing of it any more */
 	flow.cookie = bpf_get_socket_cookie(skb);
 	if (sp_tcp_verdict(skb, &packet, &flow, SP_OUTGOING, state) == SP_PASS_ON) {
 		if (sp_is_looped(skb))
-			sp_crossing_note(skb, &packet, &flow);
+			sp_simultaneous_note(skb, &packet, &flow);
 		return SP_PASS_ON;
 	}
 	sp_note_refused(socket);
@@ -118,19 +118,19 @@ static __always_inline __u64 sp_found_early(struct __sk_buff *skb)
 	return socket;
 }
 
-/* True for the ACK that completes a handshake, of a sender that told who it is, where the kernel has not looked its socket
+/* True for the ACK that completes a handshake, of a sender that handed over who it is, where the kernel has not looked its socket
  * up: a packet that comes over the loopback device brings its route, and then it does not.
  */
 static __always_inline int sp_completes(struct __sk_buff *skb, const struct sp_packet *packet)
 {
-	struct sp_sender_key key;
+	struct sp_handoff_key key;
 
 	if (packet->tcp_flags & (SP_TCP_SYN | SP_TCP_RST))
 		return 0;
-	sp_sender_fill(&key, packet);
+	sp_handoff_fill(&key, packet);
 	key.sequence = bpf_htonl(bpf_ntohl(packet->sequence) - 1);
 	key.tag = sp_listener_tag(skb, 0);
-	return bpf_map_lookup_elem(&sp_senders, &key) != 0;
+	return bpf_map_lookup_elem(&sp_handoffs, &key) != 0;
 }
 
 static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
@@ -168,13 +168,13 @@ static __always_inline enum sp_verdict sp_input(struct __sk_buff *skb)
 	if (socket == SP_CANNOT_TELL)
 		return sp_refuse_receiver(skb, &packet, &flow, SP_BY_AMBIGUOUS);
 	if (!socket && packet.protocol == IPPROTO_TCP && sp_is_looped(skb))
-		return sp_crossing_verdict(skb, &packet, &flow);
+		return sp_simultaneous_verdict(skb, &packet, &flow);
 	if (!socket || !sp_is_policed(socket))
 		return SP_PASS_ON;
 	sp_flow_of(&flow, socket, SP_INCOMING);
 	if (packet.protocol == IPPROTO_UDP) {
 		packet.protocol = IPPROTO_UDP; /* for the verifier, which knows nothing of it any more */
-		return sp_talk_verdict(skb, &packet, &flow, SP_INCOMING);
+		return sp_conv_verdict(skb, &packet, &flow, SP_INCOMING);
 	}
 	packet.protocol = IPPROTO_TCP;
 	return sp_tcp_verdict(skb, &packet, &flow, SP_INCOMING, SP_READ(sock, socket, __sk_common.skc_state));

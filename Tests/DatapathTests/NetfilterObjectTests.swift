@@ -21,7 +21,7 @@ struct NetfilterObjectTests {
   @Test("So does the one for kernels before 5.17, on them and on all others", .requires(.kernelTypes))
   func exactViewOfOldKernels() throws {
     let bytes = unsafe UnsafeRawBufferPointer(
-      start: sp_netfilter_static_object_start(), count: sp_netfilter_static_object_size)
+      start: sp_netfilter_legacy_object_start(), count: sp_netfilter_legacy_object_size)
     try Self.loadExact(unsafe bytes.bytes)
   }
 
@@ -33,13 +33,13 @@ struct NetfilterObjectTests {
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output", "sp_nf_state"])
   }
 
-  @Test("The told view loads, with the same two programs and the tables that the agent keeps for it")
-  func toldView() throws {
+  @Test("The mark view loads, with the same two programs and the tables that the agent keeps for it")
+  func markView() throws {
     let bytes = unsafe UnsafeRawBufferPointer(
-      start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
-    let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_told")
+      start: sp_netfilter_mark_object_start(), count: sp_netfilter_mark_object_size)
+    let open = try BPFObject.open(bytes: unsafe bytes.bytes, name: "sp_mark")
     try open.setReadOnlyData(".rodata.config", Self.oldest)
-    try open.setReadOnlyData(".rodata.told", sp_told_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
+    try open.setReadOnlyData(".rodata.mark", sp_mark_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
     let loaded = try open.load()
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output"])
     #expect(loaded.mapNames.contains("sp_marks") && loaded.mapNames.contains("sp_listeners"))

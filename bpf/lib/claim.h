@@ -12,22 +12,22 @@
 /* The workload of this host that an address belongs to, 0 = none. */
 static __always_inline __u64 sp_claimant(__u32 slot, const __u8 address[16])
 {
-	struct sp_party party;
+	struct sp_endpoint endpoint;
 
-	sp_party_of_address(&party, slot, address);
-	return party.workload;
+	sp_endpoint_of_address(&endpoint, slot, address);
+	return endpoint.workload;
 }
 
 /* Ingress of a SYN that was let in: tells its sender so. */
 static __noinline void sp_claim_confirm(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_confirmed confirmed = {};
-	struct sp_sender *row;
+	struct sp_handoff *row;
 	__u64 socket;
 
 	if (!packet || !flow)
 		return;
-	row = sp_sender_of(skb, packet, flow);
+	row = sp_handoff_row(skb, packet, flow);
 	if (!row)
 		return;
 	socket = row->socket;
@@ -53,7 +53,7 @@ static __noinline enum sp_verdict sp_claim_verdict(struct __sk_buff *skb, struct
 	if (confirmed && confirmed->sequence == sp_initial_sequence(skb, flow))
 		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
-	sp_party_unknown(&flow->peer);
+	sp_endpoint_unknown(&flow->peer);
 	flow->direction = SP_OUTGOING;
 	flow->port_index = sp_port_index(IPPROTO_TCP, bpf_ntohs(packet->source_port));
 	SP_JOIN(flow);

@@ -25,12 +25,12 @@ static __always_inline __u32 sp_credit_count(struct __sk_buff *skb)
 	return segments ? segments : 1;
 }
 
-static __always_inline __s32 sp_credit_left(const struct sp_sender *row)
+static __always_inline __s32 sp_credit_left(const struct sp_handoff *row)
 {
 	return (__s32)(*(volatile __u32 *)&row->sent - *(volatile __u32 *)&row->taken);
 }
 
-static __always_inline int sp_credit_is_young(const struct sp_sender *row, __u64 now)
+static __always_inline int sp_credit_is_young(const struct sp_handoff *row, __u64 now)
 {
 	return (__s64)(now - row->time) < (__s64)SP_CREDIT_LIFE;
 }
@@ -40,7 +40,7 @@ static __always_inline int sp_credit_is_young(const struct sp_sender *row, __u64
  */
 static __always_inline int sp_swap(__u64 *word, __u64 from, __u64 to)
 {
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 	if (*(volatile __u64 *)word != from)
 		return 0;
 	*(volatile __u64 *)word = to;
@@ -51,7 +51,7 @@ static __always_inline int sp_swap(__u64 *word, __u64 from, __u64 to)
 }
 
 /* Adds credits to a row that is the sender's own, and is up to date. */
-static __always_inline void sp_credit_give(struct sp_sender *row, __u32 count, __u64 now)
+static __always_inline void sp_credit_give(struct sp_handoff *row, __u32 count, __u64 now)
 {
 	if (row->time != now)
 		row->time = now;
@@ -60,18 +60,18 @@ static __always_inline void sp_credit_give(struct sp_sender *row, __u32 count, _
 }
 
 /* True if a row is another's, and stays so: packets of it are on the way, or the source address is that workload's. */
-static __always_inline int sp_credit_is_foreign(struct sp_sender *row, const struct sp_packet *packet,
+static __always_inline int sp_credit_is_foreign(struct sp_handoff *row, const struct sp_packet *packet,
 						const struct sp_flow *flow, __u64 socket, __u64 now)
 {
 	__u64 was = row->workload, mine = flow->subject.workload;
-	struct sp_party owner;
+	struct sp_endpoint owner;
 	__s32 lost;
 
 	if (was == mine)
 		return 0;
 	lost = sp_credit_left(row);
 	if (row->socket != socket && sp_credit_is_young(row, now)) {
-		sp_party_of_address(&owner, SP_SLOT(flow->generation), packet->source);
+		sp_endpoint_of_address(&owner, SP_SLOT(flow->generation), packet->source);
 		if (!owner.workload || owner.workload != mine) {
 			if (lost > 0 || (owner.workload && owner.workload == was))
 				return 1;
@@ -90,25 +90,25 @@ static __always_inline int sp_credit_is_foreign(struct sp_sender *row, const str
  */
 SP_FUNCTION enum sp_verdict sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender fresh = {};
-	struct sp_sender_key key;
-	struct sp_sender *row;
+	struct sp_handoff fresh = {};
+	struct sp_handoff_key key;
+	struct sp_handoff *row;
 	__u64 now, rolled;
 	__u32 lost;
 
 	if (!packet || !flow)
 		return SP_REFUSE;
 	now = sp_now();
-	sp_sender_fill(&key, packet);
-	row = bpf_map_lookup_elem(&sp_senders, &key);
+	sp_handoff_fill(&key, packet);
+	row = bpf_map_lookup_elem(&sp_handoffs, &key);
 	if (!row) {
 		fresh.workload = flow->subject.workload;
 		fresh.socket = bpf_get_socket_cookie(skb);
 		fresh.time = now;
 		fresh.rolled = now;
 		/* not by an update: two processors may write the first row of one sender at once, and both count */
-		bpf_map_update_elem(&sp_senders, &key, &fresh, BPF_NOEXIST);
-		row = bpf_map_lookup_elem(&sp_senders, &key);
+		bpf_map_update_elem(&sp_handoffs, &key, &fresh, BPF_NOEXIST);
+		row = bpf_map_lookup_elem(&sp_handoffs, &key);
 		if (!row) {
 			sp_stat_add(SP_STAT_SENDERS_FAILED);
 			return SP_PASS_ON;
@@ -140,10 +140,10 @@ SP_FUNCTION enum sp_verdict sp_credit_add(struct __sk_buff *skb, struct sp_packe
 /* Ingress: true if the row vouches for this packet. A packet that reaches several sockets (a group, a raw socket beside the
  * one it is for) takes no credit; of a group the row cannot be asked for one, so there its age counts.
  */
-static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp_packet *packet, struct sp_sender *row,
+static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp_packet *packet, struct sp_handoff *row,
 					  __u64 now)
 {
-#ifdef SP_TOLD
+#ifdef SP_MARK
 	/* Of a conversation only what conntrack calls new comes here, at each end by its own table. */
 	(void)skb;
 	(void)packet;

@@ -19,7 +19,7 @@ static __always_inline int sp_is_watched(struct cgroup *cgroup)
 }
 
 /* Whether a cgroup is of version 1, and somebody wants to know of it. */
-static __always_inline int sp_is_told_v1(struct cgroup *cgroup)
+static __always_inline int sp_is_watched_v1(struct cgroup *cgroup)
 {
 	return config.tells_v1 && BPF_CORE_READ(cgroup, root, hierarchy_id);
 }

@@ -10,9 +10,9 @@
 /* Sockets looked at in one hash bucket. Where the verifier walks through each of them, few; else as many as a server has
  * that opens one for each CPU of a large host.
  */
-#if defined(SP_STATIC) && !defined(SP_NETFILTER)
+#if defined(SP_NO_GLOBAL_FUNCTIONS) && !defined(SP_NETFILTER)
 #define SP_FIND_LIMIT 4 /* only what the helpers do not find is looked for (hook_cgroup.h) */
-#elif defined(SP_STATIC)
+#elif defined(SP_NO_GLOBAL_FUNCTIONS)
 #define SP_FIND_LIMIT 12
 #else
 #define SP_FIND_LIMIT 4096
@@ -22,7 +22,7 @@
 /* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. Old verifiers have no patience
  * for it: there each cgroup speaks for itself.
  */
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 static __always_inline __u64 sp_speaker(__u64 socket)
 {
 	return sp_cgroup_id(sp_cgroup_of(socket));
@@ -278,7 +278,7 @@ static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, 
 		cgroup = sp_cgroup_of(socket);
 		differs = sp_is_same(score, best->score) & (1 - sp_is_zero(score)) &
 			  (1 - sp_is_same(cgroup, best->cgroup)) & (1 - sp_is_same(cgroup, best->alike));
-#if defined(SP_NETFILTER) && !defined(SP_STATIC)
+#if defined(SP_NETFILTER) && !defined(SP_NO_GLOBAL_FUNCTIONS)
 		if (differs && sp_speaker(socket) == sp_speaker(best->socket)) {
 			best->alike = cgroup;
 			differs = 0;
@@ -314,7 +314,7 @@ static int sp_find_any(__u32 step, struct sp_search *search)
 /* Walks one bucket. */
 static __always_inline void sp_find_in(struct sp_search *search, int any)
 {
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 	__u64 offset = sp_find_offset(search->is_tcp);
 	int i;
 

@@ -3,26 +3,26 @@
 #pragma once
 #include <linux/types.h>
 
-/* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
-#define SP_PARTY_UNLABELLED (1u << 31)
+/* In sp_endpoint.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
+#define SP_ENDPOINT_UNLABELLED (1u << 31)
 
 /* Likewise: known from before the generation in force, and perhaps somebody else by now. */
-#define SP_PARTY_STALE (1u << 30)
+#define SP_ENDPOINT_STALE (1u << 30)
 
 /* Likewise, of a peer that was handed over: it was allowed to reach another workload than the one that receives. */
-#define SP_PARTY_MISDIRECTED (1u << 29)
+#define SP_ENDPOINT_MISDIRECTED (1u << 29)
 
 /* Likewise: it waits for its receiver to confirm the handshake. */
-#define SP_PARTY_CLAIMS (1u << 28)
+#define SP_ENDPOINT_CLAIMS (1u << 28)
 
-/* Likewise, of a peer: its own egress hook told who it is, for this very packet. */
-#define SP_PARTY_TOLD (1u << 27)
+/* Likewise, of a peer: its own egress hook handed over who it is, for this very packet. */
+#define SP_ENDPOINT_HANDED_OVER (1u << 27)
 
 /* Likewise: and NAT has changed the packet on its way. */
-#define SP_PARTY_TRANSLATED (1u << 26)
+#define SP_ENDPOINT_TRANSLATED (1u << 26)
 
-/* Likewise, of a receiver: there may be one, but which cannot be told. */
-#define SP_PARTY_UNTOLD (1u << 25)
+/* Likewise, of a receiver: there may be one, but which is not known. */
+#define SP_ENDPOINT_AMBIGUOUS (1u << 25)
 
 /* What is done with a packet or a call. Every function that decides returns it; entry points say it in their hook's way. */
 enum sp_verdict {
@@ -31,18 +31,18 @@ enum sp_verdict {
 };
 
 /* One end of a flow. */
-struct sp_party {
+struct sp_endpoint {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */
 	__u32 identity; /* number */
-	__u32 flags;	/* SP_WORKLOAD_…, SP_PARTY_… */
+	__u32 flags;	/* SP_WORKLOAD_…, SP_ENDPOINT_… */
 	__u32 assurance;
 	__u32 pad;
 };
 
 /* A flow as one end sees it: what is asked of the policy, and its answer. */
 struct sp_flow {
-	struct sp_party subject; /* whose policy is asked */
-	struct sp_party peer;
+	struct sp_endpoint subject; /* whose policy is asked */
+	struct sp_endpoint peer;
 	__u64 cookie; /* of the subject's socket; netfilter: what names it, see sp_name_socket */
 	__u64 socket; /* netfilter: where the packet's own socket is in the kernel's memory */
 	__u32 generation;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* By which row of sp_senders a packet finds who sent it. */
+/* By which row of sp_handoffs a packet finds who sent it. */
 #pragma once
 #include "../maps.h"
 #include "packet.h"
 
-static __always_inline void sp_sender_fill(struct sp_sender_key *key, const struct sp_packet *packet)
+static __always_inline void sp_handoff_fill(struct sp_handoff_key *key, const struct sp_packet *packet)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	sp_copy_address(key->source, packet->source);
@@ -22,11 +22,11 @@ static __always_inline void sp_sender_fill(struct sp_sender_key *key, const stru
 /* Of a SYN: its sequence number and its hash survive NAT in whatever namespace, addresses and ports do not. A raw socket's has
  * no hash, and a number that its writer chose: it is known by its addresses too.
  */
-static __always_inline void sp_syn_fill(struct __sk_buff *skb, struct sp_sender_key *key,
-					const struct sp_packet *packet)
+static __always_inline void sp_handoff_fill_syn(struct __sk_buff *skb, struct sp_handoff_key *key,
+						const struct sp_packet *packet)
 {
 	if (!skb->hash)
-		sp_sender_fill(key, packet);
+		sp_handoff_fill(key, packet);
 	else
 		__builtin_memset(key, 0, sizeof(*key));
 	key->protocol = IPPROTO_TCP;

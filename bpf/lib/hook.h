@@ -12,13 +12,15 @@
 static __always_inline void sp_find_subject(struct __sk_buff *skb, struct sp_flow *flow);
 
 /* Whose socket of this namespace sent a packet; nothing is filled if there is none. */
-static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party);
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet,
+					   struct sp_endpoint *endpoint);
 
 /* Whether sp_find_sender can tell, for such a packet. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet);
 
 /* Whose socket of this namespace a packet goes to; nothing is filled if there is none. */
-static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party);
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet,
+					     struct sp_endpoint *endpoint);
 
 /* Whether a packet's socket is bound to a device, where lookups need to know it. */
 static __always_inline int sp_is_bound(struct __sk_buff *skb);
@@ -65,8 +67,8 @@ static __always_inline void sp_record_counts(struct sp_record *record, sp_connec
 /* Whether its end has been recorded as a refusal. */
 static __always_inline int sp_was_refused(sp_connection connection, __u32 before);
 
-#if defined(SP_TOLD)
-#include "hook_told.h"
+#if defined(SP_MARK)
+#include "hook_mark.h"
 #elif defined(SP_NETFILTER)
 #include "hook_netfilter.h"
 #else

@@ -3,6 +3,7 @@
 #pragma once
 #include "../maps.h"
 #include "account.h"
+#include "creator.h"
 #include "find.h"
 #include "identity.h"
 #include "kernel.h"
@@ -30,54 +31,10 @@ static __always_inline __u32 sp_tuple(struct bpf_sock_tuple *tuple, const __u8 l
 	return sizeof(tuple->ipv6);
 }
 
-/* True and filled if the socket speaks for another workload than its creator's: rare, so asked only if there are any. */
-static __always_inline int sp_party_of_retag(struct sp_party *party, const struct sp_control *control, void *sk)
-{
-	struct sp_retag *retag;
-
-	if (!control || !(control->flags & SP_CONTROL_RETAGGED) || !sk)
-		return 0;
-	retag = bpf_sk_storage_get(&sp_retag, sk, 0, 0);
-	if (!retag)
-		return 0;
-	if (!retag->workload) {
-		sp_party_host(party, SP_ASSURED_SOCKET);
-		return 1;
-	}
-	if (!sp_party_of_cgroup(party, retag->workload))
-		return 0;
-	if (retag->flags & SP_RETAG_CHILD)
-		sp_party_is_child(party);
-	return 1;
-}
-
-/* The socket that a packet belongs to: whom it speaks for, that is its creator's cgroup. Returns 0. */
-SP_FUNCTION int sp_party_of_skb(struct __sk_buff *skb, struct sp_party *party)
-{
-	struct sp_control *control = sp_controls();
-
-	if (!party)
-		return 0;
-	if (sp_party_of_retag(party, control, skb->sk))
-		return 0;
-	SP_WALK(party, control, bpf_skb_ancestor_cgroup_id(skb, level), bpf_skb_cgroup_id(skb));
-	return 0;
-}
-
-/* A socket that was looked up (cgroup_skb programs only). */
-static __always_inline void sp_party_of_socket(struct sp_party *party, struct bpf_sock *sk)
-{
-	struct sp_control *control = sp_controls();
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	SP_WALK(party, control, bpf_sk_ancestor_cgroup_id(sk, level), bpf_sk_cgroup_id(sk));
-}
-
 /* Fills flow->subject: whose packet it is. */
 static __always_inline void sp_find_subject(struct __sk_buff *skb, struct sp_flow *flow)
 {
-	sp_party_of_skb(skb, &flow->subject);
+	sp_endpoint_of_skb(skb, &flow->subject);
 }
 
 /* True for a raw socket: the packet goes to others beside it, and this hook runs for each. */
@@ -138,13 +95,13 @@ static __always_inline int sp_sees_sender(const struct sp_packet *packet)
  * that sent this very packet: connecting, and waiting for the acknowledgement of this sequence number, so that a frame
  * written to a packet socket under its addresses is not taken for its own. Returns 0.
  */
-SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *packet, struct sp_endpoint *endpoint)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
-	if (!packet || !party)
+	if (!packet || !endpoint)
 		return 0;
 	size = sp_tuple(&tuple, packet->source, packet->source_port, packet->destination, packet->destination_port);
 
@@ -156,7 +113,7 @@ SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *p
 			struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
 
 			if (tcp && tcp->snd_una == bpf_ntohl(packet->sequence))
-				sp_party_of_socket(party, sk);
+				sp_endpoint_of_socket(endpoint, sk);
 		}
 		bpf_sk_release(sk);
 		return 0;
@@ -164,14 +121,15 @@ SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *p
 	sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	sp_party_of_socket(party, sk);
+	sp_endpoint_of_socket(endpoint, sk);
 	bpf_sk_release(sk);
 	return 0;
 }
 
-static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet,
+					   struct sp_endpoint *endpoint)
 {
-	sp_find_sender_socket(skb, packet, party);
+	sp_find_sender_socket(skb, packet, endpoint);
 }
 
 /* The device by which a packet that stays here arrives, as lookups of the kernel see it: the one that has the address
@@ -189,25 +147,14 @@ static __always_inline __u32 sp_arrives_by(struct __sk_buff *skb, const struct s
 	return device ? device : skb->ifindex;
 }
 
-/* A socket by its address in the kernel's memory. One that was retagged speaks for its creator here: whether it was, only its
- * own hook can tell.
- */
-static __always_inline void sp_party_of_walked(struct sp_party *party, __u64 socket)
-{
-	struct sp_control *control = sp_controls();
-	__u64 cgroup = sp_cgroup_of(socket);
-
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-}
-
 /* The receiver's socket where helpers cannot find it: they look for sockets of the loopback device alone, and of those of no
  * device. What would be a guess stays unknown. Returns 0.
  */
-SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, struct sp_endpoint *endpoint)
 {
 	struct sp_search search = {};
 
-	if (!packet || !party)
+	if (!packet || !endpoint)
 		return 0;
 	search.net = (__u64)SP_READ(sk_buff, skb, dev, nd_net.net);
 	search.device = sp_arrives_by(skb, packet);
@@ -219,22 +166,22 @@ SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, 
 	search.remote_port = packet->source_port;
 	sp_find(&search);
 	if (search.best.rival || search.cut)
-		party->flags |= SP_PARTY_UNTOLD;
+		endpoint->flags |= SP_ENDPOINT_AMBIGUOUS;
 	else if (search.best.socket)
-		sp_party_of_walked(party, search.best.socket);
-	SP_JOIN(party);
+		sp_endpoint_of_walked(endpoint, search.best.socket);
+	SP_JOIN(endpoint);
 	return 0;
 }
 
 /* The receiver's socket by the kernel's own lookups, for a packet that arrives by the loopback device. Returns 0. */
-SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packet, struct sp_endpoint *endpoint)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u8 any[16] __attribute__((aligned(8))) = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
-	if (!packet || !party)
+	if (!packet || !endpoint)
 		return 0;
 	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
 	if (packet->protocol == IPPROTO_TCP) {
@@ -249,20 +196,21 @@ SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packe
 	}
 	if (!sk)
 		return 0;
-	sp_party_of_socket(party, sk);
+	sp_endpoint_of_socket(endpoint, sk);
 	bpf_sk_release(sk);
 	return 0;
 }
 
 /* The socket of this namespace that the packet goes to. */
-static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet,
+					     struct sp_endpoint *endpoint)
 {
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return;
 	if (sp_arrives_by(skb, packet) == SP_LOOPBACK_IFINDEX)
-		sp_find_looked_up(skb, packet, party);
+		sp_find_looked_up(skb, packet, endpoint);
 	else
-		sp_find_walked(skb, packet, party);
+		sp_find_walked(skb, packet, endpoint);
 }
 
 /* connect() told it, with the process. */
@@ -290,75 +238,19 @@ static __always_inline void sp_record_sender_task(struct sp_record *record, stru
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 }
 
-/* A socket by the kernel's own view of it, where the helpers are refused (sock_addr programs). Where the pointer to the
- * cgroup shares a word with other things (SP_STATIC is for such kernels), it is read as a number.
- */
-#ifdef SP_STATIC
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct sp_control *control = sp_controls();
-	__u64 cgroup = sp_cgroup_of((__u64)kernel);
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-}
-
-static __always_inline __u64 sp_creator_of(const struct sock *kernel)
-{
-	return sp_cgroup_id(sp_cgroup_of((__u64)kernel));
-}
-#else
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
-	struct sp_control *control = sp_controls();
-	__u32 levels = control ? control->levels : 0;
-	int i;
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	sp_party_host(party, SP_ASSURED_SOCKET);
-	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
-		struct cgroup_subsys_state *parent;
-		int level = cgroup->level;
-
-		if (level <= 0)
-			break;
-		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
-		    sp_party_of_cgroup(party, cgroup->kn->id)) {
-			if (i > 0)
-				sp_party_is_child(party);
-			break;
-		}
-		parent = cgroup->self.parent;
-		if (!parent)
-			break;
-		cgroup = parent->cgroup;
-	}
-}
-
-static __always_inline __u64 sp_creator_of(const struct sock *kernel)
-{
-	return kernel->sk_cgrp_data.cgroup->kn->id;
-}
-#endif
-
 /* Whose connection it is: its socket's; 0 if the kernel does not tell. Retagged sockets count for their creator here. */
 static __always_inline __u64 sp_connection_workload(sp_connection connection)
 {
 	struct bpf_sock *sk = connection->sk;
-	struct sp_party party = {};
+	struct sp_endpoint endpoint = {};
 	const struct sock *kernel;
 
 	if (!sk)
 		return 0;
 	kernel = (const struct sock *)bpf_skc_to_tcp_sock(sk);
 	if (kernel)
-		sp_party_of_kernel_socket(&party, sk, kernel);
-	return party.workload;
+		sp_endpoint_of_kernel_socket(&endpoint, sk, kernel);
+	return endpoint.workload;
 }
 
 static __always_inline void sp_record_socket(struct sp_record *record, sp_connection connection)

@@ -23,15 +23,15 @@ static __always_inline int sp_is_policed(__u64 socket)
 }
 
 /* Whom a socket speaks for. Returns 0. */
-SP_FUNCTION int sp_party_of_socket(struct sp_party *party, __u64 socket)
+SP_FUNCTION int sp_endpoint_of_socket(struct sp_endpoint *endpoint, __u64 socket)
 {
 	struct sp_control *control = sp_controls();
 	__u64 cgroup = sp_cgroup_of(socket);
 
-	if (!party)
+	if (!endpoint)
 		return 0;
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-	SP_JOIN(party);
+	SP_WALK(endpoint, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
+	SP_JOIN(endpoint);
 	return 0;
 }
 
@@ -54,7 +54,7 @@ static __always_inline __u64 sp_name_socket(__u64 socket)
 /* Fills flow->subject: whose packet it is. */
 static __always_inline void sp_find_subject(struct __sk_buff *, struct sp_flow *flow)
 {
-	sp_party_of_socket(&flow->subject, flow->socket);
+	sp_endpoint_of_socket(&flow->subject, flow->socket);
 }
 
 /* Rules run once for each packet, whoever gets copies of it. */
@@ -150,7 +150,7 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 	sp_find(&search);
 	/* What is for many receivers reaches all of them, and is judged as for one. */
 	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, PACKET_HOST));
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 	search.cut |= *rival; /* one branch less for old verifiers */
 	*rival = 0;
 #endif
@@ -162,22 +162,24 @@ static __always_inline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_pac
 {
 	__u64 rival = 0, socket = sp_find_candidates(skb, packet, turned, &rival);
 
-#ifndef SP_STATIC
+#ifndef SP_NO_GLOBAL_FUNCTIONS
 	if (rival)
 		socket = SP_CANNOT_TELL;
 #endif
 	return socket;
 }
 
-static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet,
+					   struct sp_endpoint *endpoint)
 {
 	__u64 socket = sp_find_socket(skb, packet, 1);
 
 	if (socket && socket != SP_CANNOT_TELL)
-		sp_party_of_socket(party, socket);
+		sp_endpoint_of_socket(endpoint, socket);
 }
 
-static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet,
+					     struct sp_endpoint *endpoint)
 {
 	__u64 socket;
 
@@ -185,7 +187,7 @@ static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_pa
 		return;
 	socket = sp_find_socket(skb, packet, 0);
 	if (socket && socket != SP_CANNOT_TELL)
-		sp_party_of_socket(party, socket);
+		sp_endpoint_of_socket(endpoint, socket);
 }
 
 /* The task that sends a packet, when it is the caller that runs the rule and not a softirq in somebody else's time: its
@@ -233,10 +235,10 @@ static __always_inline __u64 sp_socket_cookie(__u64 socket)
 
 static __always_inline __u64 sp_connection_workload(sp_connection socket)
 {
-	struct sp_party party = {};
+	struct sp_endpoint endpoint = {};
 
-	sp_party_of_socket(&party, socket);
-	return party.workload;
+	sp_endpoint_of_socket(&endpoint, socket);
+	return endpoint.workload;
 }
 
 static __always_inline void sp_record_socket(struct sp_record *record, sp_connection socket)

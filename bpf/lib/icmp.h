@@ -8,7 +8,7 @@
 #include "hook.h"
 #include "identity.h"
 #include "kernel.h"
-#include "talk.h"
+#include "conv.h"
 
 /* Egress of a raw socket: true, and counted, if it is the kernel's own. */
 static __always_inline int sp_is_kernels(struct __sk_buff *skb, struct sp_flow *flow)
@@ -80,30 +80,30 @@ static __always_inline int sp_is_error(const struct sp_packet *packet)
  */
 SP_FUNCTION int sp_is_said(struct sp_packet *packet, struct sp_flow *flow, __u32 direction, __u64 cookie)
 {
-	struct sp_talk_key key;
-	struct sp_talk *talk;
+	struct sp_conv_key key;
+	struct sp_conv *conv;
 	__u64 *known, workload;
 
 	if (!packet || !flow)
 		return 0;
 	workload = flow->subject.workload;
 	packet->is_raw = !cookie;
-	sp_talk_fill(&key, packet, direction, cookie ? cookie : workload);
+	sp_conv_fill(&key, packet, direction, cookie ? cookie : workload);
 	SP_JOIN(&key);
 	if (!cookie) {
-		known = bpf_map_lookup_elem(&sp_raw_talks, &key);
+		known = bpf_map_lookup_elem(&sp_raw_convs, &key);
 		if (!known)
 			return 0;
 		key.socket = *known;
 	}
-	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	if (!talk && !cookie && packet->protocol == IPPROTO_UDP) {
+	conv = bpf_map_lookup_elem(&sp_convs, &key);
+	if (!conv && !cookie && packet->protocol == IPPROTO_UDP) {
 		key.id = 0; /* not a raw one (sp_is_not_found) */
-		talk = bpf_map_lookup_elem(&sp_talks, &key);
+		conv = bpf_map_lookup_elem(&sp_convs, &key);
 	}
-	return talk && talk->workload == workload &&
-	       (direction == SP_OUTGOING || talk->generation == flow->generation) &&
-	       (__s64)(sp_now() - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol);
+	return conv && conv->workload == workload &&
+	       (direction == SP_OUTGOING || conv->generation == flow->generation) &&
+	       (__s64)(sp_now() - conv->last_seen) < (__s64)sp_idle_limit(packet->protocol);
 }
 
 /* The cookie of a socket that was looked up. The verifier allows no arithmetic on such a pointer, so the address is read
@@ -139,7 +139,7 @@ static __always_inline int sp_is_in_flight(struct bpf_sock *sk, const struct sp_
 SP_FUNCTION __u64 sp_find_quoted(struct __sk_buff *skb, struct sp_packet *quote, __u64 workload)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct sp_party party;
+	struct sp_endpoint endpoint;
 	struct bpf_sock *sk;
 	__u64 found;
 	__u32 size;
@@ -158,10 +158,10 @@ SP_FUNCTION __u64 sp_find_quoted(struct __sk_buff *skb, struct sp_packet *quote,
 			return 0;
 		found = sp_cookie_of(sk);
 	}
-	sp_party_of_socket(&party, sk);
+	sp_endpoint_of_socket(&endpoint, sk);
 	bpf_sk_release(sk);
-	SP_JOIN(&party);
-	return party.workload == workload ? found : 0;
+	SP_JOIN(&endpoint);
+	return endpoint.workload == workload ? found : 0;
 }
 
 /* True if the error quotes a packet of a flow that is allowed and lives, of the receiver's workload: an echo request, a TCP
@@ -203,11 +203,11 @@ SP_FUNCTION int sp_is_expected(struct __sk_buff *skb, struct sp_packet *packet, 
 		return 0;
 	sp_find_subject(skb, flow);
 	SP_JOIN(flow);
-	if (flow->subject.flags & SP_PARTY_UNLABELLED)
+	if (flow->subject.flags & SP_ENDPOINT_UNLABELLED)
 		return 0;
 	if (is_error && !sp_is_about_own(skb, packet, flow))
 		return 0;
-	/* one of its own is of its conversation (sp_talk_verdict) */
+	/* one of its own is of its conversation (sp_conv_verdict) */
 	if (is_reply &&
 	    (sp_is_said(packet, flow, SP_INCOMING, flow->cookie) || !sp_is_said(packet, flow, SP_INCOMING, 0)))
 		return 0;

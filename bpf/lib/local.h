@@ -8,7 +8,7 @@
 #include "packet.h"
 
 /* Addresses looked at in one hash bucket of 256. Before 5.18 (IPv6) and 6.14 (IPv4) one table holds those of all namespaces. */
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 #define SP_LOCAL_LIMIT 8
 #else
 #define SP_LOCAL_LIMIT 16

@@ -8,7 +8,7 @@
 #include "kernel.h"
 #include "packet.h"
 
-#ifdef SP_TOLD
+#ifdef SP_MARK
 
 static __always_inline int sp_is_translated(struct __sk_buff *)
 {

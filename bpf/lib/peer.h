@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Who is at the other end, on the same host: by its socket in this namespace, by what its egress hook handed over from
- * another, else by address. What cannot be told is unknown, never a guess.
+ * another, else by address. What is not known stays unknown, never a guess.
  */
 #pragma once
 #include "destination.h"
@@ -16,19 +16,19 @@
 #define SP_CALLER_FUNCTION SP_FUNCTION
 #endif
 
-/* Ingress: fills flow->peer with the party that sent the packet. Returns 0. */
+/* Ingress: fills flow->peer with the endpoint that sent the packet. Returns 0. */
 SP_CALLER_FUNCTION int sp_find_caller(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if (!packet || !flow)
 		return 0;
-	sp_party_unknown(&flow->peer);
+	sp_endpoint_unknown(&flow->peer);
 	if (sp_is_looped(skb) && sp_sees_sender(packet))
 		sp_find_sender(skb, packet, &flow->peer);
 	/* also one that is not found under its tuple: NAT, a socket that is bound to a device */
 	if (flow->peer.assurance == SP_ASSURED_NOT)
-		sp_find_told(skb, packet, flow);
+		sp_handoff_lookup(skb, packet, flow);
 	if (packet->protocol == IPPROTO_UDP && flow->peer.assurance == SP_ASSURED_SOCKET)
-		sp_asked_find(packet, flow);
+		sp_destination_find(packet, flow);
 	SP_JOIN(&flow->peer);
 	return 0;
 }
@@ -42,18 +42,18 @@ static __always_inline int sp_answers_elsewhere(const struct sp_packet *packet)
 	       !sp_is_loopback(packet->source);
 }
 
-/* Fills flow->peer with the party that a packet goes to, as it leaves. */
+/* Fills flow->peer with the endpoint that a packet goes to, as it leaves. */
 static __always_inline void sp_find_addressee(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if (!sp_is_looped(skb) || sp_is_multicast(packet->destination)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
+		sp_endpoint_of_address(&flow->peer, SP_SLOT(flow->generation), packet->destination);
 		return;
 	}
 	if (sp_answers_elsewhere(packet)) {
-		sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
+		sp_endpoint_of_address(&flow->peer, SP_SLOT(flow->generation), packet->source);
 		return;
 	}
-	sp_party_unknown(&flow->peer);
+	sp_endpoint_unknown(&flow->peer);
 	if (sp_is_echo(packet)) {
 		/* answered by the namespace's own kernel; a raw socket that listens judges it as incoming */
 		flow->peer = flow->subject;
@@ -63,7 +63,7 @@ static __always_inline void sp_find_addressee(struct __sk_buff *skb, struct sp_p
 	sp_find_receiver(skb, packet, &flow->peer);
 }
 
-/* Egress: fills flow->peer with the party that the packet goes to. In this namespace its socket is found; elsewhere there
+/* Egress: fills flow->peer with the endpoint that the packet goes to. In this namespace its socket is found; elsewhere there
  * is its address. Returns 0.
  */
 SP_FUNCTION int sp_find_destination(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)

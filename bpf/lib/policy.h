@@ -92,12 +92,12 @@ static __always_inline void sp_decide(struct sp_flow *flow)
 }
 
 /* True for an unlabelled child that is unknown to others although the workload above it is known. */
-static __always_inline int sp_party_is_nobody(const struct sp_party *party)
+static __always_inline int sp_endpoint_is_nobody(const struct sp_endpoint *endpoint)
 {
-	return (party->flags & SP_PARTY_UNLABELLED) && party->identity == SP_IDENTITY_UNKNOWN;
+	return (endpoint->flags & SP_ENDPOINT_UNLABELLED) && endpoint->identity == SP_IDENTITY_UNKNOWN;
 }
 
-/* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is told.
+/* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is recorded.
  */
 SP_FUNCTION enum sp_verdict sp_judge(struct sp_flow *flow)
 {
@@ -107,11 +107,11 @@ SP_FUNCTION enum sp_verdict sp_judge(struct sp_flow *flow)
 	flow->observed_rule = 0;
 	flow->observed_action = SP_NONE;
 	flow->log = 0;
-	if (flow->subject.flags & SP_PARTY_UNLABELLED) {
+	if (flow->subject.flags & SP_ENDPOINT_UNLABELLED) {
 		flow->action = SP_REJECT;
 		flow->decided_by = SP_BY_UNLABELLED;
 	} else if (flow->subject.workload == flow->peer.workload && flow->peer.assurance >= SP_ASSURED_SOCKET &&
-		   !sp_party_is_nobody(&flow->peer)) {
+		   !sp_endpoint_is_nobody(&flow->peer)) {
 		flow->action = SP_ALLOW;
 		flow->decided_by = SP_BY_LOCAL;
 		return SP_PASS_ON;

@@ -31,7 +31,7 @@ static __always_inline struct sp_handshake *sp_handshake(void)
 {
 	__u32 key = 0;
 
-	return bpf_map_lookup_elem(&sp_scratch, &key);
+	return bpf_map_lookup_elem(&sp_handshakes, &key);
 }
 
 static __always_inline void sp_stat_add(__u32 which)

@@ -24,8 +24,8 @@ static __always_inline int sp_is_same_tuple(const struct sp_handshake *known, co
 }
 
 /* Egress: true if connect() judged just this flow a moment ago, by the same generation. */
-static __always_inline int sp_was_asked(struct __sk_buff *skb, const struct sp_packet *packet,
-					const struct sp_flow *flow)
+static __always_inline int sp_was_judged_at_connect(struct __sk_buff *skb, const struct sp_packet *packet,
+						    const struct sp_flow *flow)
 {
 	struct sp_handshake *known = sp_handshake();
 
@@ -55,10 +55,10 @@ static __always_inline int sp_was_judged(struct __sk_buff *skb, struct sp_packet
 		       known->incoming.cookie == flow->cookie;
 	if (known->stage != SP_STAGE_SENT || known->sequence != sequence)
 		return 0;
-	/* of an SO_REUSEPORT group, connect() may have seen another member: the same party is enough */
+	/* of an SO_REUSEPORT group, connect() may have seen another member: the same endpoint is enough */
 	sp_find_subject(skb, flow);
 	if (flow->subject.workload != known->incoming.subject.workload ||
-	    ((flow->subject.flags ^ known->incoming.subject.flags) & SP_PARTY_UNLABELLED))
+	    ((flow->subject.flags ^ known->incoming.subject.flags) & SP_ENDPOINT_UNLABELLED))
 		return 0;
 	known->incoming.cookie = flow->cookie;
 	known->uid = sp_socket_uid(skb, flow);
@@ -118,7 +118,8 @@ static __always_inline enum sp_verdict sp_tcp_out(struct __sk_buff *skb, struct 
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
 		return SP_PASS_ON;
-	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) && sp_was_asked(skb, packet, flow))
+	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) &&
+	    sp_was_judged_at_connect(skb, packet, flow))
 		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
 	if (packet->is_translated && sp_ask_translated(skb, packet, flow) == SP_REFUSE)
@@ -129,10 +130,10 @@ static __always_inline enum sp_verdict sp_tcp_out(struct __sk_buff *skb, struct 
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT && !(flow->peer.flags & SP_PARTY_UNTOLD) &&
-	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
-		if (sp_must_tell(skb, packet))
-			sp_sender_tell(skb, packet, flow);
+	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT &&
+	    !(flow->peer.flags & SP_ENDPOINT_AMBIGUOUS) && !(flow->subject.flags & SP_ENDPOINT_UNLABELLED)) {
+		if (sp_must_hand_over(skb, packet))
+			sp_handoff_publish(skb, packet, flow);
 		return SP_PASS_ON;
 	}
 	if (sp_ask_policy(skb, packet, flow, SP_OUTGOING, 0, 1) == SP_REFUSE)
@@ -142,8 +143,8 @@ static __always_inline enum sp_verdict sp_tcp_out(struct __sk_buff *skb, struct 
 			return SP_REFUSE;
 		sp_record_attempt(skb, packet, flow);
 	}
-	if (sp_must_tell(skb, packet))
-		sp_sender_tell(skb, packet, flow);
+	if (sp_must_hand_over(skb, packet))
+		sp_handoff_publish(skb, packet, flow);
 	return SP_PASS_ON;
 }
 
@@ -164,9 +165,9 @@ static __always_inline enum sp_verdict sp_tcp_in(struct __sk_buff *skb, struct s
 		return SP_REFUSE;
 	if (is_syn && sp_other_side(skb, packet, flow) == SP_REFUSE)
 		return SP_REFUSE;
-	if (is_syn && (flow->peer.flags & SP_PARTY_TOLD))
-		sp_sender_confirm(skb, packet, flow);
-	if (is_syn && (flow->peer.flags & SP_PARTY_CLAIMS))
+	if (is_syn && (flow->peer.flags & SP_ENDPOINT_HANDED_OVER))
+		sp_handoff_confirm(skb, packet, flow);
+	if (is_syn && (flow->peer.flags & SP_ENDPOINT_CLAIMS))
 		sp_claim_confirm(skb, packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
 	return SP_PASS_ON;

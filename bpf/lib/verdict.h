@@ -39,8 +39,8 @@ SP_FUNCTION int sp_record_verdict(struct __sk_buff *skb, struct sp_packet *packe
 	return 0;
 }
 
-/* In the mark view nothing is global, and the verifier has to be told where a function ends. */
-#ifdef SP_TOLD
+/* In the mark view nothing is global, and the verifier has to be shown where a function ends. */
+#ifdef SP_MARK
 #define SP_BEGIN_FUNCTION static __noinline
 #else
 #define SP_BEGIN_FUNCTION static __always_inline
@@ -84,7 +84,7 @@ SP_FUNCTION enum sp_verdict sp_other_side(struct __sk_buff *skb, struct sp_packe
 	if (!packet || !flow)
 		return SP_REFUSE;
 	if (flow->peer.assurance != SP_ASSURED_SOCKET &&
-	    !(flow->peer.flags & (SP_PARTY_MISDIRECTED | SP_PARTY_TRANSLATED)))
+	    !(flow->peer.flags & (SP_ENDPOINT_MISDIRECTED | SP_ENDPOINT_TRANSLATED)))
 		return SP_PASS_ON;
 	if (sp_is_multicast(packet->destination))
 		return SP_PASS_ON;
@@ -99,7 +99,7 @@ SP_FUNCTION enum sp_verdict sp_other_side(struct __sk_buff *skb, struct sp_packe
 	return sp_ask_policy(skb, packet, &other, other.direction, SP_RECORD_PEER_SIDE, 0);
 }
 
-/* What is refused without asking policy. A subject in observe mode is let through, and what would have happened is told. */
+/* What is refused without asking policy. A subject in observe mode is let through, and what would have happened is recorded. */
 static __always_inline enum sp_verdict sp_refuse_by(struct __sk_buff *skb, struct sp_packet *packet,
 						    struct sp_flow *flow, __u8 decided_by)
 {
@@ -119,7 +119,7 @@ static __always_inline enum sp_verdict sp_refuse_unreadable(struct __sk_buff *sk
 							    struct sp_flow *flow)
 {
 	sp_find_subject(skb, flow);
-	sp_party_unknown(&flow->peer);
+	sp_endpoint_unknown(&flow->peer);
 	return sp_refuse_by(skb, packet, flow, SP_BY_INVALID);
 }
 
@@ -137,7 +137,7 @@ static __noinline enum sp_verdict sp_refuse_sender(struct __sk_buff *skb, struct
 }
 
 #ifdef SP_NETFILTER
-/* Who receives cannot be told: refused, counted on the host and recorded, so that a list that somebody made long, or a
+/* Who receives is not known: refused, counted on the host and recorded, so that a list that somebody made long, or a
  * socket that somebody put beside another's, lets nothing pass.
  */
 static __noinline enum sp_verdict sp_refuse_receiver(struct __sk_buff *skb, struct sp_packet *packet,
@@ -147,8 +147,8 @@ static __noinline enum sp_verdict sp_refuse_receiver(struct __sk_buff *skb, stru
 	flow->generation = sp_generation();
 	flow->action = SP_REJECT;
 	flow->decided_by = decided_by;
-	sp_party_host(&flow->subject, SP_ASSURED_NOT);
-	sp_party_unknown(&flow->peer);
+	sp_endpoint_host(&flow->subject, SP_ASSURED_NOT);
+	sp_endpoint_unknown(&flow->peer);
 	sp_count(flow);
 	sp_record_verdict(skb, packet, flow, SP_INCOMING, 0);
 	return SP_REFUSE;

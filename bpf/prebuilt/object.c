@@ -12,20 +12,20 @@ _Alignas(8) const unsigned char sp_netfilter_object[] = {
 };
 const size_t sp_netfilter_object_size = sizeof(sp_netfilter_object);
 
-_Alignas(8) const unsigned char sp_netfilter_told_object[] = {
-#embed "netfilter-told.bpf.o"
+_Alignas(8) const unsigned char sp_netfilter_mark_object[] = {
+#embed "netfilter-mark.bpf.o"
 };
-const size_t sp_netfilter_told_object_size = sizeof(sp_netfilter_told_object);
+const size_t sp_netfilter_mark_object_size = sizeof(sp_netfilter_mark_object);
 
-_Alignas(8) const unsigned char sp_cgroup_static_object[] = {
-#embed "cgroup-static.bpf.o"
+_Alignas(8) const unsigned char sp_cgroup_legacy_object[] = {
+#embed "cgroup-legacy.bpf.o"
 };
-const size_t sp_cgroup_static_object_size = sizeof(sp_cgroup_static_object);
+const size_t sp_cgroup_legacy_object_size = sizeof(sp_cgroup_legacy_object);
 
-_Alignas(8) const unsigned char sp_netfilter_static_object[] = {
-#embed "netfilter-static.bpf.o"
+_Alignas(8) const unsigned char sp_netfilter_legacy_object[] = {
+#embed "netfilter-legacy.bpf.o"
 };
-const size_t sp_netfilter_static_object_size = sizeof(sp_netfilter_static_object);
+const size_t sp_netfilter_legacy_object_size = sizeof(sp_netfilter_legacy_object);
 
 _Alignas(8) const unsigned char sp_workload_object[] = {
 #embed "workload.bpf.o"

@@ -6,28 +6,28 @@ internal import CDatapath
 enum EmbeddedObject {
   case cgroup
   /// The same for kernels before 5.15.
-  case cgroupStatic
+  case cgroupLegacy
   case netfilter
   /// The same for kernels before 5.17.
-  case netfilterStatic
-  case netfilterTold
+  case netfilterLegacy
+  case netfilterMark
 
   /// Those that a datapath may use, the best first.
   static func of(_ kind: DatapathKind, view: NetfilterView? = nil) -> [EmbeddedObject] {
     switch (kind, view) {
-    case (.cgroup, _): [.cgroup, .cgroupStatic]
-    case (.netfilter, .exact): [.netfilter, .netfilterStatic]
-    case (.netfilter, .told): [.netfilterTold]
-    case (.netfilter, nil): [.netfilter, .netfilterStatic, .netfilterTold]
+    case (.cgroup, _): [.cgroup, .cgroupLegacy]
+    case (.netfilter, .exact): [.netfilter, .netfilterLegacy]
+    case (.netfilter, .mark): [.netfilterMark]
+    case (.netfilter, nil): [.netfilter, .netfilterLegacy, .netfilterMark]
     }
   }
 
   /// What people call it.
   var name: String {
     switch self {
-    case .cgroup, .cgroupStatic: "cgroup"
-    case .netfilter, .netfilterStatic: "netfilter"
-    case .netfilterTold: "netfilter-told"
+    case .cgroup, .cgroupLegacy: "cgroup"
+    case .netfilter, .netfilterLegacy: "netfilter"
+    case .netfilterMark: "netfilter-mark"
     }
   }
 
@@ -35,28 +35,28 @@ enum EmbeddedObject {
   var meaning: String {
     switch self {
     case .cgroup, .netfilter: name
-    case .cgroupStatic: "programs for kernels before 5.15"
-    case .netfilterStatic: "programs for kernels before 5.17"
-    case .netfilterTold: "told view"
+    case .cgroupLegacy: "programs for kernels before 5.15"
+    case .netfilterLegacy: "programs for kernels before 5.17"
+    case .netfilterMark: "mark view"
     }
   }
 
   /// The programs that are pinned.
   var programs: [String] {
     switch self {
-    case .cgroup, .cgroupStatic: Hook.all.map(\.program)
-    case .netfilter, .netfilterStatic:
+    case .cgroup, .cgroupLegacy: Hook.all.map(\.program)
+    case .netfilter, .netfilterLegacy:
       [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program]
-    case .netfilterTold: [NetfilterDatapath.output, NetfilterDatapath.input]
+    case .netfilterMark: [NetfilterDatapath.output, NetfilterDatapath.input]
     }
   }
 
   /// The sections of read-only data that the loader fills.
   var configurations: [String] {
     switch self {
-    case .cgroup, .cgroupStatic: [".rodata.config"]
-    case .netfilter, .netfilterStatic: [".rodata.config", ".rodata.netfilter"]
-    case .netfilterTold: [".rodata.config", ".rodata.told"]
+    case .cgroup, .cgroupLegacy: [".rodata.config"]
+    case .netfilter, .netfilterLegacy: [".rodata.config", ".rodata.netfilter"]
+    case .netfilterMark: [".rodata.config", ".rodata.mark"]
     }
   }
 
@@ -68,14 +68,14 @@ enum EmbeddedObject {
     let bytes =
       switch self {
       case .cgroup: unsafe UnsafeRawBufferPointer(start: sp_cgroup_object_start(), count: sp_cgroup_object_size)
-      case .cgroupStatic:
-        unsafe UnsafeRawBufferPointer(start: sp_cgroup_static_object_start(), count: sp_cgroup_static_object_size)
+      case .cgroupLegacy:
+        unsafe UnsafeRawBufferPointer(start: sp_cgroup_legacy_object_start(), count: sp_cgroup_legacy_object_size)
       case .netfilter:
         unsafe UnsafeRawBufferPointer(start: sp_netfilter_object_start(), count: sp_netfilter_object_size)
-      case .netfilterStatic:
-        unsafe UnsafeRawBufferPointer(start: sp_netfilter_static_object_start(), count: sp_netfilter_static_object_size)
-      case .netfilterTold:
-        unsafe UnsafeRawBufferPointer(start: sp_netfilter_told_object_start(), count: sp_netfilter_told_object_size)
+      case .netfilterLegacy:
+        unsafe UnsafeRawBufferPointer(start: sp_netfilter_legacy_object_start(), count: sp_netfilter_legacy_object_size)
+      case .netfilterMark:
+        unsafe UnsafeRawBufferPointer(start: sp_netfilter_mark_object_start(), count: sp_netfilter_mark_object_size)
       }
     return try unsafe body(bytes.bytes)
   }

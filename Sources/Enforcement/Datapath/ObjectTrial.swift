@@ -99,20 +99,20 @@ extension EmbeddedObject {
   fileprivate func trial(_ features: UInt32) throws(BPFError) -> ObjectTrial {
     let own =
       switch self {
-      case .cgroupStatic: ["before 5.15"]
-      case .netfilterStatic: ["before 5.17"]
-      case .cgroup, .netfilter, .netfilterTold: [String]()
+      case .cgroupLegacy: ["before 5.15"]
+      case .netfilterLegacy: ["before 5.17"]
+      case .cgroup, .netfilter, .netfilterMark: [String]()
       }
     return try ObjectTrial(object: name, features: own + KernelFeatures.names(features)) { () throws(BPFError) in
       let object = try withBytes { bytes throws(BPFError) in
         try BPFObject.open(bytes: bytes, name: "sp")
       }
       try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
-      if self == .netfilter || self == .netfilterStatic {
+      if self == .netfilter || self == .netfilterLegacy {
         try object.setReadOnlyData(".rodata.netfilter", sp_nf_config(cgroup: 1, level: 0, pad: 0))
       }
-      if self == .netfilterTold, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
-        try object.setReadOnlyData(".rodata.told", Rows.told(layout))
+      if self == .netfilterMark, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
+        try object.setReadOnlyData(".rodata.mark", Rows.mark(layout))
       }
       // The size of this map is of no interest to the verifier.
       try object.setMaxEntries(map: "sp_policy", 1024)

@@ -43,7 +43,7 @@ struct ProgramLoader {
       } catch {
         return try replace("\(error)")
       }
-      if object == .netfilterTold { notes.append("told view, as before") }
+      if object == .netfilterMark { notes.append("mark view, as before") }
       return false
     }
     // Rules have the same names in both versions: what the former one calls stays.
@@ -117,7 +117,7 @@ struct ProgramLoader {
       for name in object.configurations {
         try Self.configMap(loaded.object, name).pin(at: "\(pins.staging)/maps/\(PinnedState.pin(of: name))")
       }
-      if object == .netfilterTold {
+      if object == .netfilterMark {
         // Its programs are told who is policed; this is for successors and readers.
         let scope = try BPFMap<UInt32, sp_nf_config>.create(.array, name: "sp_nf_config", maxEntries: 1)
         try scope.set(Rows.scope(cgroup), for: 0)
@@ -142,9 +142,9 @@ struct ProgramLoader {
     }
     try opened.setReadOnlyData(".rodata.config", Rows.config(options, features: features))
     switch object {
-    case .cgroup, .cgroupStatic: break
-    case .netfilter, .netfilterStatic: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup))
-    case .netfilterTold: try opened.setReadOnlyData(".rodata.told", Rows.told(try markLayout()))
+    case .cgroup, .cgroupLegacy: break
+    case .netfilter, .netfilterLegacy: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup))
+    case .netfilterMark: try opened.setReadOnlyData(".rodata.mark", Rows.mark(try markLayout()))
     }
     try configure(opened)
     return try opened.load()

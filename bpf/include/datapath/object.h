@@ -22,31 +22,31 @@ static inline const unsigned char *sp_netfilter_object_start(void)
 	return sp_netfilter_object;
 }
 
-/* The ELF object built from netfilter-told.bpf.c. */
-extern const unsigned char sp_netfilter_told_object[];
-extern const size_t sp_netfilter_told_object_size;
+/* The ELF object built from netfilter-mark.bpf.c. */
+extern const unsigned char sp_netfilter_mark_object[];
+extern const size_t sp_netfilter_mark_object_size;
 
-static inline const unsigned char *sp_netfilter_told_object_start(void)
+static inline const unsigned char *sp_netfilter_mark_object_start(void)
 {
-	return sp_netfilter_told_object;
+	return sp_netfilter_mark_object;
 }
 
-/* The ELF object built from cgroup-static.bpf.c: the same for kernels before 5.15. */
-extern const unsigned char sp_cgroup_static_object[];
-extern const size_t sp_cgroup_static_object_size;
+/* The ELF object built from cgroup-legacy.bpf.c: the same for kernels before 5.15. */
+extern const unsigned char sp_cgroup_legacy_object[];
+extern const size_t sp_cgroup_legacy_object_size;
 
-static inline const unsigned char *sp_cgroup_static_object_start(void)
+static inline const unsigned char *sp_cgroup_legacy_object_start(void)
 {
-	return sp_cgroup_static_object;
+	return sp_cgroup_legacy_object;
 }
 
-/* The ELF object built from netfilter-static.bpf.c: the same as netfilter.bpf.c for kernels before 5.17. */
-extern const unsigned char sp_netfilter_static_object[];
-extern const size_t sp_netfilter_static_object_size;
+/* The ELF object built from netfilter-legacy.bpf.c: the same as netfilter.bpf.c for kernels before 5.17. */
+extern const unsigned char sp_netfilter_legacy_object[];
+extern const size_t sp_netfilter_legacy_object_size;
 
-static inline const unsigned char *sp_netfilter_static_object_start(void)
+static inline const unsigned char *sp_netfilter_legacy_object_start(void)
 {
-	return sp_netfilter_static_object;
+	return sp_netfilter_legacy_object;
 }
 
 /* The ELF object built from workload.bpf.c. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What a rule of iptables can be told where the kernel's memory cannot be read: the source is in the packet's mark, set by
+/* What a rule of iptables can know where the kernel's memory cannot be read: the source is in the packet's mark, set by
  * rules that match cgroups (-m cgroup); the destination is in a table of listeners that the agent keeps.
  */
 #pragma once
@@ -11,32 +11,32 @@
 #define SP_SEES_CONNECT 0
 
 /* The number that a mask cuts out of a packet's mark. */
-static __always_inline __u32 sp_told(struct __sk_buff *skb, __u32 mask)
+static __always_inline __u32 sp_mark_number(struct __sk_buff *skb, __u32 mask)
 {
 	return mask ? (skb->mark & mask) / (mask & -mask) : 0;
 }
 
 /* The row of the packet's source; null never, but the verifier does not know it. */
-static __always_inline struct sp_told_party *sp_told_source(struct __sk_buff *skb)
+static __always_inline struct sp_mark_endpoint *sp_mark_source(struct __sk_buff *skb)
 {
-	__u32 number = sp_told(skb, told_config.source_mask);
+	__u32 number = sp_mark_number(skb, mark_config.source_mask);
 
 	return bpf_map_lookup_elem(&sp_marks, &number);
 }
 
-/* The row of the socket that gets a packet: at its address, else at any. Null = the agent has not told. */
-static __always_inline struct sp_told_party *sp_told_listener(struct __sk_buff *skb, const struct sp_packet *packet)
+/* The row of the socket that gets a packet: at its address, else at any. Null = the agent knows none. */
+static __always_inline struct sp_mark_endpoint *sp_mark_listener(struct __sk_buff *skb, const struct sp_packet *packet)
 {
 	struct sp_listener_key key = {};
-	struct sp_told_party *party;
+	struct sp_mark_endpoint *endpoint;
 
-	key.namespace = sp_told(skb, told_config.namespace_mask);
+	key.namespace = sp_mark_number(skb, mark_config.namespace_mask);
 	key.port = bpf_ntohs(packet->destination_port);
 	key.protocol = packet->protocol;
 	sp_copy_address(key.address, packet->destination);
-	party = bpf_map_lookup_elem(&sp_listeners, &key);
-	if (party)
-		return party;
+	endpoint = bpf_map_lookup_elem(&sp_listeners, &key);
+	if (endpoint)
+		return endpoint;
 	if (packet->is_ipv4)
 		sp_map_ipv4(key.address, 0);
 	else
@@ -44,16 +44,16 @@ static __always_inline struct sp_told_party *sp_told_listener(struct __sk_buff *
 	return bpf_map_lookup_elem(&sp_listeners, &key);
 }
 
-/* A workload whose label has gone since is the host, as in sp_party_of_retag. */
-static __always_inline void sp_party_told(struct sp_party *party, const struct sp_told_party *told)
+/* A workload whose label has gone since is the host, as in sp_endpoint_of_retag. */
+static __always_inline void sp_endpoint_of_mark(struct sp_endpoint *endpoint, const struct sp_mark_endpoint *mark)
 {
-	if (!told) {
-		sp_party_unknown(party);
+	if (!mark) {
+		sp_endpoint_unknown(endpoint);
 		return;
 	}
-	sp_party_host(party, SP_ASSURED_SOCKET);
-	if (told->workload && sp_party_of_cgroup(party, told->workload) && (told->flags & SP_TOLD_CHILD))
-		sp_party_is_child(party);
+	sp_endpoint_host(endpoint, SP_ASSURED_SOCKET);
+	if (mark->workload && sp_endpoint_of_cgroup(endpoint, mark->workload) && (mark->flags & SP_MARK_CHILD))
+		sp_endpoint_is_child(endpoint);
 }
 
 /* The entry points do it, for they know which of the two it is. */
@@ -93,13 +93,14 @@ static __always_inline __u64 sp_listener_tag(struct __sk_buff *, const struct sp
 	return SP_TAG_LISTENER | flow->cookie;
 }
 
-static __always_inline void sp_find_sender(struct __sk_buff *, struct sp_packet *, struct sp_party *)
+static __always_inline void sp_find_sender(struct __sk_buff *, struct sp_packet *, struct sp_endpoint *)
 {
 }
 
-static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet,
+					     struct sp_endpoint *endpoint)
 {
-	sp_party_told(party, sp_told_listener(skb, packet));
+	sp_endpoint_of_mark(endpoint, sp_mark_listener(skb, packet));
 }
 
 static __always_inline void sp_record_attempt(struct __sk_buff *, const struct sp_packet *, const struct sp_flow *)

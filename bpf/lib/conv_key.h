@@ -15,7 +15,7 @@ static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 
 	return direction;
 }
 
-static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
+static __always_inline void sp_conv_fill(struct sp_conv_key *key, const struct sp_packet *packet, __u32 direction,
 					 __u64 cookie)
 {
 	int out = direction == SP_OUTGOING;
@@ -42,7 +42,7 @@ static __always_inline __u64 sp_idle_limit(__u8 protocol)
 }
 
 /* The destination of a conversation, seen from the end that began it. */
-static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, __u32 direction, __u32 initiator)
+static __always_inline __u32 sp_conv_port_index(const struct sp_packet *packet, __u32 direction, __u32 initiator)
 {
 	__u16 port;
 
