@@ -265,7 +265,7 @@ struct sp_handoff {
 	__u32 sent;	  /* credits: segments that left; wraps */
 	__u32 taken;	  /* likewise, that arrived or were written off */
 	__u32 before;	  /* `sent` when it was last rolled */
-	__u32 flags; /* SP_SENDER_…; of a socket that connects to its own namespace (simultaneous_open.h): SP_ENDPOINT_UNLABELLED */
+	__u32 flags; /* SP_HANDOFF_…; of a socket that connects to its own namespace (simultaneous_open.h): SP_ENDPOINT_UNLABELLED */
 	__u64 wire; /* TCP: digest of addresses and ports as they left; another one at the receiver means NAT; 0 = not told */
 	__be16 asked_port; /* the destination's that the sender's socket asked for; NAT may have made it another; 0 = not told */
 	__u16 pad[3];
