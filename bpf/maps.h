@@ -1,10 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Every map: what it holds, who writes it, who reads it, and why it has its size. */
+/* Every map and every constant that the loader writes: what it holds, who writes it, who reads it, and why it has its size.
+ * An object has those that its programs use: SP_EVENTS (workload.bpf.c), SP_NETFILTER, SP_MARK.
+ */
 #pragma once
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "datapath/abi.h"
 #include "lib/flow.h"
+
+#ifdef SP_EVENTS
+
+/* Written by the loader between open and load. */
+const volatile struct sp_event_config config SEC(".rodata.config") = {};
+
+/* What happened. Programs write, the agent reads. The loader sets the size; 4 MiB is 16,000 records: some ten milliseconds
+ * of a storm on many CPUs, hundreds of one on a few.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} sp_events SEC(".maps");
+
+/* How much of it. Programs write, the agent reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sp_event_stats);
+} sp_event_stats SEC(".maps");
+
+#else
 
 /* Written by the loader between open and load; the verifier deletes the branches that it rules out. */
 const volatile struct sp_config config SEC(".rodata.config") = {
@@ -91,9 +116,9 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
-	__type(key, struct sp_sender_key);
-	__type(value, struct sp_sender);
-} sp_senders SEC(".maps");
+	__type(key, struct sp_handoff_key);
+	__type(value, struct sp_handoff);
+} sp_handoffs SEC(".maps");
 
 /* Handshakes with an address of a workload that the receiver's ingress hook has judged: the SYN-ACK of another receiver is
  * refused (claim.h). Programs write and read. LRU: an entry is needed for a round trip; without it the handshake fails.
@@ -107,18 +132,18 @@ struct {
 
 /* Conversations of everything but TCP. Programs write and read, the agent sweeps. Shared out by lib/share.h, so that a
  * flood ends conversations of its own only. Not preallocated: idle hosts pay for what they use (208 bytes each, and 112 for
- * its place in sp_queue). Never full: the room beyond SP_TALKS is for counts that are behind.
+ * its place in sp_queue). Never full: the room beyond SP_CONVS is for counts that are behind.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SP_TALKS + 4096);
-	__type(key, struct sp_talk_key);
-	__type(value, struct sp_talk);
-} sp_talks SEC(".maps");
+	__uint(max_entries, SP_CONVS + 4096);
+	__type(key, struct sp_conv_key);
+	__type(value, struct sp_conv);
+} sp_convs SEC(".maps");
 
 #ifndef SP_NETFILTER
-/* Which socket of a workload began a conversation, when it cannot be looked up because it is raw: a key of sp_talks with the
+/* Which socket of a workload began a conversation, when it cannot be looked up because it is raw: a key of sp_convs with the
  * workload's cgroup id in the place of the socket, and the own port → cookie. Programs write and read, so that errors and
  * echo replies reach another raw socket of the workload (mtr has one to send and one to receive). LRU: one that is evicted
  * makes them need a rule.
@@ -126,18 +151,18 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
-	__type(key, struct sp_talk_key);
+	__type(key, struct sp_conv_key);
 	__type(value, __u64);
-} sp_raw_talks SEC(".maps");
+} sp_raw_convs SEC(".maps");
 #endif
 
 /* In which order each user's conversations began. Programs write, the agent removes rows of those it sweeps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SP_TALKS + 4096);
+	__uint(max_entries, SP_CONVS + 4096);
 	__type(key, struct sp_queue_key);
-	__type(value, struct sp_talk_key);
+	__type(value, struct sp_conv_key);
 } sp_queue SEC(".maps");
 
 /* How many conversations each user holds, and how many records it has in the ring. Programs make and write rows, the agent
@@ -232,7 +257,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct sp_handshake);
-} sp_scratch SEC(".maps");
+} sp_handshakes SEC(".maps");
 
 /* Processes whose attempts have woken the reader: it looks at each process once, in time. Direct-mapped by pid. */
 struct {
@@ -250,39 +275,31 @@ struct {
 	__type(value, __u64[2]);
 } sp_suppress SEC(".maps");
 
-static const __u32 sp_zero = 0;
-
-#ifdef SP_TOLD
-/* Always 0, and nobody writes it; but it is no constant, so the verifier takes it for anything. */
-__u64 sp_nothing;
-
-typedef __u64 __attribute__((may_alias)) sp_word;
-
-/* Leaves an object as it is, and makes the verifier forget what it knew of it (SP_JOIN). */
-static __always_inline void sp_forget(void *object, __u32 words)
-{
-	__u64 nothing = *(volatile __u64 *)&sp_nothing;
-	sp_word *word = object;
-	__u32 i;
-
-#pragma clang loop unroll(full)
-	for (i = 0; i < words; i++)
-		word[i] ^= nothing;
-}
+#ifdef SP_NETFILTER
+/* Written by the loader between open and load. */
+const volatile struct sp_nf_config nf_config SEC(".rodata.netfilter") = {};
 #endif
 
-/* The generation in force. */
-static __always_inline __u32 sp_generation(void)
-{
-	__u32 key = 0, *generation = bpf_map_lookup_elem(&sp_active, &key);
+#ifdef SP_MARK
+/* Written by the loader between open and load. */
+const volatile struct sp_mark_config mark_config SEC(".rodata.mark") = {};
 
-	return generation ? *(volatile __u32 *)generation : 0;
-}
+/* Source workloads by the number in the mark. Agent writes, programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SP_MARKS);
+	__type(key, __u32);
+	__type(value, struct sp_mark_endpoint);
+} sp_marks SEC(".maps");
 
-/* Monotonic time for idle times, in ns: the coarse clock costs a load, the exact one 36 ns in a virtual machine. */
-static __always_inline __u64 sp_now(void)
-{
-	if (config.features & SP_FEATURE_COARSE_CLOCK)
-		return bpf_ktime_get_coarse_ns();
-	return bpf_ktime_get_ns();
-}
+/* Who receives at a port. Agent writes, programs read. 65,536: all ports of one protocol at one address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct sp_listener_key);
+	__type(value, struct sp_mark_endpoint);
+} sp_listeners SEC(".maps");
+#endif
+
+#endif

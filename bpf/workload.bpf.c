@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What happens to cgroups and processes, told by raw tracepoints: they see it at once and cost nothing elsewhere. */
+#define SP_EVENTS
 #include "lib/events.h"
 
 /* The kernel asks whether it may call GPL-only helpers; the sources are under either licence. */
@@ -29,7 +30,7 @@ int sp_on_rmdir(struct bpf_raw_tracepoint_args *context)
 	struct cgroup *cgroup = (void *)context->args[0];
 	struct sp_event *event;
 
-	if (sp_is_told_v1(cgroup)) {
+	if (sp_is_watched_v1(cgroup)) {
 		event = sp_event_begin(SP_EVENT_REMOVED_V1, cgroup);
 		if (event) {
 			sp_event_set_path(event, (void *)context->args[1]);
@@ -83,7 +84,7 @@ int sp_on_attach(struct bpf_raw_tracepoint_args *context)
 {
 	struct cgroup *cgroup = (void *)context->args[0];
 	struct task_struct *task = (void *)context->args[2];
-	__u8 kind = sp_is_told_v1(cgroup) ? SP_EVENT_ENTERED_V1 : SP_EVENT_ENTERED;
+	__u8 kind = sp_is_watched_v1(cgroup) ? SP_EVENT_ENTERED_V1 : SP_EVENT_ENTERED;
 	struct sp_event *event;
 
 	if (kind == SP_EVENT_ENTERED && !sp_is_watched(cgroup))

@@ -82,7 +82,7 @@ struct Case: Sendable, CustomStringConvertible {
   }
 
   private static func key(_ packet: RandomPacket, _ source: IPAddress, _ destination: IPAddress) -> [UInt8] {
-    var key = sp_sender_key()
+    var key = sp_handoff_key()
     unsafe withUnsafeMutableBytes(of: &key.source) { for index in 0..<16 { unsafe $0[index] = source.bytes[index] } }
     unsafe withUnsafeMutableBytes(of: &key.destination) {
       for index in 0..<16 { unsafe $0[index] = destination.bytes[index] }
@@ -97,12 +97,12 @@ struct Case: Sendable, CustomStringConvertible {
   /// Writes what the sender's egress hook would have written, or takes away what an earlier case left there.
   func vouch(_ bench: ProgramBench, numbers: [UInt32]) throws {
     guard let voucher else { return }
-    let key = unsafe voucher.withUnsafeBytes { unsafe $0.loadUnaligned(as: sp_sender_key.self) }
+    let key = unsafe voucher.withUnsafeBytes { unsafe $0.loadUnaligned(as: sp_handoff_key.self) }
     guard let vouched else {
       _ = try bench.senders.remove(key)
       return
     }
-    var sender = sp_sender()
+    var sender = sp_handoff()
     // One credit, that does not get old.
     (sender.time, sender.sent) = (1 << 62, 1)
     if vouched == numbers.count {

@@ -19,7 +19,7 @@ struct NetfilterObjectTests {
 
   @Test("So does the one for kernels before 5.17, on them and on all others", .requires(.kernelTypes))
   func exactViewOfOldKernels() throws {
-    try Self.loadExact(unsafe Self.bytes(.netfilter_static).bytes)
+    try Self.loadExact(unsafe Self.bytes(.netfilter_legacy).bytes)
   }
 
   private static func bytes(_ object: sp_object) -> UnsafeRawBufferPointer {
@@ -35,11 +35,11 @@ struct NetfilterObjectTests {
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output", "sp_nf_state"])
   }
 
-  @Test("The told view loads, with the same two programs and the tables that the agent keeps for it")
+  @Test("The mark view loads, with the same two programs and the tables that the agent keeps for it")
   func toldView() throws {
-    let open = try BPFObject.open(bytes: unsafe Self.bytes(.netfilter_told).bytes, name: "sp_told")
+    let open = try BPFObject.open(bytes: unsafe Self.bytes(.netfilter_mark).bytes, name: "sp_told")
     try open.setReadOnlyData(".rodata.config", Self.oldest)
-    try open.setReadOnlyData(".rodata.told", sp_told_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
+    try open.setReadOnlyData(".rodata.mark", sp_mark_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
     let loaded = try open.load()
     #expect(loaded.programNames.sorted() == ["sp_nf_input", "sp_nf_output"])
     #expect(loaded.mapNames.contains("sp_marks") && loaded.mapNames.contains("sp_listeners"))

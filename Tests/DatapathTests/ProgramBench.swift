@@ -21,7 +21,7 @@ final class ProgramBench: Sendable {
   let datapath: any KernelDatapath
   private let egress: BPFProgram
   private let ingress: BPFProgram
-  let senders: BPFMap<sp_sender_key, sp_sender>
+  let senders: BPFMap<sp_handoff_key, sp_handoff>
   private let workers: [Worker]
   let cgroups: [CgroupDirectory]
   /// Above the last workload's cgroup.
@@ -68,7 +68,7 @@ final class ProgramBench: Sendable {
       egress = try BPFProgram.pinned("\(root)/programs/sp_nf_output")
       ingress = try BPFProgram.pinned("\(root)/programs/sp_nf_input")
     }
-    senders = try BPFMap.pinned("\(root)/maps/sp_senders")
+    senders = try BPFMap.pinned("\(root)/maps/sp_handoffs")
     workers = try cgroups.map { try Worker.start(sandbox, in: $0, namespace: inside) }
   }
 

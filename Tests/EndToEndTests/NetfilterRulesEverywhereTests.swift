@@ -1,4 +1,4 @@
-// Which variant is taken, who notices changes, what is found and removed, and what the told view needs.
+// Which variant is taken, who notices changes, what is found and removed, and what the mark view needs.
 
 import Glibc
 import Kernel
@@ -165,7 +165,7 @@ struct NetfilterRulesEverywhereTests {
   }
 
   @Test(
-    "the told view: marks by cgroup, the nearest wins, replies pass; a cgroup's name may hold anything",
+    "the mark view: marks by cgroup, the nearest wins, replies pass; a cgroup's name may hold anything",
     arguments: [IptablesVariant.legacy, .nft])
   func told(variant: IptablesVariant) throws {
     try withNetfilterPlace { place in
@@ -175,10 +175,10 @@ struct NetfilterRulesEverywhereTests {
       try inner.makeThreaded()
       let (hidden, root) = (inner.path.string.dropFirst(), outer.path.string.dropFirst())
       let sources = [
-        ToldSource(path: String(root), mark: 0x10000),
-        ToldSource(path: String(hidden), mark: 0x20000),
+        MarkSource(path: String(root), mark: 0x10000),
+        MarkSource(path: String(hidden), mark: 0x20000),
       ]
-      let rules = place.rules(variant, .told(sources, mask: 0x3fff_0000))
+      let rules = place.rules(variant, .marked(sources, mask: 0x3fff_0000))
       try rules.install(in: place.namespace)
       #expect(try rules.state(in: place.namespace) == .intact)
       // Counted behind our chain by what the mark is, with a mark of the application's beside it.
@@ -203,26 +203,26 @@ struct NetfilterRulesEverywhereTests {
       }
       #expect(counts == ["[1", "[1"])
       // A list with fewer workloads is another transaction; the same rules are none.
-      let fewer = place.rules(variant, .told(Array(sources.prefix(1)), mask: 0x3fff_0000))
+      let fewer = place.rules(variant, .marked(Array(sources.prefix(1)), mask: 0x3fff_0000))
       #expect(try fewer.state(in: place.namespace) != .intact)
     }
   }
 
   @Test(
-    "the told view: mark bits that another rule uses, or a cgroup that is gone, are refused with the name",
+    "the mark view: mark bits that another rule uses, or a cgroup that is gone, are refused with the name",
     arguments: [IptablesVariant.legacy, .nft])
   func toldRefused(variant: IptablesVariant) throws {
     try withNetfilterPlace { place in
       try place.makeFirewall(variant)
       let before = try place.saved(variant)
-      let gone = [ToldSource(path: "sallyport-gone/x", mark: 0x10000)]
+      let gone = [MarkSource(path: "sallyport-gone/x", mark: 0x10000)]
       let missing = try #require(throws: DatapathError.self) {
-        try place.rules(variant, .told(gone, mask: 0xff_0000)).install(in: place.namespace)
+        try place.rules(variant, .marked(gone, mask: 0xff_0000)).install(in: place.namespace)
       }
       #expect(missing.description.contains("sallyport-gone/x"))
       // The firewall restores the low 8 bits of the connection's mark.
       let conflict = try #require(throws: DatapathError.self) {
-        try place.rules(variant, .told([], mask: 0xff)).install(in: place.namespace)
+        try place.rules(variant, .marked([], mask: 0xff)).install(in: place.namespace)
       }
       #expect(conflict.description.contains("-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xff"))
       #expect(try place.saved(variant) == before)

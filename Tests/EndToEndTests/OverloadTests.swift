@@ -50,7 +50,7 @@ struct OverloadTests {
   func conversationsFull() async throws {
     let (web, db) = try await webAndStore()
     try await policed.apply(Policed.allowing("app=web", to: "app=db", "udp/9001"))
-    let talks = try BPFMap<Bytes32, Bytes128>.pinned("\(policed.datapath.pins)/maps/sp_talks")
+    let talks = try BPFMap<Bytes32, Bytes128>.pinned("\(policed.datapath.pins)/maps/sp_convs")
     let filling = (0..<Int(talks.info.maxEntries)).map { number in
       var key = Bytes32()
       key.words[0] = .max - UInt64(number)
@@ -80,8 +80,8 @@ struct OverloadTests {
       Policed.allowing("app=web", to: "app=db", "tcp/9000") + Policed.outgoing("app=intruder", to: "any", "any"))
     let listener = try db.run(in: pair.right) { try TestSocket.listening("10.77.0.2", 9000) }
     let mark = try policed.mark()
-    let senders = try BPFMap<Bytes56, Bytes80>.pinned("\(policed.datapath.pins)/maps/sp_senders")
-    let path = "\(policed.datapath.pins)/maps/sp_senders"
+    let senders = try BPFMap<Bytes56, Bytes80>.pinned("\(policed.datapath.pins)/maps/sp_handoffs")
+    let path = "\(policed.datapath.pins)/maps/sp_handoffs"
     let churn = try Background { progress in
       let senders = try BPFMap<Bytes56, Bytes80>.pinned(path)
       var written = 0

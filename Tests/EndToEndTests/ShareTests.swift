@@ -19,7 +19,7 @@ struct ShareTests {
     let programs = try pool.value(for: UInt32(SP_POOL_PROGRAMS))?.held ?? 0
     let before = try pool.value(for: UInt32(SP_POOL_AGENT)) ?? sp_pool()
     var crowded = before
-    crowded.removed = programs &- UInt64(Int(SP_TALKS) - free)
+    crowded.removed = programs &- UInt64(Int(SP_CONVS) - free)
     try pool.set(crowded, for: UInt32(SP_POOL_AGENT))
     try pool.set(sp_pool(), for: UInt32(SP_POOL_TOP))
     let result: Result<T, any Error>
@@ -142,7 +142,7 @@ struct ShareTests {
     try web.run { for client in clients { try client.send("x", to: "127.0.0.1", 9004) } }
     let callers = try clients.map { _ in try server.receiveFrom().sender }
     let ports = try clients.map { try $0.localPort }
-    let talks = try BPFMap<sp_talk_key, sp_talk>.pinned("\(policed.datapath.pins)/maps/sp_talks")
+    let talks = try BPFMap<sp_conv_key, sp_conv>.pinned("\(policed.datapath.pins)/maps/sp_convs")
     func lanes(_ port: UInt16) throws -> [UInt16: UInt8] {
       var found: [UInt16: UInt8] = [:]
       for (key, talk) in try talks.entries()

@@ -6,11 +6,12 @@ import Testing
 @testable import Enforcement
 
 @Suite struct ListenerShareTests {
-  private func receivers(_ workload: UInt64, _ ports: Range<Int>, _ address: UInt64 = 1) -> [ListenerKey: ToldParty] {
-    var found: [ListenerKey: ToldParty] = [:]
+  private func receivers(_ workload: UInt64, _ ports: Range<Int>, _ address: UInt64 = 1) -> [ListenerKey: MarkEndpoint]
+  {
+    var found: [ListenerKey: MarkEndpoint] = [:]
     for port in ports {
       let at = SocketAddress(high: 0, low: address, port: UInt16(port))
-      found[ListenerKey(namespace: 1, protocol: 17, address: at)] = ToldParty(workload: CgroupID(rawValue: workload))
+      found[ListenerKey(namespace: 1, protocol: 17, address: at)] = MarkEndpoint(workload: CgroupID(rawValue: workload))
     }
     return found
   }

@@ -38,7 +38,7 @@ import Testing
     func refusal(_ path: String, _ mark: UInt32) -> String? {
       NetfilterRuleset(
         instance: "-a", version: "2", outputProgram: "/p", inputProgram: "/q",
-        source: .told([ToldSource(path: path, mark: mark)], mask: 0x3fff_0000)
+        source: .marked([MarkSource(path: path, mark: mark)], mask: 0x3fff_0000)
       ).unwritableSource?.reason
     }
     #expect(refusal("a\n-A OUTPUT -j ACCEPT", 0x10000)?.contains("control") == true)

@@ -30,13 +30,13 @@ import Testing
         """)
   }
 
-  @Test("the told view lets replies through, clears our bits, and marks each source in our mask alone")
-  func told() {
+  @Test("the mark view lets replies through, clears our bits, and marks each source in our mask alone")
+  func markView() {
     let sources = [
-      ToldSource(path: "system.slice", mark: 0x10000),
-      ToldSource(path: "system.slice/web 1.service", mark: 0x20000),
+      MarkSource(path: "system.slice", mark: 0x10000),
+      MarkSource(path: "system.slice/web 1.service", mark: 0x20000),
     ]
-    let own = Self.ruleset(.told(sources, mask: 0x3fff_0000)).rules(.ipv6)
+    let own = Self.ruleset(.marked(sources, mask: 0x3fff_0000)).rules(.ipv6)
     #expect(own.chains.map(\.name).map { $0.suffix(4) } == ["-src", "-out", "4-in"])
     #expect(
       own.chains[0].rules == [
@@ -53,7 +53,7 @@ import Testing
 
   @Test("what is replaced goes out in the same transaction: jumps as they were read, chains that are not kept")
   func replacing() {
-    let old = Self.ruleset(.told([], mask: 0xff0000), version: "1.x.y").rules(.ipv4)
+    let old = Self.ruleset(.marked([], mask: 0xff0000), version: "1.x.y").rules(.ipv4)
     let text = old.transaction(to: Self.ruleset().rules(.ipv4))
     let lines = text.split(separator: "\n")
     #expect(

@@ -21,7 +21,7 @@ import Testing
 
   /// Begins a conversation as the programs do.
   private func begin(_ sequence: UInt32, lane: UInt8 = 2, seen: UInt64, isEcho: Bool = false) throws {
-    var key = sp_talk_key()
+    var key = sp_conv_key()
     key.socket = UInt64(sequence)
     key.protocol = isEcho ? 1 : 17
     if isEcho {
@@ -30,7 +30,7 @@ import Testing
     } else {
       key.remote_port = UInt16(4000).bigEndian
     }
-    var talk = sp_talk()
+    var talk = sp_conv()
     talk.local_port = UInt16(53).bigEndian
     talk.opened = 1_000_000_000
     talk.last_seen = seen * 1_000_000_000
@@ -66,7 +66,7 @@ import Testing
     get throws {
       let programs = try tables.pool.value(for: UInt32(SP_POOL_PROGRAMS)) ?? sp_pool()
       let agent = try tables.pool.value(for: UInt32(SP_POOL_AGENT)) ?? sp_pool()
-      return Int(SP_TALKS) - Int(Int64(bitPattern: programs.held &- agent.removed))
+      return Int(SP_CONVS) - Int(Int64(bitPattern: programs.held &- agent.removed))
     }
   }
 
@@ -93,10 +93,10 @@ import Testing
   @Test("What was removed is given back to the user and to all, and its lane begins with what lives")
   func givesBack() throws {
     for sequence in 0..<10 as Range<UInt32> { try begin(sequence, seen: sequence < 6 ? 3 : 40) }
-    #expect(try free == Int(SP_TALKS) - 10)
+    #expect(try free == Int(SP_CONVS) - 10)
     let found = try sweep(at: 41)
     #expect(found.sweep.ended == 6 && found.sweep.repaired == 0)
-    #expect(try free == Int(SP_TALKS) - 4)
+    #expect(try free == Int(SP_CONVS) - 4)
     #expect(try tables.held() == [ConversationShare(workload: .init(rawValue: 100), direction: .incoming, held: 4)])
     let row = try #require(try tables.swept.value(for: user.key))
     let floor = ConversationTables.lanes(row.floor)
@@ -116,7 +116,7 @@ import Testing
     #expect(try sweep(at: 42).sweep.repaired > 0)
     #expect(try tables.held().first?.held == 2)
     #expect(try tables.queue.count() == 2)
-    #expect(try free == Int(SP_TALKS) - 2)
+    #expect(try free == Int(SP_CONVS) - 2)
     #expect(try sweep(at: 43).sweep.repaired == 0)
   }
 
@@ -130,6 +130,6 @@ import Testing
     _ = try sweep(at: 42)
     #expect(try tables.shares.count() == 0)
     #expect(try tables.swept.count() == 0)
-    #expect(try free == Int(SP_TALKS))
+    #expect(try free == Int(SP_CONVS))
   }
 }

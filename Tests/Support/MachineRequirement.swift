@@ -81,7 +81,7 @@ package struct MachineRequirement: Sendable {
     }
   }
 
-  /// The kernel's own types (CONFIG_DEBUG_INFO_BTF), without which only the told view loads.
+  /// The kernel's own types (CONFIG_DEBUG_INFO_BTF), without which only the mark view loads.
   package static let kernelTypes = MachineRequirement("kernel types") {
     unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0
       ? nil : "/sys/kernel/btf/vmlinux is missing, and programs look into sockets by it"
@@ -99,7 +99,7 @@ package struct MachineRequirement: Sendable {
   /// All that a suite needs which speaks through the datapath under test.
   package static let policing = MachineRequirement("policing") {
     for requirement in [root, bpf, cgroups, pins, networkNamespaces]
-      + (NetfilterView.underTest == .told ? [] : [kernelTypes])
+      + (NetfilterView.underTest == .mark ? [] : [kernelTypes])
     {
       if let missing = requirement.missing() { return "\(requirement.name): \(missing)" }
     }

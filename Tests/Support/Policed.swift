@@ -83,7 +83,7 @@ package final class Policed: Sendable {
 
   /// Runs `body` with programs attached to a cgroup of its own, and removes everything afterwards, whatever happens.
   ///
-  /// With `tellsAtOnce` the told view hears of listeners after each piece of work of a thread, and not when it looks.
+  /// With `tellsAtOnce` the mark view hears of listeners after each piece of work of a thread, and not when it looks.
   package static func with<T>(
     _ kind: DatapathKind = .underTest, view: NetfilterView? = .underTest, tellsAtOnce: Bool = true,
     maxEntries: UInt32 = 16384, _ body: (Policed) async throws -> T
@@ -130,7 +130,7 @@ package final class Policed: Sendable {
       events.first(
         after: 0,
         where: {
-          // In the told view nobody knows yet who listens there.
+          // In the mark view nobody knows yet who listens there.
           ($0.kind == wanted || kind == .netfilter && $0.kind == .refused) && $0.localPort == port
             && $0.protocol == .udp
         }) != nil

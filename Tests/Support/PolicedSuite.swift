@@ -33,8 +33,8 @@ extension Trait where Self == PolicedSuite {
   /// The suite shares one policed sandbox.
   package static var policed: PolicedSuite { PolicedSuite() }
 
-  /// The same on the netfilter datapath in its told view, whose tests say themselves when it looks who listens.
-  package static var policedAsTold: PolicedSuite { PolicedSuite(.netfilter, view: .told, tellsAtOnce: false) }
+  /// The same on the netfilter datapath in its mark view, whose tests say themselves when it looks who listens.
+  package static var policedInMarkView: PolicedSuite { PolicedSuite(.netfilter, view: .mark, tellsAtOnce: false) }
 }
 
 extension Policed {

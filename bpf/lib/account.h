@@ -2,19 +2,10 @@
 /* Evidence: counters by reason and workload, and records of flows; every lost record is counted. */
 #pragma once
 #include "../maps.h"
-#include "hook.h"
-#include "identity.h"
-#include "policy.h"
+#include "kernel.h"
+#include "packet.h"
 #include "share.h"
-
-static __always_inline void sp_stat_add(__u32 which)
-{
-	__u32 key = 0;
-	struct sp_stats *stats = bpf_map_lookup_elem(&sp_stats, &key);
-
-	if (stats && which < SP_STAT_COUNT)
-		stats->n[which]++;
-}
+#include "tables.h"
 
 /* Counts a verdict on the subject's row; a workload without a row (just labelled) is counted nowhere. Returns 0. */
 SP_FUNCTION int sp_count(struct sp_flow *flow)
@@ -173,7 +164,7 @@ static __always_inline void sp_record_packet(struct sp_record *record, const str
 	record->protocol = packet->protocol;
 	sp_copy_address(record->local, out ? packet->source : packet->destination);
 	sp_copy_address(record->remote, out ? packet->destination : packet->source);
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
+	if (packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6) {
 		record->local_port = bpf_ntohs(packet->icmp_id);
 		record->remote_port = packet->icmp_type;
 	} else {
@@ -194,49 +185,18 @@ static __always_inline void sp_record_task(struct sp_record *record)
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 }
 
-/* The record of a packet that was judged: refused (`flags` say more), or the first of a conversation. `direction` is the
- * packet's. Returns 0.
+/* The payload of a connection that ends: the kernel counts a FIN as a byte; ours was acknowledged on the way out, theirs
+ * came before the last ACK. `before` is the state it had.
  */
-SP_FUNCTION int sp_record_packet_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					 __u32 direction, __u32 flags)
+static __always_inline void sp_record_bytes(struct sp_record *record, __u32 before, __u64 acknowledged, __u64 received)
 {
-	struct sp_record *record;
-	int refused;
-
-	SP_USED(skb);
-	if (!packet || !flow)
-		return 0;
-	refused = flow->action == SP_REJECT;
-	if (refused && sp_is_repeated(flow, direction == SP_OUTGOING ? packet->destination : packet->source)) {
-		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
-		return 0;
-	}
-	record = sp_record_begin(flow->subject.workload);
-	if (!record)
-		return 0;
-	record->kind = refused ? SP_RECORD_REFUSED : SP_RECORD_OPEN;
-	record->uid = sp_socket_uid(skb, flow);
-	if (direction == SP_OUTGOING)
-		sp_record_sender_task(record, skb, flow);
-	sp_record_packet(record, packet, direction);
-	sp_record_flow(record, flow);
-	record->flags |= flags;
-	sp_record_end(record, BPF_RB_NO_WAKEUP);
-	return 0;
-}
-
-/* A packet whose headers cannot be read, or a fragment without its transport header: refused, with the reason told. */
-static __always_inline int sp_unreadable(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	sp_find_subject(skb, flow);
-	sp_party_unknown(&flow->peer);
-	flow->action = SP_REJECT;
-	flow->decided_by = SP_BY_INVALID;
-	if (flow->subject.flags & SP_WORKLOAD_OBSERVE) {
-		flow->action = SP_ALLOW;
-		flow->observed_action = SP_REJECT;
-	}
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, flow->direction, 0);
-	return flow->action == SP_ALLOW;
+	if (before == BPF_TCP_SYN_SENT || before == BPF_TCP_SYN_RECV)
+		record->flags = SP_RECORD_FAILED;
+	if (acknowledged && (before == BPF_TCP_FIN_WAIT2 || before == BPF_TCP_TIME_WAIT || before == BPF_TCP_LAST_ACK ||
+			     before == BPF_TCP_CLOSING))
+		acknowledged--;
+	if (received && (before == BPF_TCP_CLOSE_WAIT || before == BPF_TCP_LAST_ACK || before == BPF_TCP_CLOSING))
+		received--;
+	record->bytes_sent = acknowledged;
+	record->bytes_received = received;
 }

@@ -4,63 +4,58 @@
  * SYN confirms it, and the SYN-ACK of an unconfirmed one is judged as from an unknown sender.
  */
 #pragma once
-#include "account.h"
+#include "handoff.h"
 #include "hook.h"
 #include "identity.h"
-#include "sender.h"
+#include "verdict.h"
 
 /* The workload of this host that an address belongs to, 0 = none. */
 static __always_inline __u64 sp_claimant(__u32 slot, const __u8 address[16])
 {
-	struct sp_party party;
+	struct sp_endpoint endpoint;
 
-	sp_party_of_address(&party, slot, address);
-	return party.workload;
+	sp_endpoint_of_address(&endpoint, slot, address);
+	return endpoint.workload;
 }
 
-/* Ingress of a SYN that was let in: tells its sender so. Returns 0. */
-static __noinline int sp_claim_confirm(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Ingress of a SYN that was let in: tells its sender so. */
+static __noinline void sp_claim_confirm(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	struct sp_confirmed confirmed = {};
-	struct sp_sender *row;
+	struct sp_handoff *row;
 	__u64 socket;
 
 	if (!packet || !flow)
-		return 0;
-	row = sp_sender_of(skb, packet, flow);
+		return;
+	row = sp_handoff_row(skb, packet, flow);
 	if (!row)
-		return 0;
+		return;
 	socket = row->socket;
 	confirmed.sequence = bpf_ntohl(packet->sequence);
 	if (bpf_map_update_elem(&sp_confirmed, &socket, &confirmed, BPF_ANY))
 		sp_stat_add(SP_STAT_SENDERS_FAILED);
-	return 0;
 }
 
-/* Ingress of the answer to our own SYN. Returns 1 to pass, 0 to drop. */
-static __noinline int sp_claim_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+/* Ingress of the answer to our own SYN. */
+static __noinline enum sp_verdict sp_claim_verdict(struct __sk_buff *skb, struct sp_packet *packet,
+						   struct sp_flow *flow)
 {
 	struct sp_confirmed *confirmed;
 	__u64 socket;
 
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	if (sp_is_looped(skb) || !(packet->tcp_flags & SP_TCP_SYN) ||
 	    !sp_claimant(SP_SLOT(flow->generation), packet->source))
-		return 1;
+		return SP_PASS_ON;
 	socket = bpf_get_socket_cookie(skb);
 	confirmed = bpf_map_lookup_elem(&sp_confirmed, &socket);
 	if (confirmed && confirmed->sequence == sp_initial_sequence(skb, flow))
-		return 1;
+		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
-	sp_party_unknown(&flow->peer);
+	sp_endpoint_unknown(&flow->peer);
 	flow->direction = SP_OUTGOING;
-	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->source_port));
+	flow->port_index = sp_port_index(IPPROTO_TCP, bpf_ntohs(packet->source_port));
 	SP_JOIN(flow);
-	sp_judge(flow);
-	if (flow->action == SP_ALLOW)
-		return 1;
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, SP_RECORD_REVOKED);
-	return 0;
+	return sp_ask_policy(skb, packet, flow, SP_INCOMING, SP_RECORD_REVOKED, 0);
 }

@@ -6,89 +6,31 @@
 #include "account.h"
 #include "hook.h"
 #include "identity.h"
-#include "kernel.h"
 #include "local.h"
-#include "tcp.h"
-
-#define SP_MPTCP 262
+#include "policy.h"
+#include "tables.h"
 
 /* 6.2; a weak symbol, and a branch that the configuration removes where it is missing. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /* The calling task. Returns 0. */
-SP_FUNCTION int sp_party_of_task(struct sp_party *party)
+SP_FUNCTION int sp_endpoint_of_task(struct sp_endpoint *endpoint)
 {
 	struct sp_control *control = sp_controls();
 
-	if (!party)
+	if (!endpoint)
 		return 0;
-	SP_WALK(party, control, bpf_get_current_ancestor_cgroup_id(level), bpf_get_current_cgroup_id());
+	SP_WALK(endpoint, control, bpf_get_current_ancestor_cgroup_id(level), bpf_get_current_cgroup_id());
 	return 0;
 }
 
 static __always_inline __u64 sp_workload_of_task(void)
 {
-	struct sp_party party = {};
+	struct sp_endpoint endpoint = {};
 
-	sp_party_of_task(&party);
-	return party.workload;
+	sp_endpoint_of_task(&endpoint);
+	return endpoint.workload;
 }
-
-/* A socket by the kernel's own view of it, where the helpers above are refused (sock_addr programs). Where the pointer to the
- * cgroup shares a word with other things (SP_STATIC is for such kernels), it is read as a number.
- */
-#ifdef SP_STATIC
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct sp_control *control = sp_controls();
-	__u64 cgroup = sp_cgroup_of((__u64)kernel);
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-}
-
-static __always_inline __u64 sp_creator_of(const struct sock *kernel)
-{
-	return sp_cgroup_id(sp_cgroup_of((__u64)kernel));
-}
-#else
-static __always_inline void sp_party_of_kernel_socket(struct sp_party *party, struct bpf_sock *sk,
-						      const struct sock *kernel)
-{
-	struct cgroup *cgroup = kernel->sk_cgrp_data.cgroup;
-	struct sp_control *control = sp_controls();
-	__u32 levels = control ? control->levels : 0;
-	int i;
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	sp_party_host(party, SP_ASSURED_SOCKET);
-	for (i = 0; i <= (int)SP_MAX_LEVEL; i++) {
-		struct cgroup_subsys_state *parent;
-		int level = cgroup->level;
-
-		if (level <= 0)
-			break;
-		if (level <= (int)SP_MAX_LEVEL && (levels & (1u << (level & 31))) &&
-		    sp_party_of_cgroup(party, cgroup->kn->id)) {
-			if (i > 0)
-				sp_party_is_child(party);
-			break;
-		}
-		parent = cgroup->self.parent;
-		if (!parent)
-			break;
-		cgroup = parent->cgroup;
-	}
-}
-
-static __always_inline __u64 sp_creator_of(const struct sock *kernel)
-{
-	return kernel->sk_cgrp_data.cgroup->kn->id;
-}
-#endif
 
 /* The unspecified address means the loopback one (ip_route_connect, tcp_v6_connect). */
 static __always_inline void sp_normalize(__u8 remote[16])
@@ -114,15 +56,15 @@ static __always_inline const struct sock *sp_kernel_socket(struct bpf_sock *sk, 
 }
 
 /* What a hook is asked: a destination, in 16-byte form. */
-struct sp_asked {
+struct sp_destination {
 	__u8 remote[16];
 	__u32 is_tcp;
 	__u32 locality; /* enum sp_locality */
 };
 
-static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline void sp_destination_ipv6(struct bpf_sock_addr *ctx, struct sp_destination *destination)
 {
-	__u32 *words = (__u32 *)asked->remote;
+	__u32 *words = (__u32 *)destination->remote;
 
 	words[0] = ctx->user_ip6[0];
 	words[1] = ctx->user_ip6[1];
@@ -131,21 +73,21 @@ static __always_inline void sp_asked_ipv6(struct bpf_sock_addr *ctx, struct sp_a
 }
 
 /* Finds out whether what is asked for is an address of the asking socket's namespace. */
-static __always_inline void sp_ask_locality(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline void sp_ask_locality(struct bpf_sock_addr *ctx, struct sp_destination *destination)
 {
 	__u64 socket = (__u64)SP_READ(bpf_sock_addr_kern, ctx, sk);
 	struct sp_locals locals = { .net = (__u64)SP_READ(sock, socket, __sk_common.skc_net.net) };
 
-	sp_copy_address(locals.address, asked->remote);
-	asked->locality = sp_locality(&locals);
-	SP_JOIN(asked);
+	sp_copy_address(locals.address, destination->remote);
+	destination->locality = sp_locality(&locals);
+	SP_JOIN(destination);
 }
 
-/* Fills flow->peer: the party at an address as a caller in this namespace reaches it. A socket of this namespace counts only
+/* Fills flow->peer: the endpoint at an address as a caller in this namespace reaches it. A socket of this namespace counts only
  * if the address is the namespace's own: one that listens on any address is found under every address. Returns 0 if the
  * packet hook alone can tell.
  */
-SP_FUNCTION int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_destination *destination, struct sp_flow *flow)
 {
 	struct bpf_sock_tuple tuple = {};
 	const struct sock *kernel_socket;
@@ -153,39 +95,39 @@ SP_FUNCTION int sp_find_remote(struct bpf_sock_addr *ctx, struct sp_asked *asked
 	struct bpf_sock *sk = 0;
 	__u32 size;
 
-	if (!asked || !flow)
+	if (!destination || !flow)
 		return 0;
-	if (asked->locality != SP_LOCAL_NO) {
-		size = sp_tuple(&tuple, asked->remote, (__be16)ctx->user_port, any, 0);
-		if (asked->is_tcp)
+	if (destination->locality != SP_LOCAL_NO) {
+		size = sp_tuple(&tuple, destination->remote, (__be16)ctx->user_port, any, 0);
+		if (destination->is_tcp)
 			sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		else
 			sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-		if (!sk && asked->locality == SP_LOCAL_YES) {
-			sp_party_unknown(&flow->peer);
-			return !asked->is_tcp; /* nobody listens there: the kernel says so (see sp_tcp_out) */
+		if (!sk && destination->locality == SP_LOCAL_YES) {
+			sp_endpoint_unknown(&flow->peer);
+			return !destination->is_tcp; /* nobody listens there: the kernel says so (see sp_tcp_out) */
 		}
 	}
 	if (sk) {
-		kernel_socket = sp_kernel_socket(sk, asked->is_tcp);
-		if (kernel_socket && asked->locality == SP_LOCAL_YES)
-			sp_party_of_kernel_socket(&flow->peer, sk, kernel_socket);
+		kernel_socket = sp_kernel_socket(sk, destination->is_tcp);
+		if (kernel_socket && destination->locality == SP_LOCAL_YES)
+			sp_endpoint_of_kernel_socket(&flow->peer, sk, kernel_socket);
 		bpf_sk_release(sk);
-		return kernel_socket && asked->locality == SP_LOCAL_YES;
+		return kernel_socket && destination->locality == SP_LOCAL_YES;
 	}
-	sp_party_of_address(&flow->peer, SP_SLOT(flow->generation), asked->remote);
+	sp_endpoint_of_address(&flow->peer, SP_SLOT(flow->generation), destination->remote);
 	return 1;
 }
 
 /* Records the verdict with the process that asks. `flow->direction` says whose side it is. Returns 0. */
-SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION int sp_record_call(struct bpf_sock_addr *ctx, struct sp_destination *destination, struct sp_flow *flow)
 {
 	struct sp_record *record;
 	__u16 port;
 
-	if (!asked || !flow)
+	if (!destination || !flow)
 		return 0;
-	if (flow->action == SP_REJECT && sp_is_repeated(flow, asked->remote)) {
+	if (flow->action == SP_REJECT && sp_is_repeated(flow, destination->remote)) {
 		sp_stat_add(SP_STAT_RECORDS_SUPPRESSED);
 		return 0;
 	}
@@ -194,13 +136,13 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 		return 0;
 	port = bpf_ntohs((__be16)ctx->user_port);
 	record->kind = flow->action == SP_REJECT ? SP_RECORD_REFUSED : SP_RECORD_ATTEMPT;
-	record->protocol = asked->is_tcp ? SP_TCP : SP_UDP;
+	record->protocol = destination->is_tcp ? IPPROTO_TCP : IPPROTO_UDP;
 	sp_record_flow(record, flow);
 	if (flow->direction == SP_OUTGOING) {
-		sp_copy_address(record->remote, asked->remote);
+		sp_copy_address(record->remote, destination->remote);
 		record->remote_port = port;
 	} else {
-		sp_copy_address(record->local, asked->remote);
+		sp_copy_address(record->local, destination->remote);
 		record->local_port = port;
 		record->flags |= SP_RECORD_PEER_SIDE;
 	}
@@ -209,27 +151,27 @@ SP_FUNCTION int sp_record_asked(struct bpf_sock_addr *ctx, struct sp_asked *aske
 	return 0;
 }
 
-/* Judges one party's side, then, when the other end is here, the other's: a refusal by either is an errno now instead of
- * a SYN that nobody answers. `flow` comes with its subject. Returns 1 to go on, 0 for EPERM.
+/* Judges one endpoint's side, then, when the other end is here, the other's: a refusal by either is an errno now instead of
+ * a SYN that nobody answers. `flow` comes with its subject.
  */
-SP_FUNCTION int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_ask(struct bpf_sock_addr *ctx, struct sp_destination *destination, struct sp_flow *flow)
 {
 	struct sp_handshake *note;
 	struct sp_flow other = {};
 
-	if (!asked || !flow)
-		return 0;
+	if (!destination || !flow)
+		return SP_REFUSE;
 	/* an unlabelled child is refused wherever it goes */
-	if (!sp_find_remote(ctx, asked, flow) && !(flow->subject.flags & SP_PARTY_UNLABELLED))
-		return 1;
+	if (!sp_find_remote(ctx, destination, flow) && !(flow->subject.flags & SP_ENDPOINT_UNLABELLED))
+		return SP_PASS_ON;
 	sp_judge(flow);
 	if (flow->action != SP_ALLOW) {
 		sp_count(flow);
-		sp_record_asked(ctx, asked, flow);
-		return 0;
+		sp_record_call(ctx, destination, flow);
+		return SP_REFUSE;
 	}
 	if (flow->peer.assurance != SP_ASSURED_SOCKET)
-		return 1;
+		return SP_PASS_ON;
 	other.generation = flow->generation;
 	other.direction = SP_INCOMING;
 	other.cookie = flow->cookie;
@@ -239,26 +181,28 @@ SP_FUNCTION int sp_ask(struct bpf_sock_addr *ctx, struct sp_asked *asked, struct
 	sp_judge(&other);
 	if (other.action == SP_ALLOW) {
 		note = sp_handshake();
-		if (asked->is_tcp && note) {
+		if (destination->is_tcp && note) {
 			note->outgoing = *flow;
 			note->incoming = other;
-			sp_copy_address(note->server, asked->remote);
+			sp_copy_address(note->server, destination->remote);
 			note->server_port = (__be16)ctx->user_port;
 			note->stage = SP_STAGE_ASKED;
 		}
-		return 1;
+		return SP_PASS_ON;
 	}
 	sp_count(&other);
-	sp_record_asked(ctx, asked, &other);
-	return 0;
+	sp_record_call(ctx, destination, &other);
+	return SP_REFUSE;
 }
 
-static __always_inline void sp_flow_asked(struct bpf_sock_addr *ctx, const struct sp_asked *asked, struct sp_flow *flow)
+static __always_inline void sp_flow_of_call(struct bpf_sock_addr *ctx, const struct sp_destination *destination,
+					    struct sp_flow *flow)
 {
 	flow->generation = sp_generation();
 	flow->direction = SP_OUTGOING;
 	flow->cookie = bpf_get_socket_cookie(ctx);
-	flow->port_index = sp_port_index(asked->is_tcp ? SP_TCP : SP_UDP, bpf_ntohs((__be16)ctx->user_port));
+	flow->port_index =
+		sp_port_index(destination->is_tcp ? IPPROTO_TCP : IPPROTO_UDP, bpf_ntohs((__be16)ctx->user_port));
 }
 
 /* The socket's creator when it is of another cgroup than the calling task (a socket that was passed, or kept over a
@@ -280,81 +224,83 @@ static __always_inline const struct sock *sp_foreign_socket(struct bpf_sock_addr
 /* TCP: the task that connects, and the socket's creator if that is another, must both be allowed. The creator comes last:
  * what the packet hooks find noted is what they would judge.
  */
-static __always_inline int sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline enum sp_verdict sp_connect_tcp(struct bpf_sock_addr *ctx, struct sp_destination *destination)
 {
-	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == SP_TCP);
+	const struct sock *foreign = sp_foreign_socket(ctx, ctx->protocol == IPPROTO_TCP);
 	struct sp_flow flow = {};
 
-	sp_ask_locality(ctx, asked);
-	sp_flow_asked(ctx, asked, &flow);
-	sp_party_of_task(&flow.subject);
+	sp_ask_locality(ctx, destination);
+	sp_flow_of_call(ctx, destination, &flow);
+	sp_endpoint_of_task(&flow.subject);
 	flow.action = SP_ALLOW; /* should the packet hook alone be able to tell */
-	if (!sp_ask(ctx, asked, &flow))
-		return 0;
+	if (sp_ask(ctx, destination, &flow) == SP_REFUSE)
+		return SP_REFUSE;
 	if (foreign && ctx->sk) {
-		sp_party_of_kernel_socket(&flow.subject, ctx->sk, foreign);
-		if (!sp_ask(ctx, asked, &flow))
-			return 0;
+		sp_endpoint_of_kernel_socket(&flow.subject, ctx->sk, foreign);
+		if (sp_ask(ctx, destination, &flow) == SP_REFUSE)
+			return SP_REFUSE;
 	}
-	sp_record_asked(ctx, asked, &flow);
-	return 1;
+	sp_record_call(ctx, destination, &flow);
+	return SP_PASS_ON;
 }
 
 /* UDP. No packet leaves at connect(), and libraries connect only to learn a route (getaddrinfo, ping): the packet hook
  * judges the creator and refuses with an errno too. It cannot see the task, so a task of another cgroup is judged here.
  */
-static __always_inline int sp_ask_udp(struct bpf_sock_addr *ctx, struct sp_asked *asked, int connects)
+static __always_inline enum sp_verdict sp_ask_udp(struct bpf_sock_addr *ctx, struct sp_destination *destination,
+						  int connects)
 {
 	int can_tell = config.features & SP_FEATURE_SOCKET_CAST;
 	const struct sock *foreign = can_tell ? sp_foreign_socket(ctx, 0) : 0;
 	struct sp_flow flow = {};
 
 	if (can_tell && !foreign && !connects)
-		return 1;
-	sp_flow_asked(ctx, asked, &flow);
-	sp_party_of_task(&flow.subject);
+		return SP_PASS_ON;
+	sp_flow_of_call(ctx, destination, &flow);
+	sp_endpoint_of_task(&flow.subject);
 	if (foreign) {
-		sp_ask_locality(ctx, asked);
-		if (!sp_ask(ctx, asked, &flow))
-			return 0;
+		sp_ask_locality(ctx, destination);
+		if (sp_ask(ctx, destination, &flow) == SP_REFUSE)
+			return SP_REFUSE;
 	}
 	if (connects) {
 		flow.action = SP_ALLOW;
 		flow.decided_by = SP_BY_NOTHING;
-		sp_record_asked(ctx, asked, &flow);
+		sp_record_call(ctx, destination, &flow);
 	}
-	return 1;
+	return SP_PASS_ON;
 }
 
-static __always_inline int sp_connect(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline enum sp_verdict sp_connect(struct bpf_sock_addr *ctx, struct sp_destination *destination)
 {
 	__u32 protocol = ctx->protocol;
 
-	asked->is_tcp = ctx->type == SP_SOCK_STREAM && (protocol == SP_TCP || protocol == SP_MPTCP);
-	sp_normalize(asked->remote);
-	if (asked->is_tcp)
-		return sp_connect_tcp(ctx, asked);
-	if (protocol == SP_UDP)
-		return sp_ask_udp(ctx, asked, 1);
-	return 1; /* raw, ping and others: the packet hook refuses with an errno too */
+	destination->is_tcp = ctx->type == SP_SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+	sp_normalize(destination->remote);
+	if (destination->is_tcp)
+		return sp_connect_tcp(ctx, destination);
+	if (protocol == IPPROTO_UDP)
+		return sp_ask_udp(ctx, destination, 1);
+	return SP_PASS_ON; /* raw, ping and others: the packet hook refuses with an errno too */
 }
 
-static __always_inline int sp_sendmsg(struct bpf_sock_addr *ctx, struct sp_asked *asked)
+static __always_inline enum sp_verdict sp_sendmsg(struct bpf_sock_addr *ctx, struct sp_destination *destination)
 {
-	sp_normalize(asked->remote);
-	return sp_ask_udp(ctx, asked, 0);
+	sp_normalize(destination->remote);
+	return sp_ask_udp(ctx, destination, 0);
 }
 
 /* Tells which process serves a port: packets arrive where there is no process to name. */
-static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
+static __always_inline void sp_bound(struct bpf_sock *sk, const __u8 local[16])
 {
 	struct sp_record *record;
 
-	if (!sk->src_port || (sk->protocol != SP_TCP && sk->protocol != SP_UDP && sk->protocol != SP_SCTP))
-		return 1;
+	if (!sk->src_port ||
+	    (sk->protocol != IPPROTO_TCP && sk->protocol != IPPROTO_UDP && sk->protocol != IPPROTO_SCTP))
+		return;
 	record = sp_record_begin(sp_workload_of_task());
 	if (!record)
-		return 1;
+		return;
 	record->kind = SP_RECORD_BIND;
 	record->direction = SP_INCOMING;
 	record->action = SP_ALLOW;
@@ -364,5 +310,4 @@ static __always_inline int sp_bound(struct bpf_sock *sk, const __u8 local[16])
 	record->local_port = sk->src_port;
 	sp_record_task(record);
 	sp_record_end(record, sp_wakeup_for(record->pid));
-	return 1;
 }

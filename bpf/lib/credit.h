@@ -7,29 +7,15 @@
  * the owner is on the way; else the receiver could not tell whose packet arrives first, so it is refused.
  */
 #pragma once
-#include "account.h"
+#include "handoff_key.h"
 #include "hook.h"
 #include "identity.h"
+#include "tables.h"
 
 /* Credits that nobody took are worth nothing after this long: their packets were lost. */
 #define SP_CREDIT_LIFE 1000000000ull /* ns */
 /* More than this are not kept: what may wait between two hooks, a backlog of 1,000 packets of 64 segments each. */
 #define SP_CREDIT_CAP 65536
-
-static __always_inline void sp_sender_fill(struct sp_sender_key *key, const struct sp_packet *packet)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	sp_copy_address(key->source, packet->source);
-	sp_copy_address(key->destination, packet->destination);
-	key->protocol = packet->protocol;
-	if (packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6) {
-		key->source_port = packet->icmp_id;
-		key->destination_port = packet->icmp_type;
-	} else {
-		key->source_port = packet->source_port;
-		key->destination_port = packet->destination_port;
-	}
-}
 
 /* Credits of a packet: one that is cut into segments on the way arrives as that many. */
 static __always_inline __u32 sp_credit_count(struct __sk_buff *skb)
@@ -39,12 +25,12 @@ static __always_inline __u32 sp_credit_count(struct __sk_buff *skb)
 	return segments ? segments : 1;
 }
 
-static __always_inline __s32 sp_credit_left(const struct sp_sender *row)
+static __always_inline __s32 sp_credit_left(const struct sp_handoff *row)
 {
 	return (__s32)(*(volatile __u32 *)&row->sent - *(volatile __u32 *)&row->taken);
 }
 
-static __always_inline int sp_credit_is_young(const struct sp_sender *row, __u64 now)
+static __always_inline int sp_credit_is_young(const struct sp_handoff *row, __u64 now)
 {
 	return (__s64)(now - row->time) < (__s64)SP_CREDIT_LIFE;
 }
@@ -54,7 +40,7 @@ static __always_inline int sp_credit_is_young(const struct sp_sender *row, __u64
  */
 static __always_inline int sp_swap(__u64 *word, __u64 from, __u64 to)
 {
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 	if (*(volatile __u64 *)word != from)
 		return 0;
 	*(volatile __u64 *)word = to;
@@ -65,7 +51,7 @@ static __always_inline int sp_swap(__u64 *word, __u64 from, __u64 to)
 }
 
 /* Adds credits to a row that is the sender's own, and is up to date. */
-static __always_inline void sp_credit_give(struct sp_sender *row, __u32 count, __u64 now)
+static __always_inline void sp_credit_give(struct sp_handoff *row, __u32 count, __u64 now)
 {
 	if (row->time != now)
 		row->time = now;
@@ -74,18 +60,18 @@ static __always_inline void sp_credit_give(struct sp_sender *row, __u32 count, _
 }
 
 /* True if a row is another's, and stays so: packets of it are on the way, or the source address is that workload's. */
-static __always_inline int sp_credit_is_foreign(struct sp_sender *row, const struct sp_packet *packet,
+static __always_inline int sp_credit_is_foreign(struct sp_handoff *row, const struct sp_packet *packet,
 						const struct sp_flow *flow, __u64 socket, __u64 now)
 {
 	__u64 was = row->workload, mine = flow->subject.workload;
-	struct sp_party owner;
+	struct sp_endpoint owner;
 	__s32 lost;
 
 	if (was == mine)
 		return 0;
 	lost = sp_credit_left(row);
 	if (row->socket != socket && sp_credit_is_young(row, now)) {
-		sp_party_of_address(&owner, SP_SLOT(flow->generation), packet->source);
+		sp_endpoint_of_address(&owner, SP_SLOT(flow->generation), packet->source);
 		if (!owner.workload || owner.workload != mine) {
 			if (lost > 0 || (owner.workload && owner.workload == was))
 				return 1;
@@ -99,38 +85,38 @@ static __always_inline int sp_credit_is_foreign(struct sp_sender *row, const str
 	return 0;
 }
 
-/* Egress of a packet of anything but TCP that leaves the namespace: tells its receiver who sends it. Returns 0 if it must be
- * refused, because the receiver would take it for another's.
+/* Egress of a packet of anything but TCP that leaves the namespace: tells its receiver who sends it. Refused if the
+ * receiver would take it for another's.
  */
-SP_FUNCTION int sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
-	struct sp_sender fresh = {};
-	struct sp_sender_key key;
-	struct sp_sender *row;
+	struct sp_handoff fresh = {};
+	struct sp_handoff_key key;
+	struct sp_handoff *row;
 	__u64 now, rolled;
 	__u32 lost;
 
 	if (!packet || !flow)
-		return 0;
+		return SP_REFUSE;
 	now = sp_now();
-	sp_sender_fill(&key, packet);
-	row = bpf_map_lookup_elem(&sp_senders, &key);
+	sp_handoff_fill(&key, packet);
+	row = bpf_map_lookup_elem(&sp_handoffs, &key);
 	if (!row) {
 		fresh.workload = flow->subject.workload;
 		fresh.socket = bpf_get_socket_cookie(skb);
 		fresh.time = now;
 		fresh.rolled = now;
 		/* not by an update: two processors may write the first row of one sender at once, and both count */
-		bpf_map_update_elem(&sp_senders, &key, &fresh, BPF_NOEXIST);
-		row = bpf_map_lookup_elem(&sp_senders, &key);
+		bpf_map_update_elem(&sp_handoffs, &key, &fresh, BPF_NOEXIST);
+		row = bpf_map_lookup_elem(&sp_handoffs, &key);
 		if (!row) {
 			sp_stat_add(SP_STAT_SENDERS_FAILED);
-			return 1;
+			return SP_PASS_ON;
 		}
 	}
 	if (sp_credit_is_foreign(row, packet, flow, bpf_get_socket_cookie(skb), now)) {
 		sp_stat_add(SP_STAT_SENDERS_AMBIGUOUS);
-		return 0;
+		return SP_REFUSE;
 	}
 	rolled = row->rolled;
 	if ((__s64)(now - rolled) >= (__s64)SP_CREDIT_LIFE) {
@@ -148,16 +134,16 @@ SP_FUNCTION int sp_credit_add(struct __sk_buff *skb, struct sp_packet *packet, s
 	if (flow->direction == SP_OUTGOING && flow->peer.assurance == SP_ASSURED_ADDRESS)
 		row->claim = flow->peer.workload;
 	sp_credit_give(row, sp_credit_count(skb), now);
-	return 1;
+	return SP_PASS_ON;
 }
 
 /* Ingress: true if the row vouches for this packet. A packet that reaches several sockets (a group, a raw socket beside the
  * one it is for) takes no credit; of a group the row cannot be asked for one, so there its age counts.
  */
-static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp_packet *packet, struct sp_sender *row,
+static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp_packet *packet, struct sp_handoff *row,
 					  __u64 now)
 {
-#ifdef SP_TOLD
+#ifdef SP_MARK
 	/* Of a conversation only what conntrack calls new comes here, at each end by its own table. */
 	(void)skb;
 	(void)packet;
@@ -167,7 +153,7 @@ static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp
 
 	if (!sp_credit_is_young(row, now))
 		return 0;
-	if (packet->protocol != SP_UDP || skb->pkt_type != SP_PACKET_HOST)
+	if (packet->protocol != IPPROTO_UDP || skb->pkt_type != PACKET_HOST)
 		return 1;
 	if (sp_credit_left(row) < (__s32)count)
 		return 0;
@@ -175,26 +161,4 @@ static __always_inline int sp_credit_take(struct __sk_buff *skb, const struct sp
 		__atomic_fetch_add(&row->taken, count, __ATOMIC_RELAXED);
 	return 1;
 #endif
-}
-
-/* A packet that the receiver would take for another workload's: refused and recorded. Returns 1 to pass it all the same (its
- * sender is only observed), 0 to drop.
- */
-static __noinline int sp_credit_refuse(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
-{
-	if (!packet || !flow)
-		return 0;
-	flow->direction = SP_OUTGOING;
-	flow->rule = 0;
-	flow->observed_rule = 0;
-	flow->observed_action = SP_NONE;
-	flow->action = SP_REJECT;
-	flow->decided_by = SP_BY_SENDER;
-	if (flow->subject.flags & SP_WORKLOAD_OBSERVE) {
-		flow->action = SP_ALLOW;
-		flow->observed_action = SP_REJECT;
-	}
-	sp_count(flow);
-	sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-	return flow->action == SP_ALLOW;
 }

@@ -1,76 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The kernel structures that tracepoints hand over, which of them are watched, and the ring that tells of them. */
+/* Which cgroups and processes are watched, and the ring that tells of them. */
 #pragma once
-#include <linux/bpf.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include "datapath/abi.h"
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct kernfs_node {
-	__u64 id;
-};
-struct cgroup;
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-};
-struct cgroup_root {
-	int hierarchy_id;
-};
-struct cgroup {
-	struct cgroup_subsys_state self;
-	int level;
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-	struct cgroup *ancestors[]; /* by level, since 6.1 (kernel commit 7f203bc89eb6) */
-};
-struct cgroup___before_6_1 {
-	int level;
-	__u64 ancestor_ids[];
-};
-struct css_set {
-	struct cgroup *dfl_cgrp; /* of the v2 hierarchy */
-};
-typedef struct {
-	int counter;
-} atomic_t;
-struct signal_struct {
-	atomic_t live; /* threads that have not begun to exit */
-};
-struct task_struct {
-	int tgid;
-	struct css_set *cgroups;
-	struct signal_struct *signal;
-};
-struct linux_binprm {
-	const char *interp; /* what runs: the file given, or the interpreter that its first line names */
-};
-#pragma clang attribute pop
-
-/* Written by the loader between open and load. */
-const volatile struct sp_event_config config SEC(".rodata.config") = {};
-
-/* What happened. Programs write, the agent reads. The loader sets the size; 4 MiB is 16,000 records: some ten milliseconds
- * of a storm on many CPUs, hundreds of one on a few.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 * 1024 * 1024);
-} sp_events SEC(".maps");
-
-/* How much of it. Programs write, the agent reads. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sp_event_stats);
-} sp_event_stats SEC(".maps");
-
-static __always_inline __u64 sp_cgroup_id(struct cgroup *cgroup)
-{
-	return BPF_CORE_READ(cgroup, kn, id);
-}
+#include "../maps.h"
+#include "kernel.h"
 
 /* The cgroup of a task in the v2 hierarchy. */
 static __always_inline struct cgroup *sp_task_cgroup(struct task_struct *task)
@@ -78,36 +10,16 @@ static __always_inline struct cgroup *sp_task_cgroup(struct task_struct *task)
 	return BPF_CORE_READ(task, cgroups, dfl_cgrp);
 }
 
-/* The id of a cgroup's ancestor, or its own, at a level that it has. */
-static __always_inline __u64 sp_ancestor_id(struct cgroup *cgroup, __u32 level)
-{
-	struct cgroup *ancestor = 0;
-	__u64 id = 0;
-
-	if (bpf_core_field_exists(struct cgroup, ancestors)) {
-		bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
-				      (void *)cgroup + bpf_core_field_offset(struct cgroup, ancestors) +
-					      level * sizeof(ancestor));
-		return sp_cgroup_id(ancestor);
-	}
-	bpf_probe_read_kernel(&id, sizeof(id),
-			      (void *)cgroup + bpf_core_field_offset(struct cgroup___before_6_1, ancestor_ids) +
-				      level * sizeof(id));
-	return id;
-}
-
 /* Whether a cgroup is the watched one or below it. Hierarchies of v1 have cgroups of the same numbers: only 0 is v2. */
 static __always_inline int sp_is_watched(struct cgroup *cgroup)
 {
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id))
 		return 0;
-	if ((__u32)BPF_CORE_READ(cgroup, level) < config.level)
-		return 0;
-	return !config.level || sp_ancestor_id(cgroup, config.level) == config.cgroup;
+	return !config.level || sp_ancestor_id((__u64)cgroup, config.level) == config.cgroup;
 }
 
 /* Whether a cgroup is of version 1, and somebody wants to know of it. */
-static __always_inline int sp_is_told_v1(struct cgroup *cgroup)
+static __always_inline int sp_is_watched_v1(struct cgroup *cgroup)
 {
 	return config.tells_v1 && BPF_CORE_READ(cgroup, root, hierarchy_id);
 }
@@ -146,7 +58,7 @@ static __always_inline struct sp_event *sp_event_begin(__u8 kind, struct cgroup 
 	__builtin_memset(event, 0, __builtin_offsetof(struct sp_event, path));
 	event->time = bpf_ktime_get_ns();
 	event->kind = kind;
-	event->cgroup = sp_cgroup_id(cgroup);
+	event->cgroup = sp_cgroup_id((__u64)cgroup);
 	event->uid = bpf_get_current_uid_gid();
 	return event;
 }

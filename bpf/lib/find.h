@@ -5,21 +5,51 @@
 #pragma once
 #include "kernel.h"
 #include "packet.h"
+#include "tables.h"
 
 /* Sockets looked at in one hash bucket. Where the verifier walks through each of them, few; else as many as a server has
  * that opens one for each CPU of a large host.
  */
-#if defined(SP_STATIC) && !defined(SP_NETFILTER)
+#if defined(SP_NO_GLOBAL_FUNCTIONS) && !defined(SP_NETFILTER)
 #define SP_FIND_LIMIT 4 /* only what the helpers do not find is looked for (hook_cgroup.h) */
-#elif defined(SP_STATIC)
+#elif defined(SP_NO_GLOBAL_FUNCTIONS)
 #define SP_FIND_LIMIT 12
 #else
 #define SP_FIND_LIMIT 4096
 #endif
 
-#if defined(SP_NETFILTER) && !defined(SP_STATIC)
-/* Whom a socket speaks for (hook_netfilter.h). */
-SP_FUNCTION __u64 sp_speaker(__u64 socket);
+#ifdef SP_NETFILTER
+/* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. Old verifiers have no patience
+ * for it: there each cgroup speaks for itself.
+ */
+#ifdef SP_NO_GLOBAL_FUNCTIONS
+static __always_inline __u64 sp_speaker(__u64 socket)
+{
+	return sp_cgroup_id(sp_cgroup_of(socket));
+}
+#else
+SP_FUNCTION __u64 sp_speaker(__u64 socket)
+{
+	struct sp_control *control = sp_controls();
+	__u64 cgroup = sp_cgroup_of(socket), id;
+	__u32 mask = control ? control->levels : 0;
+	struct sp_workload *row;
+	int level;
+
+	for (level = SP_MAX_LEVEL; level > 0; level--) {
+		if (!(mask & (1u << level)))
+			continue;
+		id = sp_ancestor_id(cgroup, level);
+		row = id ? bpf_map_lookup_elem(&sp_workload, &id) : 0;
+		if (!row)
+			continue;
+		if ((row->flags & SP_WORKLOAD_REJECT_CHILDREN) && id != sp_cgroup_id(cgroup))
+			return id ^ 1ull << 63;
+		return id;
+	}
+	return 0;
+}
+#endif
 #endif
 
 struct sp_best {
@@ -177,7 +207,7 @@ static __always_inline __u64 sp_is_same(__u64 a, __u64 b)
 static __always_inline __u64 sp_find_is_local(const struct sp_search *search, struct sock *sk, int any)
 {
 	const __u64 *local = (const __u64 *)search->local;
-	struct in6_addr own;
+	__u64 own[2];
 
 	if (search->is_ipv4) {
 		__u64 only6 = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only);
@@ -185,8 +215,8 @@ static __always_inline __u64 sp_find_is_local(const struct sp_search *search, st
 		return sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), any ? 0 : local[1] >> 32) &
 		       sp_is_zero(only6);
 	}
-	BPF_CORE_READ_INTO(&own, sk, __sk_common.skc_v6_rcv_saddr);
-	return sp_is_same(*(__u64 *)&own, any ? 0 : local[0]) & sp_is_same(*((__u64 *)&own + 1), any ? 0 : local[1]) &
+	BPF_CORE_READ_INTO((struct in6_addr *)own, sk, __sk_common.skc_v6_rcv_saddr);
+	return sp_is_same(own[0], any ? 0 : local[0]) & sp_is_same(own[1], any ? 0 : local[1]) &
 	       sp_is_same(BPF_CORE_READ(sk, __sk_common.skc_family), SP_AF_INET6);
 }
 
@@ -195,7 +225,7 @@ static __always_inline __u64 sp_find_is_remote(const struct sp_search *search, s
 {
 	__u64 port = BPF_CORE_READ(sk, __sk_common.skc_dport), no_port = sp_is_zero(port), no_address, address;
 	const __u64 *remote = (const __u64 *)search->remote;
-	struct in6_addr other;
+	__u64 other[2];
 
 	if (search->is_ipv4) {
 		__u64 word = BPF_CORE_READ(sk, __sk_common.skc_daddr);
@@ -203,9 +233,9 @@ static __always_inline __u64 sp_find_is_remote(const struct sp_search *search, s
 		no_address = sp_is_zero(word);
 		address = sp_is_same(word, remote[1] >> 32);
 	} else {
-		BPF_CORE_READ_INTO(&other, sk, __sk_common.skc_v6_daddr);
-		no_address = sp_is_zero(*(__u64 *)&other) & sp_is_zero(*((__u64 *)&other + 1));
-		address = sp_is_same(*(__u64 *)&other, remote[0]) & sp_is_same(*((__u64 *)&other + 1), remote[1]);
+		BPF_CORE_READ_INTO((struct in6_addr *)other, sk, __sk_common.skc_v6_daddr);
+		no_address = sp_is_zero(other[0]) & sp_is_zero(other[1]);
+		address = sp_is_same(other[0], remote[0]) & sp_is_same(other[1], remote[1]);
 	}
 	port = sp_is_same(port, search->remote_port);
 	return (no_port | port) * (no_address | address) * (4 + (1 - no_port) + (1 - no_address));
@@ -248,7 +278,7 @@ static __always_inline int sp_find_look(struct sp_search *search, __u64 offset, 
 		cgroup = sp_cgroup_of(socket);
 		differs = sp_is_same(score, best->score) & (1 - sp_is_zero(score)) &
 			  (1 - sp_is_same(cgroup, best->cgroup)) & (1 - sp_is_same(cgroup, best->alike));
-#if defined(SP_NETFILTER) && !defined(SP_STATIC)
+#if defined(SP_NETFILTER) && !defined(SP_NO_GLOBAL_FUNCTIONS)
 		if (differs && sp_speaker(socket) == sp_speaker(best->socket)) {
 			best->alike = cgroup;
 			differs = 0;
@@ -281,16 +311,16 @@ static int sp_find_any(__u32 step, struct sp_search *search)
 	return sp_find_look(search, sp_find_offset(search->is_tcp), 1);
 }
 
-/* Walks one bucket. Returns 0. */
-static __always_inline int sp_find_in(struct sp_search *search, int any)
+/* Walks one bucket. */
+static __always_inline void sp_find_in(struct sp_search *search, int any)
 {
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 	__u64 offset = sp_find_offset(search->is_tcp);
 	int i;
 
 	for (i = 0; i < SP_FIND_LIMIT; i++)
 		if (sp_find_look(search, offset, any))
-			return 0;
+			return;
 	search->cut = 1;
 #else
 	if (any)
@@ -299,11 +329,10 @@ static __always_inline int sp_find_in(struct sp_search *search, int any)
 		bpf_loop(SP_FIND_LIMIT, sp_find_exact, search, 0);
 	search->cut |= search->node && !(search->node & 1);
 #endif
-	return 0;
 }
 
-/* Fills search->socket; 0 if there is none. The exact address first, then any: as the kernel does. Returns 0. */
-static __always_inline int sp_find(struct sp_search *search)
+/* Fills search->best; its socket is 0 if there is none. The exact address first, then any: as the kernel does. */
+static __always_inline void sp_find(struct sp_search *search)
 {
 	__u64 bucket;
 	__u32 hash;
@@ -316,7 +345,6 @@ static __always_inline int sp_find(struct sp_search *search)
 		search->node = (__u64)SP_READ(hlist_node, bucket, next);
 		sp_find_in(search, any);
 		if (search->best.score >= 128)
-			return 0;
+			return;
 	}
-	return 0;
 }

@@ -3,71 +3,46 @@
 #pragma once
 #include <linux/types.h>
 
-/* A function that branches a lot: verified once, whoever calls it, because it is global. That needs 5.12 (pointers to
- * memory as arguments of global functions); an object for older kernels makes them static.
- */
-#ifdef SP_STATIC
-#define SP_FUNCTION static __noinline
-#else
-#define SP_FUNCTION __noinline
-#endif
-
-/* An argument that only some builds use: else the compiler leaves it out of the calls, and the verifier asks for it. */
-#define SP_USED(argument) asm volatile("" : : "r"(argument))
-
-/* A static function is verified again on each path that leads to it. Where paths join, what the verifier knows of a value
- * on one of them is made unknown, so that it goes on once and not once per path: by copying the value over itself, or in
- * the told view, which runs where the helper that does it is forbidden, by mixing it with a zero that the verifier does not
- * know to be one.
- */
-#if defined(SP_TOLD)
-#define SP_JOIN(object)                                                             \
-	do {                                                                        \
-		_Static_assert(sizeof(*(object)) % 8 == 0, "made of 8-byte words"); \
-		sp_forget(object, sizeof(*(object)) / 8);                           \
-	} while (0)
-#elif defined(SP_STATIC)
-#define SP_JOIN(object) bpf_probe_read_kernel(object, sizeof(*(object)), object)
-#else
-#define SP_JOIN(object) ((void)0)
-#endif
-
-#define SP_PACKET_HOST 0 /* skb->pkt_type of a packet for this host alone (linux/if_packet.h) */
-
-/* In sp_party.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
-#define SP_PARTY_UNLABELLED (1u << 31)
+/* In sp_endpoint.flags beside SP_WORKLOAD_…: a cgroup without labels below a workload that rejects such children. */
+#define SP_ENDPOINT_UNLABELLED (1u << 31)
 
 /* Likewise: known from before the generation in force, and perhaps somebody else by now. */
-#define SP_PARTY_STALE (1u << 30)
+#define SP_ENDPOINT_STALE (1u << 30)
 
 /* Likewise, of a peer that was handed over: it was allowed to reach another workload than the one that receives. */
-#define SP_PARTY_MISDIRECTED (1u << 29)
+#define SP_ENDPOINT_MISDIRECTED (1u << 29)
 
 /* Likewise: it waits for its receiver to confirm the handshake. */
-#define SP_PARTY_CLAIMS (1u << 28)
+#define SP_ENDPOINT_CLAIMS (1u << 28)
 
-/* Likewise, of a peer: its own egress hook told who it is, for this very packet. */
-#define SP_PARTY_TOLD (1u << 27)
+/* Likewise, of a peer: its own egress hook handed over who it is, for this very packet. */
+#define SP_ENDPOINT_HANDED_OVER (1u << 27)
 
 /* Likewise: and NAT has changed the packet on its way. */
-#define SP_PARTY_TRANSLATED (1u << 26)
+#define SP_ENDPOINT_TRANSLATED (1u << 26)
 
-/* Likewise, of a receiver: there may be one, but which cannot be told. */
-#define SP_PARTY_UNTOLD (1u << 25)
+/* Likewise, of a receiver: there may be one, but which is not known. */
+#define SP_ENDPOINT_AMBIGUOUS (1u << 25)
+
+/* What is done with a packet or a call. Every function that decides returns it; entry points say it in their hook's way. */
+enum sp_verdict {
+	SP_REFUSE = 0,
+	SP_PASS_ON = 1,
+};
 
 /* One end of a flow. */
-struct sp_party {
+struct sp_endpoint {
 	__u64 workload; /* cgroup id of the labelled ancestor, 0 = host */
 	__u32 identity; /* number */
-	__u32 flags;	/* SP_WORKLOAD_…, SP_PARTY_… */
+	__u32 flags;	/* SP_WORKLOAD_…, SP_ENDPOINT_… */
 	__u32 assurance;
 	__u32 pad;
 };
 
 /* A flow as one end sees it: what is asked of the policy, and its answer. */
 struct sp_flow {
-	struct sp_party subject; /* whose policy is asked */
-	struct sp_party peer;
+	struct sp_endpoint subject; /* whose policy is asked */
+	struct sp_endpoint peer;
 	__u64 cookie; /* of the subject's socket; netfilter: what names it, see sp_name_socket */
 	__u64 socket; /* netfilter: where the packet's own socket is in the kernel's memory */
 	__u32 generation;

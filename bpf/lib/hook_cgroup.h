@@ -2,10 +2,13 @@
 /* What the hooks of a cgroup know of a packet: its socket is given, others are found by the kernel's own lookups. */
 #pragma once
 #include "../maps.h"
+#include "account.h"
+#include "creator.h"
 #include "find.h"
 #include "identity.h"
 #include "kernel.h"
 #include "packet.h"
+#include "tables.h"
 
 /* connect() was asked before there is a packet, and judged the side of a listener in this namespace too. */
 #define SP_SEES_CONNECT 1
@@ -28,54 +31,10 @@ static __always_inline __u32 sp_tuple(struct bpf_sock_tuple *tuple, const __u8 l
 	return sizeof(tuple->ipv6);
 }
 
-/* True and filled if the socket speaks for another workload than its creator's: rare, so asked only if there are any. */
-static __always_inline int sp_party_of_retag(struct sp_party *party, const struct sp_control *control, void *sk)
-{
-	struct sp_retag *retag;
-
-	if (!control || !(control->flags & SP_CONTROL_RETAGGED) || !sk)
-		return 0;
-	retag = bpf_sk_storage_get(&sp_retag, sk, 0, 0);
-	if (!retag)
-		return 0;
-	if (!retag->workload) {
-		sp_party_host(party, SP_ASSURED_SOCKET);
-		return 1;
-	}
-	if (!sp_party_of_cgroup(party, retag->workload))
-		return 0;
-	if (retag->flags & SP_RETAG_CHILD)
-		sp_party_is_child(party);
-	return 1;
-}
-
-/* The socket that a packet belongs to: whom it speaks for, that is its creator's cgroup. Returns 0. */
-SP_FUNCTION int sp_party_of_skb(struct __sk_buff *skb, struct sp_party *party)
-{
-	struct sp_control *control = sp_controls();
-
-	if (!party)
-		return 0;
-	if (sp_party_of_retag(party, control, skb->sk))
-		return 0;
-	SP_WALK(party, control, bpf_skb_ancestor_cgroup_id(skb, level), bpf_skb_cgroup_id(skb));
-	return 0;
-}
-
-/* A socket that was looked up (cgroup_skb programs only). */
-static __always_inline void sp_party_of_socket(struct sp_party *party, struct bpf_sock *sk)
-{
-	struct sp_control *control = sp_controls();
-
-	if (sp_party_of_retag(party, control, sk))
-		return;
-	SP_WALK(party, control, bpf_sk_ancestor_cgroup_id(sk, level), bpf_sk_cgroup_id(sk));
-}
-
 /* Fills flow->subject: whose packet it is. */
 static __always_inline void sp_find_subject(struct __sk_buff *skb, struct sp_flow *flow)
 {
-	sp_party_of_skb(skb, &flow->subject);
+	sp_endpoint_of_skb(skb, &flow->subject);
 }
 
 /* True for a raw socket: the packet goes to others beside it, and this hook runs for each. */
@@ -129,32 +88,32 @@ static __always_inline int sp_is_bound(struct __sk_buff *skb)
 /* True if the receiver of such a packet finds its sender's socket, when that is in this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {
-	return packet->protocol == SP_TCP || packet->protocol == SP_UDP;
+	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
 }
 
 /* The sender's own socket, when it is in this namespace: found by the tuple turned round. For TCP it must be the one
  * that sent this very packet: connecting, and waiting for the acknowledgement of this sequence number, so that a frame
  * written to a packet socket under its addresses is not taken for its own. Returns 0.
  */
-SP_FUNCTION int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_sender_socket(struct __sk_buff *skb, struct sp_packet *packet, struct sp_endpoint *endpoint)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
-	if (!packet || !party)
+	if (!packet || !endpoint)
 		return 0;
 	size = sp_tuple(&tuple, packet->source, packet->source_port, packet->destination, packet->destination_port);
 
-	if (packet->protocol == SP_TCP) {
+	if (packet->protocol == IPPROTO_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sk)
 			return 0;
-		if (sk->state != SP_STATE_LISTEN) {
+		if (sk->state != BPF_TCP_LISTEN) {
 			struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
 
 			if (tcp && tcp->snd_una == bpf_ntohl(packet->sequence))
-				sp_party_of_socket(party, sk);
+				sp_endpoint_of_socket(endpoint, sk);
 		}
 		bpf_sk_release(sk);
 		return 0;
@@ -162,9 +121,15 @@ SP_FUNCTION int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, 
 	sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	sp_party_of_socket(party, sk);
+	sp_endpoint_of_socket(endpoint, sk);
 	bpf_sk_release(sk);
 	return 0;
+}
+
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet,
+					   struct sp_endpoint *endpoint)
+{
+	sp_find_sender_socket(skb, packet, endpoint);
 }
 
 /* The device by which a packet that stays here arrives, as lookups of the kernel see it: the one that has the address
@@ -182,29 +147,18 @@ static __always_inline __u32 sp_arrives_by(struct __sk_buff *skb, const struct s
 	return device ? device : skb->ifindex;
 }
 
-/* A socket by its address in the kernel's memory. One that was retagged speaks for its creator here: whether it was, only its
- * own hook can tell.
- */
-static __always_inline void sp_party_of_walked(struct sp_party *party, __u64 socket)
-{
-	struct sp_control *control = sp_controls();
-	__u64 cgroup = sp_cgroup_of(socket);
-
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-}
-
 /* The receiver's socket where helpers cannot find it: they look for sockets of the loopback device alone, and of those of no
  * device. What would be a guess stays unknown. Returns 0.
  */
-SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, struct sp_endpoint *endpoint)
 {
 	struct sp_search search = {};
 
-	if (!packet || !party)
+	if (!packet || !endpoint)
 		return 0;
 	search.net = (__u64)SP_READ(sk_buff, skb, dev, nd_net.net);
 	search.device = sp_arrives_by(skb, packet);
-	search.is_tcp = packet->protocol == SP_TCP;
+	search.is_tcp = packet->protocol == IPPROTO_TCP;
 	search.is_ipv4 = packet->is_ipv4;
 	search.local = packet->destination;
 	search.remote = packet->source;
@@ -212,25 +166,25 @@ SP_FUNCTION int sp_find_walked(struct __sk_buff *skb, struct sp_packet *packet, 
 	search.remote_port = packet->source_port;
 	sp_find(&search);
 	if (search.best.rival || search.cut)
-		party->flags |= SP_PARTY_UNTOLD;
+		endpoint->flags |= SP_ENDPOINT_AMBIGUOUS;
 	else if (search.best.socket)
-		sp_party_of_walked(party, search.best.socket);
-	SP_JOIN(party);
+		sp_endpoint_of_walked(endpoint, search.best.socket);
+	SP_JOIN(endpoint);
 	return 0;
 }
 
 /* The receiver's socket by the kernel's own lookups, for a packet that arrives by the loopback device. Returns 0. */
-SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packet, struct sp_endpoint *endpoint)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u8 any[16] __attribute__((aligned(8))) = {};
 	struct bpf_sock *sk;
 	__u32 size;
 
-	if (!packet || !party)
+	if (!packet || !endpoint)
 		return 0;
 	size = sp_tuple(&tuple, packet->destination, packet->destination_port, packet->source, packet->source_port);
-	if (packet->protocol == SP_TCP) {
+	if (packet->protocol == IPPROTO_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sk) {
 			/* TIME_WAIT hides the listener from a lookup, and takes a SYN to it (RFC 6191) */
@@ -242,19 +196,21 @@ SP_FUNCTION int sp_find_looked_up(struct __sk_buff *skb, struct sp_packet *packe
 	}
 	if (!sk)
 		return 0;
-	sp_party_of_socket(party, sk);
+	sp_endpoint_of_socket(endpoint, sk);
 	bpf_sk_release(sk);
 	return 0;
 }
 
-/* The socket of this namespace that the packet goes to. Returns 0. */
-static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+/* The socket of this namespace that the packet goes to. */
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet,
+					     struct sp_endpoint *endpoint)
 {
-	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
-		return 0;
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+		return;
 	if (sp_arrives_by(skb, packet) == SP_LOOPBACK_IFINDEX)
-		return sp_find_looked_up(skb, packet, party);
-	return sp_find_walked(skb, packet, party);
+		sp_find_looked_up(skb, packet, endpoint);
+	else
+		sp_find_walked(skb, packet, endpoint);
 }
 
 /* connect() told it, with the process. */
@@ -280,4 +236,56 @@ static __always_inline void sp_record_sender_task(struct sp_record *record, stru
 	record->tid = pid;
 	record->cgroup = cgroup;
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
+/* Whose connection it is: its socket's; 0 if the kernel does not tell. Retagged sockets count for their creator here. */
+static __always_inline __u64 sp_connection_workload(sp_connection connection)
+{
+	struct bpf_sock *sk = connection->sk;
+	struct sp_endpoint endpoint = {};
+	const struct sock *kernel;
+
+	if (!sk)
+		return 0;
+	kernel = (const struct sock *)bpf_skc_to_tcp_sock(sk);
+	if (kernel)
+		sp_endpoint_of_kernel_socket(&endpoint, sk, kernel);
+	return endpoint.workload;
+}
+
+static __always_inline void sp_record_socket(struct sp_record *record, sp_connection connection)
+{
+	record->socket = bpf_get_socket_cookie(connection);
+	record->protocol = IPPROTO_TCP;
+	if (connection->family == SP_AF_INET) {
+		sp_map_ipv4(record->local, connection->local_ip4);
+		sp_map_ipv4(record->remote, connection->remote_ip4);
+	} else {
+		__u32 *local = (__u32 *)record->local, *remote = (__u32 *)record->remote;
+
+		local[0] = connection->local_ip6[0];
+		local[1] = connection->local_ip6[1];
+		local[2] = connection->local_ip6[2];
+		local[3] = connection->local_ip6[3];
+		remote[0] = connection->remote_ip6[0];
+		remote[1] = connection->remote_ip6[1];
+		remote[2] = connection->remote_ip6[2];
+		remote[3] = connection->remote_ip6[3];
+	}
+	record->local_port = connection->local_port;
+	record->remote_port = bpf_ntohl(connection->remote_port);
+	record->rtt = connection->srtt_us >> 3;
+}
+
+static __always_inline void sp_record_counts(struct sp_record *record, sp_connection connection, __u32 before)
+{
+	sp_record_bytes(record, before, connection->bytes_acked, connection->bytes_received);
+	record->packets_sent = connection->segs_out;
+	record->packets_received = connection->segs_in;
+}
+
+/* Not told apart here: one whose SYN was refused is recorded as one that failed. */
+static __always_inline int sp_was_refused(sp_connection, __u32)
+{
+	return 0;
 }

@@ -4,16 +4,15 @@
  */
 #pragma once
 #include "../maps.h"
+#include "account.h"
 #include "find.h"
 #include "identity.h"
 #include "kernel.h"
 #include "packet.h"
+#include "tables.h"
 
 /* The first SYN is the first thing that is seen of a connection: both sides are judged on its way out. */
 #define SP_SEES_CONNECT 0
-
-/* Written by the loader between open and load. */
-const volatile struct sp_nf_config nf_config SEC(".rodata.netfilter") = {};
 
 /* True if the socket is policed: made in the configured cgroup or below it. */
 static __always_inline int sp_is_policed(__u64 socket)
@@ -24,49 +23,17 @@ static __always_inline int sp_is_policed(__u64 socket)
 }
 
 /* Whom a socket speaks for. Returns 0. */
-SP_FUNCTION int sp_party_of_socket(struct sp_party *party, __u64 socket)
+SP_FUNCTION int sp_endpoint_of_socket(struct sp_endpoint *endpoint, __u64 socket)
 {
 	struct sp_control *control = sp_controls();
 	__u64 cgroup = sp_cgroup_of(socket);
 
-	if (!party)
+	if (!endpoint)
 		return 0;
-	SP_WALK(party, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
-	SP_JOIN(party);
+	SP_WALK(endpoint, control, sp_ancestor_id(cgroup, level), sp_cgroup_id(cgroup));
+	SP_JOIN(endpoint);
 	return 0;
 }
-
-/* Whom a socket speaks for, as a number that differs for an unlabelled child that is refused. Old verifiers have no patience
- * for it: there each cgroup speaks for itself.
- */
-#ifdef SP_STATIC
-static __always_inline __u64 sp_speaker(__u64 socket)
-{
-	return sp_cgroup_id(sp_cgroup_of(socket));
-}
-#else
-SP_FUNCTION __u64 sp_speaker(__u64 socket)
-{
-	struct sp_control *control = sp_controls();
-	__u64 cgroup = sp_cgroup_of(socket), id;
-	__u32 mask = control ? control->levels : 0;
-	struct sp_workload *row;
-	int level;
-
-	for (level = SP_MAX_LEVEL; level > 0; level--) {
-		if (!(mask & (1u << level)))
-			continue;
-		id = sp_ancestor_id(cgroup, level);
-		row = id ? bpf_map_lookup_elem(&sp_workload, &id) : 0;
-		if (!row)
-			continue;
-		if ((row->flags & SP_WORKLOAD_REJECT_CHILDREN) && id != sp_cgroup_id(cgroup))
-			return id ^ 1ull << 63;
-		return id;
-	}
-	return 0;
-}
-#endif
 
 /* What names a socket in conversations and records. A cookie may not be made yet when its first packet comes in, so it is
  * the address, mixed with the cgroup: memory that is used again by another workload never has the same name; and with the
@@ -87,7 +54,7 @@ static __always_inline __u64 sp_name_socket(__u64 socket)
 /* Fills flow->subject: whose packet it is. */
 static __always_inline void sp_find_subject(struct __sk_buff *, struct sp_flow *flow)
 {
-	sp_party_of_socket(&flow->subject, flow->socket);
+	sp_endpoint_of_socket(&flow->subject, flow->socket);
 }
 
 /* Rules run once for each packet, whoever gets copies of it. */
@@ -132,7 +99,7 @@ static __always_inline int sp_is_bound(struct __sk_buff *)
 /* A connecting TCP socket is in no table that can be walked: its egress hands over who it is, also to this namespace. */
 static __always_inline int sp_sees_sender(const struct sp_packet *packet)
 {
-	return packet->protocol == SP_UDP;
+	return packet->protocol == IPPROTO_UDP;
 }
 
 /* The namespace of a packet: its socket's, else its device's. */
@@ -167,7 +134,7 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 		return 0;
 	search.net = sp_namespace(skb);
 	search.device = sp_device(skb);
-	search.is_tcp = packet->protocol == SP_TCP;
+	search.is_tcp = packet->protocol == IPPROTO_TCP;
 	search.is_ipv4 = packet->is_ipv4;
 	if (turned) {
 		search.local = packet->source;
@@ -182,8 +149,8 @@ SP_FUNCTION __u64 sp_find_candidates(struct __sk_buff *skb, struct sp_packet *pa
 	}
 	sp_find(&search);
 	/* What is for many receivers reaches all of them, and is judged as for one. */
-	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, SP_PACKET_HOST));
-#ifdef SP_STATIC
+	*rival = search.best.rival & (0 - sp_is_same(skb->pkt_type, PACKET_HOST));
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 	search.cut |= *rival; /* one branch less for old verifiers */
 	*rival = 0;
 #endif
@@ -195,35 +162,33 @@ static __always_inline __u64 sp_find_socket(struct __sk_buff *skb, struct sp_pac
 {
 	__u64 rival = 0, socket = sp_find_candidates(skb, packet, turned, &rival);
 
-#ifndef SP_STATIC
+#ifndef SP_NO_GLOBAL_FUNCTIONS
 	if (rival)
 		socket = SP_CANNOT_TELL;
 #endif
 	return socket;
 }
 
-static __always_inline int sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_sender(struct __sk_buff *skb, struct sp_packet *packet,
+					   struct sp_endpoint *endpoint)
 {
 	__u64 socket = sp_find_socket(skb, packet, 1);
 
 	if (socket && socket != SP_CANNOT_TELL)
-		sp_party_of_socket(party, socket);
-	return 0;
+		sp_endpoint_of_socket(endpoint, socket);
 }
 
-static __always_inline int sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet, struct sp_party *party)
+static __always_inline void sp_find_receiver(struct __sk_buff *skb, struct sp_packet *packet,
+					     struct sp_endpoint *endpoint)
 {
 	__u64 socket;
 
-	if (packet->protocol != SP_TCP && packet->protocol != SP_UDP)
-		return 0;
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+		return;
 	socket = sp_find_socket(skb, packet, 0);
 	if (socket && socket != SP_CANNOT_TELL)
-		sp_party_of_socket(party, socket);
-	return 0;
+		sp_endpoint_of_socket(endpoint, socket);
 }
-
-static __always_inline void sp_record_attempt(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow);
 
 /* The task that sends a packet, when it is the caller that runs the rule and not a softirq in somebody else's time: its
  * cgroup is the socket's.
@@ -239,4 +204,82 @@ static __always_inline void sp_record_sender_task(struct sp_record *record, stru
 	record->tid = SP_READ(task_struct, task, pid);
 	record->cgroup = sp_cgroup_id(cgroup);
 	BPF_CORE_READ_STR_INTO(&record->comm, (struct task_struct *)task, comm);
+}
+
+/* The first SYN of a connection that may go on, with the process that connects; not when it is sent again. */
+static __always_inline void sp_record_attempt(struct __sk_buff *skb, const struct sp_packet *packet,
+					      const struct sp_flow *flow)
+{
+	struct sp_record *record;
+
+	if (SP_READ(inet_connection_sock, flow->socket, icsk_retransmits))
+		return;
+	record = sp_record_begin(flow->subject.workload);
+	if (!record)
+		return;
+	record->kind = SP_RECORD_ATTEMPT;
+	record->uid = sp_socket_uid(skb, flow);
+	sp_record_sender_task(record, skb, flow);
+	sp_record_packet(record, packet, SP_OUTGOING);
+	sp_record_flow(record, flow);
+	sp_record_end(record, sp_wakeup_for(record->pid));
+}
+
+/* The cookie, if the kernel has made one: for our own SYN and SYN-ACK the programs had it made. */
+static __always_inline __u64 sp_socket_cookie(__u64 socket)
+{
+	__u64 cookie = SP_READ(sock, socket, __sk_common.skc_cookie.counter);
+
+	return cookie ? cookie : sp_name_socket(socket);
+}
+
+static __always_inline __u64 sp_connection_workload(sp_connection socket)
+{
+	struct sp_endpoint endpoint = {};
+
+	sp_endpoint_of_socket(&endpoint, socket);
+	return endpoint.workload;
+}
+
+static __always_inline void sp_record_socket(struct sp_record *record, sp_connection socket)
+{
+	record->socket = sp_socket_cookie(socket);
+	record->protocol = IPPROTO_TCP;
+	if (SP_READ(sock, socket, __sk_common.skc_family) == SP_AF_INET) {
+		sp_map_ipv4(record->local, SP_READ(sock, socket, __sk_common.skc_rcv_saddr));
+		sp_map_ipv4(record->remote, SP_READ(sock, socket, __sk_common.skc_daddr));
+	} else {
+		struct sock *sk = (struct sock *)socket;
+
+		BPF_CORE_READ_INTO((struct in6_addr *)record->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO((struct in6_addr *)record->remote, sk, __sk_common.skc_v6_daddr);
+	}
+	record->local_port = SP_READ(sock, socket, __sk_common.skc_num);
+	record->remote_port = bpf_ntohs(SP_READ(sock, socket, __sk_common.skc_dport));
+	record->rtt = SP_READ(tcp_sock, socket, srtt_us) >> 3;
+}
+
+static __always_inline void sp_record_counts(struct sp_record *record, sp_connection socket, __u32 before)
+{
+	sp_record_bytes(record, before, SP_READ(tcp_sock, socket, bytes_acked),
+			SP_READ(tcp_sock, socket, bytes_received));
+	record->packets_sent = SP_READ(tcp_sock, socket, segs_out);
+	record->packets_received = SP_READ(tcp_sock, socket, segs_in);
+}
+
+/* So that the end of a connection that never began is not told once more. */
+static __always_inline void sp_note_refused(__u64 socket)
+{
+	struct sp_handshake *known = sp_handshake();
+
+	if (known)
+		known->refused = socket;
+}
+
+/* That it was refused was told; the reset that ends it came within the same call. */
+static __always_inline int sp_was_refused(sp_connection socket, __u32 before)
+{
+	struct sp_handshake *known = sp_handshake();
+
+	return before == BPF_TCP_SYN_SENT && known && known->refused == socket;
 }

@@ -8,7 +8,7 @@
 #include "hook.h"
 #include "identity.h"
 #include "kernel.h"
-#include "talk.h"
+#include "conv.h"
 
 /* Egress of a raw socket: true, and counted, if it is the kernel's own. */
 static __always_inline int sp_is_kernels(struct __sk_buff *skb, struct sp_flow *flow)
@@ -20,8 +20,8 @@ static __always_inline int sp_is_kernels(struct __sk_buff *skb, struct sp_flow *
 	return 1;
 }
 
-/* Fills *quote (which the caller zeroes) with the packet that an ICMP error is about; returns an enum sp_readable. */
-SP_FUNCTION int sp_read_quote(struct __sk_buff *skb, struct sp_packet *packet, struct sp_packet *quote)
+/* Fills *quote (which the caller zeroes) with the packet that an ICMP error is about. */
+SP_FUNCTION enum sp_readable sp_read_quote(struct __sk_buff *skb, struct sp_packet *packet, struct sp_packet *quote)
 {
 	__u32 start;
 
@@ -43,20 +43,20 @@ static __always_inline int sp_is_link_local(const __u8 address[16])
  */
 static __always_inline int sp_is_from_link(const struct sp_packet *packet)
 {
-	if (packet->protocol != SP_ICMP6 || packet->is_ipv4 || packet->icmp_code)
+	if (packet->protocol != IPPROTO_ICMPV6 || packet->is_ipv4 || packet->icmp_code)
 		return 0;
 	switch (packet->icmp_type) {
-	case 133: /* router solicitation */
-	case 135: /* neighbour solicitation */
-	case 136: /* neighbour advertisement */
+	case SP_ROUTER_SOLICITATION:
+	case SP_NEIGHBOUR_SOLICITATION:
+	case SP_NEIGHBOUR_ADVERTISEMENT:
 		return packet->hop_limit == 255;
-	case 134: /* router advertisement */
-	case 137: /* redirect */
+	case SP_ROUTER_ADVERTISEMENT:
+	case SP_NEIGHBOUR_REDIRECT:
 		return packet->hop_limit == 255 && sp_is_link_local(packet->source);
-	case 130: /* MLD: query, report, done; 143 report of version 2 */
-	case 131:
-	case 132:
-	case 143:
+	case ICMPV6_MGM_QUERY:
+	case ICMPV6_MGM_REPORT:
+	case ICMPV6_MGM_REDUCTION:
+	case ICMPV6_MLD2_REPORT:
 		return packet->hop_limit == 1 && sp_is_link_local(packet->source);
 	}
 	return 0;
@@ -70,8 +70,9 @@ static __always_inline int sp_is_error(const struct sp_packet *packet)
 	__u8 type = packet->icmp_type;
 
 	if (packet->is_ipv4)
-		return packet->protocol == SP_ICMP && (type == 3 || type == 11 || type == 12);
-	return packet->protocol == SP_ICMP6 && type >= 1 && type <= 4;
+		return packet->protocol == IPPROTO_ICMP &&
+		       (type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB);
+	return packet->protocol == IPPROTO_ICMPV6 && type >= ICMPV6_DEST_UNREACH && type <= ICMPV6_PARAMPROB;
 }
 
 /* True if there is a live conversation of the subject of which the packet is: of that socket, or with a cookie of 0 of any
@@ -79,30 +80,30 @@ static __always_inline int sp_is_error(const struct sp_packet *packet)
  */
 SP_FUNCTION int sp_is_said(struct sp_packet *packet, struct sp_flow *flow, __u32 direction, __u64 cookie)
 {
-	struct sp_talk_key key;
-	struct sp_talk *talk;
+	struct sp_conv_key key;
+	struct sp_conv *conv;
 	__u64 *known, workload;
 
 	if (!packet || !flow)
 		return 0;
 	workload = flow->subject.workload;
 	packet->is_raw = !cookie;
-	sp_talk_fill(&key, packet, direction, cookie ? cookie : workload);
+	sp_conv_fill(&key, packet, direction, cookie ? cookie : workload);
 	SP_JOIN(&key);
 	if (!cookie) {
-		known = bpf_map_lookup_elem(&sp_raw_talks, &key);
+		known = bpf_map_lookup_elem(&sp_raw_convs, &key);
 		if (!known)
 			return 0;
 		key.socket = *known;
 	}
-	talk = bpf_map_lookup_elem(&sp_talks, &key);
-	if (!talk && !cookie && packet->protocol == SP_UDP) {
+	conv = bpf_map_lookup_elem(&sp_convs, &key);
+	if (!conv && !cookie && packet->protocol == IPPROTO_UDP) {
 		key.id = 0; /* not a raw one (sp_is_not_found) */
-		talk = bpf_map_lookup_elem(&sp_talks, &key);
+		conv = bpf_map_lookup_elem(&sp_convs, &key);
 	}
-	return talk && talk->workload == workload &&
-	       (direction == SP_OUTGOING || talk->generation == flow->generation) &&
-	       (__s64)(sp_now() - talk->last_seen) < (__s64)sp_idle_limit(packet->protocol);
+	return conv && conv->workload == workload &&
+	       (direction == SP_OUTGOING || conv->generation == flow->generation) &&
+	       (__s64)(sp_now() - conv->last_seen) < (__s64)sp_idle_limit(packet->protocol);
 }
 
 /* The cookie of a socket that was looked up. The verifier allows no arithmetic on such a pointer, so the address is read
@@ -123,7 +124,7 @@ static __always_inline int sp_is_in_flight(struct bpf_sock *sk, const struct sp_
 	struct bpf_tcp_sock *tcp;
 	__u32 sequence = bpf_ntohl(quote->sequence);
 
-	if (sk->state == SP_STATE_LISTEN)
+	if (sk->state == BPF_TCP_LISTEN)
 		return 0;
 	tcp = bpf_tcp_sock(sk);
 	return tcp && (__s32)(sequence - tcp->snd_una) >= 0 && (__s32)(tcp->snd_nxt - sequence) >= 0;
@@ -138,7 +139,7 @@ static __always_inline int sp_is_in_flight(struct bpf_sock *sk, const struct sp_
 SP_FUNCTION __u64 sp_find_quoted(struct __sk_buff *skb, struct sp_packet *quote, __u64 workload)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct sp_party party;
+	struct sp_endpoint endpoint;
 	struct bpf_sock *sk;
 	__u64 found;
 	__u32 size;
@@ -146,7 +147,7 @@ SP_FUNCTION __u64 sp_find_quoted(struct __sk_buff *skb, struct sp_packet *quote,
 	if (!quote)
 		return 0;
 	size = sp_tuple(&tuple, quote->source, quote->source_port, quote->destination, quote->destination_port);
-	if (quote->protocol == SP_TCP) {
+	if (quote->protocol == IPPROTO_TCP) {
 		sk = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sk)
 			return 0;
@@ -157,10 +158,10 @@ SP_FUNCTION __u64 sp_find_quoted(struct __sk_buff *skb, struct sp_packet *quote,
 			return 0;
 		found = sp_cookie_of(sk);
 	}
-	sp_party_of_socket(&party, sk);
+	sp_endpoint_of_socket(&endpoint, sk);
 	bpf_sk_release(sk);
-	SP_JOIN(&party);
-	return party.workload == workload ? found : 0;
+	SP_JOIN(&endpoint);
+	return endpoint.workload == workload ? found : 0;
 }
 
 /* True if the error quotes a packet of a flow that is allowed and lives, of the receiver's workload: an echo request, a TCP
@@ -171,7 +172,7 @@ static __always_inline int sp_is_about_own(struct __sk_buff *skb, struct sp_pack
 {
 	struct sp_packet quote = {};
 	__u64 cookie = 0;
-	int readable;
+	enum sp_readable readable;
 
 	readable = sp_read_quote(skb, packet, &quote);
 	SP_JOIN(&quote);
@@ -180,7 +181,7 @@ static __always_inline int sp_is_about_own(struct __sk_buff *skb, struct sp_pack
 	/* no error is about an error (RFC 1122, 3.2.2; RFC 4443, 2.4) */
 	if (sp_is_icmp(&quote) && (!sp_is_echo(&quote) || sp_initiator(&quote, SP_OUTGOING) != SP_OUTGOING))
 		return 0;
-	if (quote.protocol == SP_TCP || quote.protocol == SP_UDP)
+	if (quote.protocol == IPPROTO_TCP || quote.protocol == IPPROTO_UDP)
 		cookie = sp_find_quoted(skb, &quote, flow->subject.workload);
 	else if (sp_is_said(&quote, flow, SP_OUTGOING, flow->cookie))
 		return 1;
@@ -202,11 +203,11 @@ SP_FUNCTION int sp_is_expected(struct __sk_buff *skb, struct sp_packet *packet, 
 		return 0;
 	sp_find_subject(skb, flow);
 	SP_JOIN(flow);
-	if (flow->subject.flags & SP_PARTY_UNLABELLED)
+	if (flow->subject.flags & SP_ENDPOINT_UNLABELLED)
 		return 0;
 	if (is_error && !sp_is_about_own(skb, packet, flow))
 		return 0;
-	/* one of its own is of its conversation (sp_talk_verdict) */
+	/* one of its own is of its conversation (sp_conv_verdict) */
 	if (is_reply &&
 	    (sp_is_said(packet, flow, SP_INCOMING, flow->cookie) || !sp_is_said(packet, flow, SP_INCOMING, 0)))
 		return 0;

@@ -3,108 +3,83 @@
 #pragma once
 #include "../maps.h"
 #include "packet.h"
+#include "tables.h"
 
-static __always_inline void sp_party_host(struct sp_party *party, __u32 assurance)
+static __always_inline void sp_endpoint_host(struct sp_endpoint *endpoint, __u32 assurance)
 {
-	party->workload = 0;
-	party->identity = SP_IDENTITY_HOST;
-	party->flags = 0;
-	party->assurance = assurance;
+	endpoint->workload = 0;
+	endpoint->identity = SP_IDENTITY_HOST;
+	endpoint->flags = 0;
+	endpoint->assurance = assurance;
 }
 
-static __always_inline void sp_party_unknown(struct sp_party *party)
+static __always_inline void sp_endpoint_unknown(struct sp_endpoint *endpoint)
 {
-	party->workload = 0;
-	party->identity = SP_IDENTITY_UNKNOWN;
-	party->flags = 0;
-	party->assurance = SP_ASSURED_NOT;
+	endpoint->workload = 0;
+	endpoint->identity = SP_IDENTITY_UNKNOWN;
+	endpoint->flags = 0;
+	endpoint->assurance = SP_ASSURED_NOT;
 }
 
 /* True and filled if the cgroup has labels of its own. */
-static __always_inline int sp_party_of_cgroup(struct sp_party *party, __u64 cgroup)
+static __always_inline int sp_endpoint_of_cgroup(struct sp_endpoint *endpoint, __u64 cgroup)
 {
 	struct sp_workload *row = bpf_map_lookup_elem(&sp_workload, &cgroup);
 
 	if (!row)
 		return 0;
-	party->workload = cgroup;
-	party->identity = row->identity;
-	party->flags = row->flags;
-	party->assurance = SP_ASSURED_SOCKET;
+	endpoint->workload = cgroup;
+	endpoint->identity = row->identity;
+	endpoint->flags = row->flags;
+	endpoint->assurance = SP_ASSURED_SOCKET;
 	return 1;
 }
 
-/* The party turns out to be a cgroup without labels below the workload. If that rejects such children, it is nobody to
+/* The endpoint turns out to be a cgroup without labels below the workload. If that rejects such children, it is nobody to
  * others; under observation nothing may change for them, so it stays who its parent is.
  */
-static __always_inline void sp_party_is_child(struct sp_party *party)
+static __always_inline void sp_endpoint_is_child(struct sp_endpoint *endpoint)
 {
-	if (!(party->flags & SP_WORKLOAD_REJECT_CHILDREN))
+	if (!(endpoint->flags & SP_WORKLOAD_REJECT_CHILDREN))
 		return;
-	party->flags |= SP_PARTY_UNLABELLED;
-	if (!(party->flags & SP_WORKLOAD_OBSERVE))
-		party->identity = SP_IDENTITY_UNKNOWN;
-}
-
-/* What is not policy; null never, but the verifier does not know it. */
-static __always_inline struct sp_control *sp_controls(void)
-{
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&sp_control, &key);
+	endpoint->flags |= SP_ENDPOINT_UNLABELLED;
+	if (!(endpoint->flags & SP_WORKLOAD_OBSERVE))
+		endpoint->identity = SP_IDENTITY_UNKNOWN;
 }
 
 /* Walks from the deepest labelled level up: others, by a mask, are not looked at. `ancestor` is an expression in `level`
  * that gives 0 above the cgroup's own, `own` one that gives the cgroup's.
  */
-#define SP_WALK(party, control, ancestor, own)                                                    \
-	do {                                                                                      \
-		__u32 sp_mask = (control) ? (control)->levels : 0;                                \
-		int level;                                                                        \
-                                                                                                  \
-		sp_party_host(party, SP_ASSURED_SOCKET);                                          \
-		for (level = SP_MAX_LEVEL; level > 0; level--) {                                  \
-			__u64 sp_id;                                                              \
-                                                                                                  \
-			if (!(sp_mask & (1u << level)))                                           \
-				continue;                                                         \
-			sp_id = (ancestor);                                                       \
-			if (sp_id && sp_party_of_cgroup(party, sp_id)) {                          \
-				if (party->flags & SP_WORKLOAD_REJECT_CHILDREN && sp_id != (own)) \
-					sp_party_is_child(party);                                 \
-				break;                                                            \
-			}                                                                         \
-		}                                                                                 \
+#define SP_WALK(endpoint, control, ancestor, own)                                                    \
+	do {                                                                                         \
+		__u32 sp_mask = (control) ? (control)->levels : 0;                                   \
+		int level;                                                                           \
+                                                                                                     \
+		sp_endpoint_host(endpoint, SP_ASSURED_SOCKET);                                       \
+		for (level = SP_MAX_LEVEL; level > 0; level--) {                                     \
+			__u64 sp_id;                                                                 \
+                                                                                                     \
+			if (!(sp_mask & (1u << level)))                                              \
+				continue;                                                            \
+			sp_id = (ancestor);                                                          \
+			if (sp_id && sp_endpoint_of_cgroup(endpoint, sp_id)) {                       \
+				if (endpoint->flags & SP_WORKLOAD_REJECT_CHILDREN && sp_id != (own)) \
+					sp_endpoint_is_child(endpoint);                              \
+				break;                                                               \
+			}                                                                            \
+		}                                                                                    \
 	} while (0)
 
 /* An address: a set of external networks, the address of a workload, or the world. */
-static __always_inline void sp_party_of_address(struct sp_party *party, __u32 slot, const __u8 address[16])
+static __always_inline void sp_endpoint_of_address(struct sp_endpoint *endpoint, __u32 slot, const __u8 address[16])
 {
 	struct sp_network_key key = { .prefix_length = 160, .slot = slot };
 	struct sp_network *row;
 
 	sp_copy_address(key.address, address);
 	row = bpf_map_lookup_elem(&sp_networks, &key);
-	party->workload = row ? row->workload : 0;
-	party->identity = row ? row->identity : SP_IDENTITY_WORLD;
-	party->flags = 0;
-	party->assurance = SP_ASSURED_ADDRESS;
-}
-
-/* True for 127.0.0.0/8 and ::1. */
-static __always_inline int sp_is_loopback(const __u8 address[16])
-{
-	const __u32 *words = (const __u32 *)address;
-
-	if (sp_is_mapped(address))
-		return address[12] == 127;
-	return words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == bpf_htonl(1);
-}
-
-/* True for 224.0.0.0/4, 255.255.255.255 and ff00::/8. */
-static __always_inline int sp_is_multicast(const __u8 address[16])
-{
-	if (sp_is_mapped(address))
-		return address[12] >= 224;
-	return address[0] == 0xff;
+	endpoint->workload = row ? row->workload : 0;
+	endpoint->identity = row ? row->identity : SP_IDENTITY_WORLD;
+	endpoint->flags = 0;
+	endpoint->assurance = SP_ASSURED_ADDRESS;
 }

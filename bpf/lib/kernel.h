@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <linux/bpf.h>
+#include <linux/in6.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
@@ -16,10 +17,14 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 };
+struct cgroup_root {
+	int hierarchy_id; /* 0 = version 2 */
+};
 struct cgroup {
 	struct cgroup_subsys_state self;
 	int level;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 	struct cgroup *ancestors[]; /* by level, since 6.1 (kernel commit 7f203bc89eb6) */
 };
 struct cgroup___before_6_1 {
@@ -49,11 +54,6 @@ typedef struct {
 typedef struct {
 	__u32 val;
 } kuid_t;
-struct in6_addr {
-	union {
-		__u8 u6_addr8[16];
-	} in6_u;
-};
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -173,13 +173,9 @@ struct sk_buff {
 	struct net_device *dev;
 	unsigned long _skb_refdst;
 };
-struct sockaddr_in6 {
-	__u32 sin6_scope_id;
-};
 /* The context of a sock_addr program. */
 struct bpf_sock_addr_kern {
 	struct sock *sk;
-	struct sockaddr_in6 *uaddr;
 };
 typedef struct {
 	int counter;
@@ -187,34 +183,39 @@ typedef struct {
 struct css_set {
 	struct cgroup *dfl_cgrp; /* of the v2 hierarchy */
 };
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
+};
 struct task_struct {
 	int pid;
 	int tgid;
 	char comm[16];
 	struct css_set *cgroups;
+	struct signal_struct *signal;
+};
+struct linux_binprm {
+	const char *interp; /* what runs: the file given, or the interpreter that its first line names */
+};
+struct nf_conntrack_tuple {
+	int unused;
+};
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+};
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2]; /* by direction */
+	unsigned long status;
+};
+struct sk_buff___tracked {
+	unsigned long _nfct;
 };
 #pragma clang attribute pop
 
-/* include/net/tcp_states.h */
-enum sp_socket_state {
-	SP_STATE_ESTABLISHED = 1,
-	SP_STATE_SYN_SENT = 2,
-	SP_STATE_SYN_RECEIVED = 3,
-	SP_STATE_FIN_WAIT2 = 5,
-	SP_STATE_TIME_WAIT = 6,
-	SP_STATE_CLOSE = 7,
-	SP_STATE_CLOSE_WAIT = 8,
-	SP_STATE_LAST_ACK = 9,
-	SP_STATE_LISTEN = 10,
-	SP_STATE_CLOSING = 11,
-	SP_STATE_NEW_SYN_RECEIVED = 12, /* a request socket */
-};
-
+/* Not in headers for programs: include/linux/net.h, socket.h */
 #define SP_SOCK_STREAM 1
 #define SP_SOCK_RAW 3
 #define SP_AF_INET 2
 #define SP_AF_INET6 10
-#define SP_LOOPBACK_IFINDEX 1 /* of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h) */
 
 /* Reads a field of a kernel structure at an address, which is an expression of our own: not to be relocated. Opaque,
  * so that no relocation is moved out of the branch that knows it to exist.

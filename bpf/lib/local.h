@@ -4,11 +4,11 @@
  */
 #pragma once
 #include "find.h"
-#include "identity.h"
 #include "kernel.h"
+#include "packet.h"
 
 /* Addresses looked at in one hash bucket of 256. Before 5.18 (IPv6) and 6.14 (IPv4) one table holds those of all namespaces. */
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 #define SP_LOCAL_LIMIT 8
 #else
 #define SP_LOCAL_LIMIT 16
@@ -130,10 +130,10 @@ static __always_inline void sp_local_find6(struct sp_locals *locals, const __u64
 	}
 }
 
-/* Whether an address belongs to a namespace, an enum sp_locality. "No" is believed only of a table in which the loopback
+/* Whether an address belongs to a namespace. "No" is believed only of a table in which the loopback
  * address is found in the same way: a kernel that hashes in another way, or has no such symbol, answers unknown.
  */
-SP_FUNCTION int sp_locality(struct sp_locals *locals)
+SP_FUNCTION enum sp_locality sp_locality(struct sp_locals *locals)
 {
 	__u64 wanted[2], found, is_ipv4, i;
 

@@ -8,40 +8,22 @@
 #include "kernel.h"
 #include "packet.h"
 
-#ifdef SP_TOLD
+#ifdef SP_MARK
 
 static __always_inline int sp_is_translated(struct __sk_buff *)
 {
 	return 0;
 }
 
-static __always_inline int sp_own_view(struct __sk_buff *, struct sp_packet *)
+static __always_inline void sp_own_view(struct __sk_buff *, struct sp_packet *)
 {
-	return 0;
 }
 
-static __always_inline int sp_view(struct __sk_buff *, struct sp_packet *, __u32)
+static __always_inline void sp_view(struct __sk_buff *, struct sp_packet *, __u32)
 {
-	return 0;
 }
 
 #else
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct nf_conntrack_tuple {
-	int unused;
-};
-struct nf_conntrack_tuple_hash {
-	struct nf_conntrack_tuple tuple;
-};
-struct nf_conn {
-	struct nf_conntrack_tuple_hash tuplehash[2]; /* by direction */
-	unsigned long status;
-};
-struct sk_buff___tracked {
-	unsigned long _nfct;
-};
-#pragma clang attribute pop
 
 /* struct nf_conntrack_tuple and nf_conntrack_tuple_hash, the same in every kernel since 2.6 */
 struct sp_tuple_of_conntrack {
@@ -70,7 +52,8 @@ struct sp_tuple_of_conntrack {
 /* 1 for a protocol whose ports NAT may change, else 0. */
 static __always_inline __u64 sp_has_ports(__u8 protocol)
 {
-	return sp_is_same(protocol, SP_TCP) | sp_is_same(protocol, SP_UDP) | sp_is_same(protocol, SP_SCTP);
+	return sp_is_same(protocol, IPPROTO_TCP) | sp_is_same(protocol, IPPROTO_UDP) |
+	       sp_is_same(protocol, IPPROTO_SCTP);
 }
 
 /* The packet's conntrack entry as an address, with its state in the lowest bits; 0 = none. */

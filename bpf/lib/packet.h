@@ -2,23 +2,35 @@
 /* Reads a packet's headers: addresses, protocol, ports. A packet that cannot be read is said to be so, never guessed. */
 #pragma once
 #include <linux/bpf.h>
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/in6.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "datapath/abi.h"
-#include "flow.h"
+#include "verifier.h"
 
-#define SP_TCP 6
-#define SP_UDP 17
-#define SP_ICMP 1
-#define SP_ICMP6 58
-#define SP_SCTP 132
+/* linux/icmp.h, which needs the headers of a C library. */
+#define ICMP_ECHOREPLY 0
+#define ICMP_DEST_UNREACH 3
+#define ICMP_ECHO 8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETERPROB 12
 
-#define SP_ETH_IPV4 0x0800
-#define SP_ETH_IPV6 0x86DD
+/* include/net/ndisc.h of the kernel */
+#define SP_ROUTER_SOLICITATION 133
+#define SP_ROUTER_ADVERTISEMENT 134
+#define SP_NEIGHBOUR_SOLICITATION 135
+#define SP_NEIGHBOUR_ADVERTISEMENT 136
+#define SP_NEIGHBOUR_REDIRECT 137
 
 #define SP_TCP_SYN 0x02
 #define SP_TCP_RST 0x04
 #define SP_TCP_ACK 0x10
+
+#define SP_LOOPBACK_IFINDEX 1 /* of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h) */
 
 /* Extension headers are followed this far; a longer chain is refused as invalid (attack 20). */
 #define SP_MAX_EXTENSIONS 8
@@ -80,9 +92,27 @@ static __always_inline int sp_same_address(const __u8 a[16], const __u8 b[16])
 	return x[0] == y[0] && x[1] == y[1];
 }
 
+/* True for 127.0.0.0/8 and ::1. */
+static __always_inline int sp_is_loopback(const __u8 address[16])
+{
+	const __u32 *words = (const __u32 *)address;
+
+	if (sp_is_mapped(address))
+		return address[12] == 127;
+	return words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == bpf_htonl(1);
+}
+
+/* True for 224.0.0.0/4, 255.255.255.255 and ff00::/8. */
+static __always_inline int sp_is_multicast(const __u8 address[16])
+{
+	if (sp_is_mapped(address))
+		return address[12] >= 224;
+	return address[0] == 0xff;
+}
+
 static __always_inline int sp_is_icmp(const struct sp_packet *packet)
 {
-	return packet->protocol == SP_ICMP || packet->protocol == SP_ICMP6;
+	return packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6;
 }
 
 /* True for an echo request or reply. */
@@ -90,9 +120,9 @@ static __always_inline int sp_is_echo(const struct sp_packet *packet)
 {
 	__u8 type = packet->icmp_type;
 
-	if (packet->protocol == SP_ICMP)
-		return type == 8 || type == 0;
-	return packet->protocol == SP_ICMP6 && (type == 128 || type == 129);
+	if (packet->protocol == IPPROTO_ICMP)
+		return type == ICMP_ECHO || type == ICMP_ECHOREPLY;
+	return packet->protocol == IPPROTO_ICMPV6 && (type == ICMPV6_ECHO_REQUEST || type == ICMPV6_ECHO_REPLY);
 }
 
 /* True for an IPv4 header of 20 bytes at `data`, of a packet that is whole. */
@@ -117,7 +147,7 @@ static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb,
 
 	packet->transport = offset;
 	switch (packet->protocol) {
-	case SP_TCP:
+	case IPPROTO_TCP:
 		if (bpf_skb_load_bytes(skb, offset, header, is_quote ? 8 : 14))
 			return SP_UNREADABLE;
 		packet->source_port = *(__be16 *)header;
@@ -125,15 +155,15 @@ static __always_inline enum sp_readable sp_read_transport(struct __sk_buff *skb,
 		packet->sequence = *(__u32 *)(header + 4);
 		packet->tcp_flags = header[13];
 		return SP_READABLE;
-	case SP_UDP:
-	case SP_SCTP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
 		if (bpf_skb_load_bytes(skb, offset, header, 4))
 			return SP_UNREADABLE;
 		packet->source_port = *(__be16 *)header;
 		packet->destination_port = *(__be16 *)(header + 2);
 		return SP_READABLE;
-	case SP_ICMP:
-	case SP_ICMP6:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
 		if (bpf_skb_load_bytes(skb, offset, header, 8))
 			return SP_UNREADABLE;
 		packet->icmp_type = header[0];
@@ -187,20 +217,20 @@ static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, stru
 	next = header[6];
 	for (i = 0; i <= SP_MAX_EXTENSIONS; i++) {
 		switch (next) {
-		case 0:	  /* hop-by-hop options */
-		case 43:  /* routing */
-		case 60:  /* destination options */
-		case 135: /* mobility */
+		case IPPROTO_HOPOPTS:
+		case IPPROTO_ROUTING:
+		case IPPROTO_DSTOPTS:
+		case IPPROTO_MH:
 			if (bpf_skb_load_bytes(skb, offset, extension, 2))
 				return SP_UNREADABLE;
 			offset += (extension[1] + 1) * 8;
 			break;
-		case 51: /* authentication: length in 4-byte units less two (RFC 4302) */
+		case IPPROTO_AH: /* length in 4-byte units less two (RFC 4302) */
 			if (bpf_skb_load_bytes(skb, offset, extension, 2))
 				return SP_UNREADABLE;
 			offset += (extension[1] + 2) * 4;
 			break;
-		case 44: /* fragment */
+		case IPPROTO_FRAGMENT:
 			if (bpf_skb_load_bytes(skb, offset, extension, 4))
 				return SP_UNREADABLE;
 			if (*(__be16 *)(extension + 2) & bpf_htons(0xfff8)) {
@@ -219,16 +249,16 @@ static __always_inline enum sp_readable sp_read_ipv6(struct __sk_buff *skb, stru
 	return SP_UNREADABLE;
 }
 
-/* Fills *packet (which the caller zeroes); returns an enum sp_readable. A function of its own, verified once: what a
+/* Fills *packet (which the caller zeroes). A function of its own, verified once: what a
  * caller must not assume, it cannot (global functions since 5.6, their pointers since 5.12).
  */
-SP_FUNCTION int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
+SP_FUNCTION enum sp_readable sp_read(struct __sk_buff *skb, struct sp_packet *packet)
 {
 	if (!packet)
 		return SP_UNREADABLE;
-	if (skb->protocol == bpf_htons(SP_ETH_IPV4))
+	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return sp_read_ipv4(skb, packet, 0, 0);
-	if (skb->protocol == bpf_htons(SP_ETH_IPV6))
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		return sp_read_ipv6(skb, packet, 0, 0);
 	return SP_UNREADABLE;
 }
@@ -237,15 +267,15 @@ SP_FUNCTION int sp_read(struct __sk_buff *skb, struct sp_packet *packet)
 static __always_inline __u32 sp_port_index(__u8 protocol, __u16 port)
 {
 	switch (protocol) {
-	case SP_TCP:
+	case IPPROTO_TCP:
 		return SP_PORT_TCP + port;
-	case SP_UDP:
+	case IPPROTO_UDP:
 		return SP_PORT_UDP + port;
-	case SP_SCTP:
+	case IPPROTO_SCTP:
 		return SP_PORT_SCTP + port;
-	case SP_ICMP:
+	case IPPROTO_ICMP:
 		return SP_PORT_ICMP + (port & 0xff);
-	case SP_ICMP6:
+	case IPPROTO_ICMPV6:
 		return SP_PORT_ICMP6 + (port & 0xff);
 	}
 	return SP_PORT_OTHER + protocol;

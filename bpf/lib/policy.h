@@ -3,7 +3,6 @@
 #pragma once
 #include "../maps.h"
 #include "identity.h"
-#include "packet.h"
 
 static __always_inline struct sp_classes *sp_classes_of(__u32 slot, __u32 identity)
 {
@@ -93,30 +92,29 @@ static __always_inline void sp_decide(struct sp_flow *flow)
 }
 
 /* True for an unlabelled child that is unknown to others although the workload above it is known. */
-static __always_inline int sp_party_is_nobody(const struct sp_party *party)
+static __always_inline int sp_endpoint_is_nobody(const struct sp_endpoint *endpoint)
 {
-	return (party->flags & SP_PARTY_UNLABELLED) && party->identity == SP_IDENTITY_UNKNOWN;
+	return (endpoint->flags & SP_ENDPOINT_UNLABELLED) && endpoint->identity == SP_IDENTITY_UNKNOWN;
 }
 
-/* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is told.
- * Returns 1 for allow, 0 for reject.
+/* The verdict of one side of a flow. A subject in observe mode is let through, and what would have happened is recorded.
  */
-SP_FUNCTION int sp_judge(struct sp_flow *flow)
+SP_FUNCTION enum sp_verdict sp_judge(struct sp_flow *flow)
 {
 	if (!flow)
-		return 0;
+		return SP_REFUSE;
 	flow->rule = 0;
 	flow->observed_rule = 0;
 	flow->observed_action = SP_NONE;
 	flow->log = 0;
-	if (flow->subject.flags & SP_PARTY_UNLABELLED) {
+	if (flow->subject.flags & SP_ENDPOINT_UNLABELLED) {
 		flow->action = SP_REJECT;
 		flow->decided_by = SP_BY_UNLABELLED;
 	} else if (flow->subject.workload == flow->peer.workload && flow->peer.assurance >= SP_ASSURED_SOCKET &&
-		   !sp_party_is_nobody(&flow->peer)) {
+		   !sp_endpoint_is_nobody(&flow->peer)) {
 		flow->action = SP_ALLOW;
 		flow->decided_by = SP_BY_LOCAL;
-		return 1;
+		return SP_PASS_ON;
 	} else {
 		sp_decide(flow);
 	}
@@ -128,5 +126,5 @@ SP_FUNCTION int sp_judge(struct sp_flow *flow)
 		flow->action = SP_ALLOW;
 	}
 	SP_JOIN(flow);
-	return flow->action == SP_ALLOW;
+	return flow->action == SP_ALLOW ? SP_PASS_ON : SP_REFUSE;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The order in which each user's conversations began, and who makes room for the next: see share.h for the rule. */
 #pragma once
-#include "account.h"
 #include "share.h"
+#include "tables.h"
 
 /* Rows of a lane that are looked at to make room for one conversation: some may be gone already. */
-#ifdef SP_STATIC
+#ifdef SP_NO_GLOBAL_FUNCTIONS
 #define SP_SHARE_STEPS 4
 #else
 #define SP_SHARE_STEPS 8
 #endif
 
 /* Below this many free ones a newcomer takes from whoever holds most. */
-#define SP_SHARE_RESERVE (SP_TALKS / 16)
+#define SP_SHARE_RESERVE (SP_CONVS / 16)
 
 /* Of what sp_share_begin returns. */
 #define SP_PLACE_TAKEN (1ull << 63)
@@ -30,7 +30,7 @@ static __always_inline __s64 sp_share_free(void)
 
 	if (!programs || !agent)
 		return 0;
-	return (__s64)SP_TALKS - (__s64)(programs->held - agent->removed);
+	return (__s64)SP_CONVS - (__s64)(programs->held - agent->removed);
 }
 
 /* A row of sp_queue was made (1) or removed (-1). */
@@ -57,22 +57,22 @@ static __always_inline void sp_count_evicted(const struct sp_queue_key *oldest)
  */
 static __always_inline int sp_share_evict(struct sp_share *share, struct sp_queue_key *oldest)
 {
-	struct sp_talk_key *queued = bpf_map_lookup_elem(&sp_queue, oldest), key;
-	struct sp_talk *talk;
+	struct sp_conv_key *queued = bpf_map_lookup_elem(&sp_queue, oldest), key;
+	struct sp_conv *conv;
 	__u64 differs;
 
 	if (!queued)
 		return 0;
 	key = *queued;
-	talk = bpf_map_lookup_elem(&sp_talks, &key);
+	conv = bpf_map_lookup_elem(&sp_convs, &key);
 	differs = 1;
-	if (talk)
-		differs = (talk->owner ^ oldest->workload) | (talk->sequence ^ oldest->sequence) |
-			  (talk->direction ^ oldest->direction) | (talk->lane ^ oldest->lane);
+	if (conv)
+		differs = (conv->owner ^ oldest->workload) | (conv->sequence ^ oldest->sequence) |
+			  (conv->direction ^ oldest->direction) | (conv->lane ^ oldest->lane);
 	if (bpf_map_delete_elem(&sp_queue, oldest))
 		return 0; /* another CPU came first */
 	sp_share_add(share, -1);
-	if (!differs && !bpf_map_delete_elem(&sp_talks, &key))
+	if (!differs && !bpf_map_delete_elem(&sp_convs, &key))
 		sp_count_evicted(oldest);
 	return 1;
 }
@@ -172,7 +172,7 @@ SP_FUNCTION int sp_share_reserve(struct sp_flow *flow)
 /* The lane of a conversation: one socket of a workload does not push out those of another, nor one caller those of another
  * as long as there are lanes.
  */
-static __always_inline __u8 sp_share_lane(const struct sp_flow *flow, const struct sp_talk_key *key)
+static __always_inline __u8 sp_share_lane(const struct sp_flow *flow, const struct sp_conv_key *key)
 {
 	const __u64 *remote = (const __u64 *)key->remote;
 	__u64 from = flow->direction == SP_OUTGOING ? key->socket : remote[0] ^ remote[1];
@@ -181,11 +181,11 @@ static __always_inline __u8 sp_share_lane(const struct sp_flow *flow, const stru
 }
 
 /* Takes the next number of the conversation's lane by making its row. Returns it with SP_PLACE_TAKEN, or 0. */
-SP_FUNCTION __u64 sp_share_take(struct sp_flow *flow, struct sp_talk_key *key)
+SP_FUNCTION __u64 sp_share_take(struct sp_flow *flow, struct sp_conv_key *key)
 {
 	struct sp_share_key user = {};
 	struct sp_queue_key row = {};
-	struct sp_talk_key own; /* before 6.4 a value too must be on this function's stack */
+	struct sp_conv_key own; /* before 6.4 a value too must be on this function's stack */
 	struct sp_share *share;
 	__u32 lane, i;
 
@@ -219,7 +219,7 @@ SP_FUNCTION __u64 sp_share_take(struct sp_flow *flow, struct sp_talk_key *key)
 }
 
 /* A place for one more conversation. Returns 0 if there is none. */
-static __always_inline __u64 sp_share_begin(struct sp_flow *flow, struct sp_talk_key *key)
+static __always_inline __u64 sp_share_begin(struct sp_flow *flow, struct sp_conv_key *key)
 {
 	return sp_share_reserve(flow) ? sp_share_take(flow, key) : 0;
 }
@@ -244,29 +244,29 @@ SP_FUNCTION int sp_share_end(struct sp_queue_key *place)
 	return 0;
 }
 
-static __always_inline void sp_talk_place(const struct sp_talk *talk, struct sp_queue_key *place)
+static __always_inline void sp_conv_place(const struct sp_conv *conv, struct sp_queue_key *place)
 {
-	place->workload = talk->owner;
-	place->sequence = talk->sequence;
-	place->direction = talk->direction;
-	place->lane = talk->lane;
+	place->workload = conv->owner;
+	place->sequence = conv->sequence;
+	place->direction = conv->direction;
+	place->lane = conv->lane;
 }
 
 /* Ends a conversation, and gives its place back. Returns 0. */
-SP_FUNCTION int sp_talk_end(struct sp_talk_key *key)
+SP_FUNCTION int sp_conv_end(struct sp_conv_key *key)
 {
 	struct sp_queue_key place = {};
-	struct sp_talk_key own;
-	struct sp_talk *talk;
+	struct sp_conv_key own;
+	struct sp_conv *conv;
 
 	if (!key)
 		return 0;
 	own = *key; /* before 6.4 a map's key must be on this function's stack */
-	talk = bpf_map_lookup_elem(&sp_talks, &own);
-	if (!talk)
+	conv = bpf_map_lookup_elem(&sp_convs, &own);
+	if (!conv)
 		return 0;
-	sp_talk_place(talk, &place);
-	bpf_map_delete_elem(&sp_talks, &own);
+	sp_conv_place(conv, &place);
+	bpf_map_delete_elem(&sp_convs, &own);
 	sp_share_end(&place);
 	return 0;
 }

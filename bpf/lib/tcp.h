@@ -3,25 +3,19 @@
  * between), everything later passes by the socket's state. sock_ops tells when connections open and close.
  */
 #pragma once
-#include "account.h"
 #include "claim.h"
-#include "identity.h"
-#include "sender.h"
-#include "kernel.h"
+#include "destination.h"
+#include "handoff.h"
+#include "hook.h"
+#include "peer.h"
+#include "verdict.h"
 
 /* What the fast path found out about a packet's socket. */
 struct sp_tcp_socket {
-	__u8 state;	/* enum sp_socket_state and the kernel's others */
+	__u8 state;	/* BPF_TCP_…, linux/bpf.h */
 	__u8 is_stream; /* a TCP stream, not a raw socket that sends TCP headers */
 	__u8 is_raw;
 };
-
-static __always_inline struct sp_handshake *sp_handshake(void)
-{
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&sp_scratch, &key);
-}
 
 static __always_inline int sp_is_same_tuple(const struct sp_handshake *known, const struct sp_packet *packet)
 {
@@ -30,8 +24,8 @@ static __always_inline int sp_is_same_tuple(const struct sp_handshake *known, co
 }
 
 /* Egress: true if connect() judged just this flow a moment ago, by the same generation. */
-static __always_inline int sp_was_asked(struct __sk_buff *skb, const struct sp_packet *packet,
-					const struct sp_flow *flow)
+static __always_inline int sp_was_judged_at_connect(struct __sk_buff *skb, const struct sp_packet *packet,
+						    const struct sp_flow *flow)
 {
 	struct sp_handshake *known = sp_handshake();
 
@@ -61,10 +55,10 @@ static __always_inline int sp_was_judged(struct __sk_buff *skb, struct sp_packet
 		       known->incoming.cookie == flow->cookie;
 	if (known->stage != SP_STAGE_SENT || known->sequence != sequence)
 		return 0;
-	/* of an SO_REUSEPORT group, connect() may have seen another member: the same party is enough */
+	/* of an SO_REUSEPORT group, connect() may have seen another member: the same endpoint is enough */
 	sp_find_subject(skb, flow);
 	if (flow->subject.workload != known->incoming.subject.workload ||
-	    ((flow->subject.flags ^ known->incoming.subject.flags) & SP_PARTY_UNLABELLED))
+	    ((flow->subject.flags ^ known->incoming.subject.flags) & SP_ENDPOINT_UNLABELLED))
 		return 0;
 	known->incoming.cookie = flow->cookie;
 	known->uid = sp_socket_uid(skb, flow);
@@ -101,16 +95,16 @@ static __always_inline int sp_is_answer(struct __sk_buff *skb, __u32 direction, 
 	__u8 source[16] __attribute__((aligned(8))), flags;
 
 	if (direction == SP_OUTGOING)
-		return state == SP_STATE_LISTEN;
-	if (state != SP_STATE_SYN_SENT)
+		return state == BPF_TCP_LISTEN;
+	if (state != BPF_TCP_SYN_SENT)
 		return 0;
-	if (skb->protocol == bpf_htons(SP_ETH_IPV4)) {
-		if (data + 40 > end || !sp_is_plain_ipv4(data, SP_TCP))
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (data + 40 > end || !sp_is_plain_ipv4(data, IPPROTO_TCP))
 			return 0;
 		flags = data[33];
 		sp_map_ipv4(source, *(__be32 *)(data + 12));
 	} else {
-		if (data + 60 > end || !sp_is_plain_ipv6(data, SP_TCP))
+		if (data + 60 > end || !sp_is_plain_ipv6(data, IPPROTO_TCP))
 			return 0;
 		flags = data[53];
 		sp_copy_address(source, data + 8);
@@ -120,111 +114,71 @@ static __always_inline int sp_is_answer(struct __sk_buff *skb, __u32 direction, 
 	return (flags & SP_TCP_ACK) && (sp_is_looped(skb) || !sp_claimant(SP_SLOT(sp_generation()), source));
 }
 
-static __always_inline int sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
+static __always_inline enum sp_verdict sp_tcp_out(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow)
 {
 	if ((packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) != SP_TCP_SYN)
-		return 1;
-	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) && sp_was_asked(skb, packet, flow))
-		return 1;
+		return SP_PASS_ON;
+	if (SP_SEES_CONNECT && !packet->is_translated && !sp_is_bound(skb) &&
+	    sp_was_judged_at_connect(skb, packet, flow))
+		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
-	if (packet->is_translated && !sp_ask_translated(skb, packet, flow))
-		return 0;
+	if (packet->is_translated && sp_ask_translated(skb, packet, flow) == SP_REFUSE)
+		return SP_REFUSE;
 	SP_JOIN(packet);
 	SP_JOIN(flow);
 	sp_find_destination(skb, packet, flow);
 	/* To a port of this namespace that nobody listens on: the kernel answers with a reset, which says more than a refusal
 	 * of ours; and should a listener appear meanwhile, its ingress hook asks both sides (sp_other_side).
 	 */
-	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT && !(flow->peer.flags & SP_PARTY_UNTOLD) &&
-	    !(flow->subject.flags & SP_PARTY_UNLABELLED)) {
-		if (sp_must_tell(skb, packet))
-			sp_sender_tell(skb, packet, flow);
-		return 1;
+	if (sp_is_looped(skb) && flow->peer.assurance == SP_ASSURED_NOT &&
+	    !(flow->peer.flags & SP_ENDPOINT_AMBIGUOUS) && !(flow->subject.flags & SP_ENDPOINT_UNLABELLED)) {
+		if (sp_must_hand_over(skb, packet))
+			sp_handoff_publish(skb, packet, flow);
+		return SP_PASS_ON;
 	}
-	sp_judge(flow);
-	sp_count(flow);
-	if (flow->action != SP_ALLOW) {
-		sp_record_packet_verdict(skb, packet, flow, SP_OUTGOING, 0);
-		return 0;
-	}
+	if (sp_ask_policy(skb, packet, flow, SP_OUTGOING, 0, 1) == SP_REFUSE)
+		return SP_REFUSE;
 	if (!SP_SEES_CONNECT) {
-		if (!sp_other_side(skb, packet, flow))
-			return 0;
+		if (sp_other_side(skb, packet, flow) == SP_REFUSE)
+			return SP_REFUSE;
 		sp_record_attempt(skb, packet, flow);
 	}
-	if (sp_must_tell(skb, packet))
-		sp_sender_tell(skb, packet, flow);
-	return 1;
+	if (sp_must_hand_over(skb, packet))
+		sp_handoff_publish(skb, packet, flow);
+	return SP_PASS_ON;
 }
 
-static __always_inline int sp_tcp_in(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow, __u8 state)
+static __always_inline enum sp_verdict sp_tcp_in(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
+						 __u8 state)
 {
 	int is_syn = (packet->tcp_flags & (SP_TCP_SYN | SP_TCP_ACK)) == SP_TCP_SYN;
 
 	if (packet->tcp_flags & SP_TCP_RST)
-		return 1;
-	if (state != SP_STATE_LISTEN && !is_syn)
+		return SP_PASS_ON;
+	if (state != BPF_TCP_LISTEN && !is_syn)
 		return sp_claim_verdict(skb, packet, flow); /* the answer to our own SYN */
 	if (SP_SEES_CONNECT && sp_was_judged(skb, packet, flow, is_syn))
-		return 1;
+		return SP_PASS_ON;
 	sp_find_subject(skb, flow);
 	sp_find_caller(skb, packet, flow);
-	sp_judge(flow);
-	if (is_syn || flow->action != SP_ALLOW)
-		sp_count(flow);
-	if (flow->action != SP_ALLOW) {
-		sp_record_packet_verdict(skb, packet, flow, SP_INCOMING, is_syn ? 0 : SP_RECORD_REVOKED);
-		return 0;
-	}
-	if (is_syn && !sp_other_side(skb, packet, flow))
-		return 0;
-	if (is_syn && (flow->peer.flags & SP_PARTY_TOLD))
-		sp_sender_confirm(skb, packet, flow);
-	if (is_syn && (flow->peer.flags & SP_PARTY_CLAIMS))
+	if (sp_ask_policy(skb, packet, flow, SP_INCOMING, is_syn ? 0 : SP_RECORD_REVOKED, is_syn) == SP_REFUSE)
+		return SP_REFUSE;
+	if (is_syn && sp_other_side(skb, packet, flow) == SP_REFUSE)
+		return SP_REFUSE;
+	if (is_syn && (flow->peer.flags & SP_ENDPOINT_HANDED_OVER))
+		sp_handoff_confirm(skb, packet, flow);
+	if (is_syn && (flow->peer.flags & SP_ENDPOINT_CLAIMS))
 		sp_claim_confirm(skb, packet, flow);
 	sp_note_accepted(skb, packet, flow, is_syn);
-	return 1;
+	return SP_PASS_ON;
 }
 
-/* A segment of a TCP stream that listens, connects or is closed. Returns 1 to pass, 0 to drop. */
-static __always_inline int sp_tcp_verdict(struct __sk_buff *skb, struct sp_packet *packet, struct sp_flow *flow,
-					  __u32 direction, __u8 state)
+/* A segment of a TCP stream that listens, connects or is closed. */
+static __always_inline enum sp_verdict sp_tcp_verdict(struct __sk_buff *skb, struct sp_packet *packet,
+						      struct sp_flow *flow, __u32 direction, __u8 state)
 {
-	flow->port_index = sp_port_index(SP_TCP, bpf_ntohs(packet->destination_port));
+	flow->port_index = sp_port_index(IPPROTO_TCP, bpf_ntohs(packet->destination_port));
 	if (direction == SP_OUTGOING)
 		return sp_tcp_out(skb, packet, flow);
 	return sp_tcp_in(skb, packet, flow, state);
-}
-
-/* Of a connection that was accepted just now: what the listener's side of its handshake was judged by. */
-static __always_inline void sp_record_accepted(struct sp_record *record)
-{
-	struct sp_handshake *known = sp_handshake();
-	__u64 cookie = record->socket;
-
-	if (!known || known->stage != SP_STAGE_ACCEPTED || bpf_ntohs(known->server_port) != record->local_port ||
-	    bpf_ntohs(known->client_port) != record->remote_port || !sp_same_address(known->server, record->local) ||
-	    !sp_same_address(known->client, record->remote))
-		return;
-	sp_record_flow(record, &known->incoming);
-	record->socket = cookie;
-	record->listener = known->incoming.cookie;
-	record->uid = known->uid;
-	known->stage = SP_STAGE_NONE;
-}
-
-/* The payload of a connection that ends: the kernel counts a FIN as a byte; ours was acknowledged on the way out, theirs
- * came before the last ACK. `before` is the state it had.
- */
-static __always_inline void sp_record_bytes(struct sp_record *record, __u32 before, __u64 acknowledged, __u64 received)
-{
-	if (before == SP_STATE_SYN_SENT || before == SP_STATE_SYN_RECEIVED)
-		record->flags = SP_RECORD_FAILED;
-	if (acknowledged && (before == SP_STATE_FIN_WAIT2 || before == SP_STATE_TIME_WAIT ||
-			     before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		acknowledged--;
-	if (received && (before == SP_STATE_CLOSE_WAIT || before == SP_STATE_LAST_ACK || before == SP_STATE_CLOSING))
-		received--;
-	record->bytes_sent = acknowledged;
-	record->bytes_received = received;
 }

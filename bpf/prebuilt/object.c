@@ -5,17 +5,17 @@
 _Alignas(8) static const unsigned char cgroup[] = {
 #embed "cgroup.bpf.o"
 };
-_Alignas(8) static const unsigned char cgroup_static[] = {
-#embed "cgroup-static.bpf.o"
+_Alignas(8) static const unsigned char cgroup_legacy[] = {
+#embed "cgroup-legacy.bpf.o"
 };
 _Alignas(8) static const unsigned char netfilter[] = {
 #embed "netfilter.bpf.o"
 };
-_Alignas(8) static const unsigned char netfilter_static[] = {
-#embed "netfilter-static.bpf.o"
+_Alignas(8) static const unsigned char netfilter_legacy[] = {
+#embed "netfilter-legacy.bpf.o"
 };
-_Alignas(8) static const unsigned char netfilter_told[] = {
-#embed "netfilter-told.bpf.o"
+_Alignas(8) static const unsigned char netfilter_mark[] = {
+#embed "netfilter-mark.bpf.o"
 };
 _Alignas(8) static const unsigned char workload[] = {
 #embed "workload.bpf.o"

@@ -83,7 +83,7 @@ package struct ConversationShare: Sendable, Equatable {
   }
 
   /// How many there is room for on this host.
-  package static let capacity = Int(SP_TALKS)
+  package static let capacity = Int(SP_CONVS)
 }
 
 /// Everything that the kernel counts.

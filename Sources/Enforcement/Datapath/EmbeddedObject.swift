@@ -34,23 +34,23 @@ struct EmbeddedObject: Sendable, Equatable {
 
   static let cgroup = EmbeddedObject(
     .cgroup, "cgroup", .cgroup, programs: Hook.all.map(\.program), configurations: [".rodata.config"])
-  static let cgroupStatic = EmbeddedObject(
-    .cgroup_static, "cgroup", .cgroup, before: "5.15", programs: cgroup.programs,
+  static let cgroupLegacy = EmbeddedObject(
+    .cgroup_legacy, "cgroup", .cgroup, before: "5.15", programs: cgroup.programs,
     configurations: cgroup.configurations)
   static let netfilter = EmbeddedObject(
     .netfilter, "netfilter", .netfilter, .exact,
     programs: [NetfilterDatapath.output, NetfilterDatapath.input, NetfilterDatapath.tracepoint.program],
     configurations: [".rodata.config", ".rodata.netfilter"])
-  static let netfilterStatic = EmbeddedObject(
-    .netfilter_static, "netfilter", .netfilter, .exact, before: "5.17", programs: netfilter.programs,
+  static let netfilterLegacy = EmbeddedObject(
+    .netfilter_legacy, "netfilter", .netfilter, .exact, before: "5.17", programs: netfilter.programs,
     configurations: netfilter.configurations)
-  static let netfilterTold = EmbeddedObject(
-    .netfilter_told, "netfilter-told", .netfilter, .told,
+  static let netfilterMark = EmbeddedObject(
+    .netfilter_mark, "netfilter-mark", .netfilter, .mark,
     programs: [NetfilterDatapath.output, NetfilterDatapath.input],
-    configurations: [".rodata.config", ".rodata.told"])
+    configurations: [".rodata.config", ".rodata.mark"])
 
   /// Of each kind and view the best first.
-  static let all = [cgroup, cgroupStatic, netfilter, netfilterStatic, netfilterTold]
+  static let all = [cgroup, cgroupLegacy, netfilter, netfilterLegacy, netfilterMark]
 
   /// Those that a datapath may use, the best first.
   static func of(_ kind: DatapathKind, view: NetfilterView? = nil) -> [EmbeddedObject] {
@@ -60,7 +60,7 @@ struct EmbeddedObject: Sendable, Equatable {
   /// What is to be said when it is used because better ones did not load.
   var meaning: String {
     if let supersededBy { return "programs for kernels before \(supersededBy)" }
-    return view == .told ? "told view" : name
+    return view == .mark ? "mark view" : name
   }
 
   /// Calls `body` with its bytes.

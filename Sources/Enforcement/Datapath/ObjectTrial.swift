@@ -104,8 +104,8 @@ extension EmbeddedObject {
       }
       try object.setReadOnlyData(".rodata.config", Rows.config(DatapathOptions(cgroup: ""), features: features))
       if view == .exact { try object.setReadOnlyData(".rodata.netfilter", Rows.scope(CgroupID(rawValue: 1), level: 0)) }
-      if view == .told, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
-        try object.setReadOnlyData(".rodata.told", Rows.told(layout))
+      if view == .mark, let layout = MarkLayout(mask: NetfilterSettings.standardMarkMask) {
+        try object.setReadOnlyData(".rodata.mark", Rows.mark(layout))
       }
       // The size of this map is of no interest to the verifier.
       try object.setMaxEntries(map: "sp_policy", 1024)

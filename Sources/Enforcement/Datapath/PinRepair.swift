@@ -104,7 +104,7 @@ extension PinnedState {
     case _ where name.hasSuffix(".rodata.config"): configName
     // Names of maps are cut to 15 characters.
     case _ where name.contains(".rodata.netfil"): pin(of: ".rodata.netfilter")
-    case _ where name.hasSuffix(".rodata.told"): pin(of: ".rodata.told")
+    case _ where name.hasSuffix(".rodata.mark"): pin(of: ".rodata.mark")
     default: name.contains(".") ? nil : name
     }
   }

@@ -81,7 +81,7 @@ struct PinnedState: Sendable, Equatable {
   static func pin(of section: String) -> String {
     switch section {
     case ".rodata.config": "sp_config"
-    case ".rodata.told": "sp_told_config"
+    case ".rodata.mark": "sp_mark_config"
     default: "sp_nf_config"
     }
   }
@@ -90,7 +90,7 @@ struct PinnedState: Sendable, Equatable {
   var object: EmbeddedObject {
     switch kind {
     case .cgroup: .cgroup
-    case .netfilter: isThere(map("sp_marks")) ? .netfilterTold : .netfilter
+    case .netfilter: isThere(map("sp_marks")) ? .netfilterMark : .netfilter
     }
   }
 

@@ -43,7 +43,7 @@ struct ProgramLoader {
       } catch {
         return try replace("\(error)")
       }
-      if object.view == .told { notes.append("told view, as before") }
+      if object.view == .mark { notes.append("mark view, as before") }
       return false
     }
     // Rules have the same names in both versions: what the former one calls stays.
@@ -117,7 +117,7 @@ struct ProgramLoader {
       for name in object.configurations {
         try Self.configMap(loaded.object, name).pin(at: "\(pins.staging)/maps/\(PinnedState.pin(of: name))")
       }
-      if object.view == .told {
+      if object.view == .mark {
         // Its programs are told who is policed; this is for successors and readers.
         let scope = try BPFMap<UInt32, sp_nf_config>.create(.array, name: "sp_nf_config", maxEntries: 1)
         try scope.set(Rows.scope(cgroup.id, level: cgroup.level), for: 0)
@@ -144,7 +144,7 @@ struct ProgramLoader {
     switch object.view {
     case nil: break
     case .exact: try opened.setReadOnlyData(".rodata.netfilter", Rows.scope(cgroup.id, level: cgroup.level))
-    case .told: try opened.setReadOnlyData(".rodata.told", Rows.told(try markLayout()))
+    case .mark: try opened.setReadOnlyData(".rodata.mark", Rows.mark(try markLayout()))
     }
     try configure(opened)
     return try opened.load()

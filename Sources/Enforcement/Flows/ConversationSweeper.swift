@@ -91,7 +91,7 @@ package struct ConversationSweeper: ~Copyable, Sendable {
       }
       sweep.repaired = try settle(counts)
     } catch {
-      throw DatapathError("sweep conversations", "sp_talks", underlying: error)
+      throw DatapathError("sweep conversations", "sp_convs", underlying: error)
     }
     return sweep
   }
@@ -170,19 +170,19 @@ package struct ConversationSweeper: ~Copyable, Sendable {
         }
       }
     } catch {
-      throw DatapathError("read conversations", "sp_talks", underlying: error)
+      throw DatapathError("read conversations", "sp_convs", underlying: error)
     }
     return found
   }
 
-  private borrowing func isOver(_ key: sp_talk_key, _ talk: sp_talk, _ now: UInt64) -> Bool {
+  private borrowing func isOver(_ key: sp_conv_key, _ talk: sp_conv, _ now: UInt64) -> Bool {
     let isICMP = IPProtocol(rawValue: key.protocol).hasTypes
     let limit = (isICMP ? icmpIdle : udpIdle) + margin
     return now > talk.last_seen && Duration.nanoseconds(Int64(clamping: now - talk.last_seen)) > limit
   }
 
   /// The close of a conversation, as the kernel would have written it.
-  static func close(_ key: sp_talk_key, _ talk: sp_talk) -> FlowEvent {
+  static func close(_ key: sp_conv_key, _ talk: sp_conv) -> FlowEvent {
     var event = FlowEvent(kind: .close, time: talk.last_seen, socket: key.socket)
     let direction = Rows.direction(talk.direction) ?? .outgoing
     event.direction = direction
@@ -192,7 +192,7 @@ package struct ConversationSweeper: ~Copyable, Sendable {
     event.local = IPAddress(high: local.0, low: local.1)
     event.remote = IPAddress(high: remote.0, low: remote.1)
     if event.protocol.hasTypes {
-      // An echo has its identifier, another message its type and code (lib/talk.h).
+      // An echo has its identifier, another message its type and code (lib/conv.h).
       let isEcho = key.is_echo != 0
       let echoRequest: UInt16 = event.protocol == .icmp ? 8 : 128
       event.localPort = isEcho ? UInt16(bigEndian: key.id) : 0

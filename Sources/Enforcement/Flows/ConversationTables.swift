@@ -18,7 +18,7 @@ struct ConversationUser: Hashable, Sendable {
   }
 
   init(_ key: sp_share_key) { self.init(workload: key.workload, direction: UInt8(truncatingIfNeeded: key.direction)) }
-  init(_ talk: sp_talk) { self.init(workload: talk.owner, direction: talk.direction.rawValue) }
+  init(_ talk: sp_conv) { self.init(workload: talk.owner, direction: talk.direction.rawValue) }
 
   var key: sp_share_key { Rows.share(self) }
 }
@@ -28,8 +28,8 @@ package final class ConversationTables: Sendable {
   /// One number for each lane.
   typealias Lanes = InlineArray<8, UInt32>
 
-  package let talks: BPFMap<sp_talk_key, sp_talk>
-  package let queue: BPFMap<sp_queue_key, sp_talk_key>
+  package let talks: BPFMap<sp_conv_key, sp_conv>
+  package let queue: BPFMap<sp_queue_key, sp_conv_key>
   package let shares: BPFMap<sp_share_key, sp_share>
   package let swept: BPFMap<sp_share_key, sp_swept>
   package let pool: BPFMap<UInt32, sp_pool>
@@ -38,7 +38,7 @@ package final class ConversationTables: Sendable {
   /// Maps of their own, without programs.
   package init(entries: Int) throws(BPFError) {
     let flags: UInt32 = 1  // BPF_F_NO_PREALLOC
-    talks = try .create(.hash, name: "sp_talks", maxEntries: entries, flags: flags)
+    talks = try .create(.hash, name: "sp_convs", maxEntries: entries, flags: flags)
     queue = try .create(.hash, name: "sp_queue", maxEntries: entries, flags: flags)
     shares = try .create(.hash, name: "sp_shares", maxEntries: entries, flags: flags)
     swept = try .create(.hash, name: "sp_swept", maxEntries: entries, flags: flags)
@@ -48,7 +48,7 @@ package final class ConversationTables: Sendable {
 
   /// Opens what is pinned at the paths of these names.
   init(maps path: (String) -> String) throws(BPFError) {
-    talks = try .pinned(path("sp_talks"), type: .hash)
+    talks = try .pinned(path("sp_convs"), type: .hash)
     queue = try .pinned(path("sp_queue"), type: .hash)
     shares = try .pinned(path("sp_shares"), type: .hash)
     swept = try .pinned(path("sp_swept"), type: .hash)
@@ -74,7 +74,7 @@ package final class ConversationTables: Sendable {
   }
 
   /// Removes a conversation's row in the order of its user's; false if the kernel did.
-  func removePlace(of talk: sp_talk) throws(BPFError) -> Bool { try queue.remove(Rows.place(of: talk)) }
+  func removePlace(of talk: sp_conv) throws(BPFError) -> Bool { try queue.remove(Rows.place(of: talk)) }
 
   static func lanes(_ lanes: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32)) -> Lanes {
     [lanes.0, lanes.1, lanes.2, lanes.3, lanes.4, lanes.5, lanes.6, lanes.7]
@@ -98,7 +98,7 @@ struct ConversationCount {
   init(next: ConversationTables.Lanes) { floor = next }
 
   /// A conversation that lives; numbers wrap around.
-  mutating func note(_ talk: sp_talk) {
+  mutating func note(_ talk: sp_conv) {
     live += 1
     let lane = Int(talk.lane) & (floor.count - 1)
     if Int32(bitPattern: talk.sequence &- floor[lane]) < 0 { floor[lane] = talk.sequence }

@@ -19,7 +19,7 @@ extension Rows {
   }
 
   /// Where a conversation stands in the order of its user's.
-  static func place(of talk: sp_talk) -> sp_queue_key {
+  static func place(of talk: sp_conv) -> sp_queue_key {
     sp_queue_key(
       workload: talk.owner, sequence: talk.sequence, direction: talk.direction, lane: talk.lane, pad: (0, 0))
   }

@@ -8,29 +8,30 @@ enum Listeners {
   /// Where two workloads receive at the same address and port nobody can say which gets a packet: there is none, and the
   /// receiver is unknown to the programs.
   static func list(
-    in namespace: NetworkNamespace, number: UInt32, _ cgroups: inout ToldCgroups,
-    into wanted: inout [ListenerKey: ToldParty]
+    in namespace: NetworkNamespace, number: UInt32, _ cgroups: inout MarkCgroups,
+    into wanted: inout [ListenerKey: MarkEndpoint]
   ) throws(KernelError) {
-    var own: [ListenerKey: ToldParty?] = [:]
-    var shared: [ListenerKey: ToldParty?] = [:]
+    var own: [ListenerKey: MarkEndpoint?] = [:]
+    var shared: [ListenerKey: MarkEndpoint?] = [:]
     for socket in try SocketDiagnostics.open(in: namespace).list(states: .waiting) where isReceiving(socket) {
-      let party: ToldParty? = if let cgroup = socket.cgroup { try cgroups.party(of: cgroup) } else { nil }
-      note(party, at: ListenerKey(namespace: number, protocol: socket.protocol, address: socket.local), &own)
+      let endpoint: MarkEndpoint? = if let cgroup = socket.cgroup { try cgroups.endpoint(of: cgroup) } else { nil }
+      note(endpoint, at: ListenerKey(namespace: number, protocol: socket.protocol, address: socket.local), &own)
       if socket.family == UInt8(AF_INET6), socket.local.high == 0, socket.local.low == 0 {
         // IPV6_V6ONLY is not told: if it is set nobody gets what comes for IPv4, or a socket of IPv4 does.
         let any = SocketAddress(high: 0, low: 0xffff << 32, port: socket.local.port)
-        note(party, at: ListenerKey(namespace: number, protocol: socket.protocol, address: any), &shared)
+        note(endpoint, at: ListenerKey(namespace: number, protocol: socket.protocol, address: any), &shared)
       }
     }
     own.merge(shared) { own, _ in own }
-    for (key, party) in own { if let party { wanted[key] = party } }
+    for (key, endpoint) in own { if let endpoint { wanted[key] = endpoint } }
   }
 
-  private static func note(_ party: ToldParty?, at key: ListenerKey, _ found: inout [ListenerKey: ToldParty?]) {
-    if let known = found[key], known != party {
+  private static func note(_ endpoint: MarkEndpoint?, at key: ListenerKey, _ found: inout [ListenerKey: MarkEndpoint?])
+  {
+    if let known = found[key], known != endpoint {
       found.updateValue(nil, forKey: key)
     } else {
-      found.updateValue(party, forKey: key)
+      found.updateValue(endpoint, forKey: key)
     }
   }
 
@@ -44,19 +45,19 @@ enum Listeners {
   /// Of a workload that has more those in `known` stay first. One that binds every port there is takes no receiver from
   /// others.
   static func shared(
-    _ wanted: [ListenerKey: ToldParty], limit: Int, known: [ListenerKey: ToldParty]
-  ) -> [ListenerKey: ToldParty] {
+    _ wanted: [ListenerKey: MarkEndpoint], limit: Int, known: [ListenerKey: MarkEndpoint]
+  ) -> [ListenerKey: MarkEndpoint] {
     guard wanted.count > limit else { return wanted }
-    var ofParty: [ToldParty: [ListenerKey]] = [:]
-    for (key, party) in wanted { ofParty[party, default: []].append(key) }
-    var kept: [ListenerKey: ToldParty] = [:]
+    var ofEndpoint: [MarkEndpoint: [ListenerKey]] = [:]
+    for (key, endpoint) in wanted { ofEndpoint[endpoint, default: []].append(key) }
+    var kept: [ListenerKey: MarkEndpoint] = [:]
     var room = limit
-    var waiting = ofParty.count
-    for (party, keys) in ofParty.sorted(by: { $0.value.count < $1.value.count }) {
+    var waiting = ofEndpoint.count
+    for (endpoint, keys) in ofEndpoint.sorted(by: { $0.value.count < $1.value.count }) {
       let part = min(keys.count, room / waiting)
-      let first = keys.filter { known[$0] == party }
-      let others = keys.filter { known[$0] != party }
-      for key in (first + others).prefix(part) { kept[key] = party }
+      let first = keys.filter { known[$0] == endpoint }
+      let others = keys.filter { known[$0] != endpoint }
+      for key in (first + others).prefix(part) { kept[key] = endpoint }
       room -= part
       waiting -= 1
     }

@@ -1,4 +1,4 @@
-// Finds rules of others that use the bits of the packet mark which the told view needs for itself.
+// Finds rules of others that use the bits of the packet mark which the mark view needs for itself.
 
 /// The bits of the packet mark that are ours.
 struct MarkConflicts: Sendable {

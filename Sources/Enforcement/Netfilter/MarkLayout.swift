@@ -1,6 +1,6 @@
 // Which bits of the packet mark tell the source workload, and which the network namespace.
 
-/// How our bits of the packet mark are divided, in the told view.
+/// How our bits of the packet mark are divided, in the mark view.
 struct MarkLayout: Equatable, Sendable {
   /// The number of the source workload: index of sp_marks.
   let sources: UInt32
@@ -37,7 +37,7 @@ struct MarkLayout: Equatable, Sendable {
   func mark(source number: UInt32) -> UInt32 { number << UInt32(sources.trailingZeroBitCount) }
 
   /// What marks the packets of a namespace.
-  func namespace(_ number: UInt32) -> ToldNamespace {
-    ToldNamespace(mark: number << UInt32(namespaces.trailingZeroBitCount), mask: namespaces)
+  func namespace(_ number: UInt32) -> MarkNamespace {
+    MarkNamespace(mark: number << UInt32(namespaces.trailingZeroBitCount), mask: namespaces)
   }
 }

@@ -10,9 +10,9 @@ extension NetfilterDatapath {
     return try policedDirectory(pins)?.id
   }
 
-  /// Whether enforcement has begun: by the tracepoint's link, which the told view does not have, else by a generation.
+  /// Whether enforcement has begun: by the tracepoint's link, which the mark view does not have, else by a generation.
   private static func isAttached(_ pins: PinnedState) throws(DatapathError) -> Bool {
-    guard pins.object == .netfilterTold else { return pins.hasLink(tracepoint.program) }
+    guard pins.object == .netfilterMark else { return pins.hasLink(tracepoint.program) }
     do throws(BPFError) {
       return try BPFMap<UInt32, UInt32>.pinned(pins.map("sp_active")).value(for: 0) ?? 0 != 0
     } catch {
@@ -35,8 +35,8 @@ extension NetfilterDatapath {
   /// The programs that are not called: the tracepoint's without a link, the others if any namespace of a policed process
   /// lacks their rules.
   static func missingAttachments(_ pins: PinnedState) throws(DatapathError) -> [String] {
-    let isTold = pins.object == .netfilterTold
-    let missing = isTold || pins.hasLink(tracepoint.program) ? [] : [tracepoint.program]
+    let isMark = pins.object == .netfilterMark
+    let missing = isMark || pins.hasLink(tracepoint.program) ? [] : [tracepoint.program]
     guard let directory = try policedDirectory(pins) else { return pins.object.programs }
     let rules = NetfilterRules(try ruleset(pins))
     let namespaces: [NetworkNamespace]
@@ -46,9 +46,9 @@ extension NetfilterDatapath {
       throw DatapathError("inspect", pins.published, underlying: error, remedy: error.remedy)
     }
     for namespace in namespaces {
-      // What the agent tells in its rules of the told view is known to it alone.
+      // What the agent tells in its rules of the mark view is known to it alone.
       let isInForce =
-        if isTold { try rules.versionInForce(in: namespace) == rules.ruleset.version } else {
+        if isMark { try rules.versionInForce(in: namespace) == rules.ruleset.version } else {
           try rules.state(in: namespace) == .intact
         }
       if !isInForce { return missing + [output, input] }

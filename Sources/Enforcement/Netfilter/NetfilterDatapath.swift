@@ -14,7 +14,7 @@ package final class NetfilterDatapath: KernelDatapath {
   private let base: NetfilterRuleset
   private let settings: NetfilterSettings
   /// What the programs are told; nil where they see for themselves.
-  let told: ToldState?
+  let markState: MarkState?
   let listenerWatch = Mutex<ListenerWatch?>(nil)
   private let policed = PolicedNamespaces()
 
@@ -22,15 +22,15 @@ package final class NetfilterDatapath: KernelDatapath {
   static let input = "sp_nf_input"
   static let tracepoint = (program: "sp_nf_state", name: "inet_sock_set_state")
 
-  private init(kernel: KernelState, base: NetfilterRuleset, settings: NetfilterSettings, told: ToldState?) {
+  private init(kernel: KernelState, base: NetfilterRuleset, settings: NetfilterSettings, markState: MarkState?) {
     self.kernel = kernel
     self.base = base
     self.settings = settings
-    self.told = told
+    self.markState = markState
   }
 
   /// How the programs learn whose packet it is.
-  package var view: NetfilterView { told == nil ? .exact : .told }
+  package var view: NetfilterView { markState == nil ? .exact : .mark }
 
   static func open(
     _ options: DatapathOptions, state: StateDirectory, lock: StateLock
@@ -38,12 +38,12 @@ package final class NetfilterDatapath: KernelDatapath {
     var loader = try ProgramLoader(.netfilter, options, state: state)
     let isNew = try loader.open()
     let kernel = try KernelState(loader, isNew: isNew, lock: lock)
-    var told: ToldState?
-    if loader.pins.object == .netfilterTold {
-      told = try ToldState(loader.pins, scope: loader.cgroup, workloads: kernel.holdings.workloads)
+    var markState: MarkState?
+    if loader.pins.object == .netfilterMark {
+      markState = try MarkState(loader.pins, scope: loader.cgroup, workloads: kernel.holdings.workloads)
     }
     return NetfilterDatapath(
-      kernel: kernel, base: try ruleset(loader.pins), settings: options.netfilter, told: told)
+      kernel: kernel, base: try ruleset(loader.pins), settings: options.netfilter, markState: markState)
   }
 
   /// The rules that call what is pinned: their version tells the programs apart.
@@ -65,8 +65,8 @@ package final class NetfilterDatapath: KernelDatapath {
   // MARK: Rules
 
   private func rules(in namespace: NetworkNamespace) throws(DatapathError) -> NetfilterRules {
-    guard let told else { return NetfilterRules(base, settings: settings) }
-    return NetfilterRules(base.seeing(by: try told.source(for: namespace)), settings: settings)
+    guard let markState else { return NetfilterRules(base, settings: settings) }
+    return NetfilterRules(base.seeing(by: try markState.source(for: namespace)), settings: settings)
   }
 
   /// Writes the rules of a namespace.
@@ -93,23 +93,23 @@ package final class NetfilterDatapath: KernelDatapath {
   }
 
   /// Writes what differs in every namespace, after workloads came or went; throws the first failure after all were tried.
-  func followWorkloads(_ told: ToldState) throws(DatapathError) {
-    try told.tellListeners()
+  func followWorkloads(_ markState: MarkState) throws(DatapathError) {
+    try markState.tellListeners()
     let namespaces = policed.attached
     var failure: DatapathError?
     for namespace in namespaces {
       do throws(DatapathError) { try install(in: namespace) } catch { failure = failure ?? error }
     }
     if let failure { throw failure }
-    if let namespace = namespaces.first, case .told(let sources, _, _) = try told.source(for: namespace) {
-      told.freeNumbers(except: sources)
+    if let namespace = namespaces.first, case .marked(let sources, _, _) = try markState.source(for: namespace) {
+      markState.freeNumbers(except: sources)
     }
   }
 
-  /// Makes one step; in the told view rules follow the workloads.
+  /// Makes one step; in the mark view rules follow the workloads.
   package func apply(_ change: TableChange) throws(DatapathError) {
     do throws(BPFError) { try kernel.tables.apply(change) } catch { throw kernel.tables.failure(change, error) }
-    if let told, told.note(change) { try followWorkloads(told) }
+    if let markState, markState.note(change) { try followWorkloads(markState) }
   }
 
   // MARK: Where
@@ -137,7 +137,7 @@ package final class NetfilterDatapath: KernelDatapath {
     if added.isEmpty { askForListeners() }
     for namespace in added {
       do throws(DatapathError) {
-        try told?.enter(namespace)
+        try markState?.enter(namespace)
         if isAttached { try install(in: namespace) }
       } catch {
         // It is tried again when it is named again.
@@ -151,7 +151,7 @@ package final class NetfilterDatapath: KernelDatapath {
   func forget(except living: [NetworkNamespace]) {
     let identities = Set(living.map(\.identity))
     policed.keep(identities)
-    told?.leave(except: identities)
+    markState?.leave(except: identities)
   }
 
   /// Legacy tables announce nothing: who changes them without iptables' lock goes unnoticed (`suspectTheSilent`).
@@ -205,9 +205,9 @@ package final class NetfilterDatapath: KernelDatapath {
 
   /// Attaches the tracepoint by a link that is pinned, and writes the rules.
   package func attachHooks() throws(DatapathError) {
-    if let told {
-      try told.tellListeners()
-      try watchListeners(told)
+    if let markState {
+      try markState.tellListeners()
+      try watchListeners(markState)
     } else {
       try attachTracepoint()
     }
@@ -223,12 +223,12 @@ package final class NetfilterDatapath: KernelDatapath {
       // Best effort: the first error is the one to tell, and detach ends what may be left.
       let rules = NetfilterRules(base, settings: settings)
       for namespace in done.reversed() { try? rules.remove(from: namespace) }
-      if told == nil { try? removePin(at: kernel.pinned.link(Self.tracepoint.program)) }
+      if markState == nil { try? removePin(at: kernel.pinned.link(Self.tracepoint.program)) }
       endListenerWatch()
       throw error
     }
     policed.attach()
-    try told?.forgetFormer()
+    try markState?.forgetFormer()
   }
 
   private func attachTracepoint() throws(DatapathError) {

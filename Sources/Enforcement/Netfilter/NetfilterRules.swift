@@ -53,7 +53,7 @@ final class NetfilterRules: Sendable {
       throw DatapathError("write rule for", path, reason: reason, remedy: "give the workload another cgroup")
     }
     let tables = try editor.tables(of: namespace)
-    if case .told(_, let mask, _) = ruleset.source { try requireFreeMarks(mask, in: namespace, tables) }
+    if case .marked(_, let mask, _) = ruleset.source { try requireFreeMarks(mask, in: namespace, tables) }
     var failure: DatapathError?
     for backend in try backends {
       do throws(DatapathError) {

@@ -10,7 +10,7 @@ struct NetfilterChains: Equatable, Sendable {
   let output: String
   /// What arrives at them.
   let input: String
-  /// In the told view: which workload is the source.
+  /// In the mark view: which workload is the source.
   let sources: String
 
   /// The name has at most 28 bytes, an instance's may have thousands: so it is the 64-bit FNV-1a hash of it.
@@ -27,16 +27,16 @@ struct NetfilterChains: Equatable, Sendable {
   var all: [String] { [sources, output, input] }
 }
 
-/// A workload's mark in the told view.
-struct ToldSource: Equatable, Sendable {
+/// A workload's mark in the mark view.
+struct MarkSource: Equatable, Sendable {
   /// The path of its cgroup (v2) from the hierarchy's root, without the first slash; rules match what is below it too.
   let path: String
   /// The value in our mask.
   let mark: UInt32
 }
 
-/// What tells a network namespace's packets from those of others, in the told view.
-struct ToldNamespace: Equatable, Sendable {
+/// What tells a network namespace's packets from those of others, in the mark view.
+struct MarkNamespace: Equatable, Sendable {
   /// The value in `mask`.
   let mark: UInt32
   /// A part of our mask; sources have the rest.
@@ -48,7 +48,7 @@ enum SourceView: Equatable, Sendable {
   /// They read the socket themselves: exact, and the number of rules is constant.
   case kernel
   /// Rules mark the packet first; the later of two matching sources wins, so the nearest ancestors come last.
-  case told([ToldSource], mask: UInt32, namespace: ToldNamespace? = nil)
+  case marked([MarkSource], mask: UInt32, namespace: MarkNamespace? = nil)
 }
 
 /// The rules of an instance.
@@ -77,7 +77,7 @@ struct NetfilterRuleset: Equatable, Sendable {
     var output: [String] = []
     var input: [String] = []
     var own: [(name: String, rules: [String])] = []
-    if case .told(let sources, let mask, let namespace) = source {
+    if case .marked(let sources, let mask, let namespace) = source {
       output += replies(family)
       input += replies(family)
       if let namespace { input.append(mark(namespace.mark, namespace.mask)) }
@@ -159,7 +159,7 @@ struct NetfilterRuleset: Equatable, Sendable {
 
   /// Why a source cannot be written as a rule: what its path holds would end the word, or the kernel has no room for it.
   var unwritableSource: (path: String, reason: String)? {
-    guard case .told(let sources, let mask, _) = source else { return nil }
+    guard case .marked(let sources, let mask, _) = source else { return nil }
     for source in sources {
       if source.mark & ~mask != 0 || source.mark == 0 {
         return ("mark 0x\(String(source.mark, radix: 16))", "it is not in the mask 0x\(String(mask, radix: 16))")

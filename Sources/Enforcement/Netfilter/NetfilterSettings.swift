@@ -17,14 +17,14 @@ package enum NetfilterView: String, Sendable, CaseIterable {
   /// They read the kernel's sockets, which needs its BTF.
   case exact
   /// Rules mark what a cgroup sends, and the agent tells who listens.
-  case told
+  case mark
 }
 
 /// The settings of the rules.
 package struct NetfilterSettings: Sendable, Equatable {
   /// Which iptables.
   package var variant: IptablesVariant
-  /// The bits of the packet mark that are ours, in the told view; no other rule may use them.
+  /// The bits of the packet mark that are ours, in the mark view; no other rule may use them.
   package var markMask: UInt32
   /// How the programs learn whose packet it is; nil = as exactly as this kernel can.
   package var view: NetfilterView?

@@ -1,9 +1,9 @@
-// What the agent tells the programs of the told view: whom a mark and a listener stand for, and their rows in C.
+// What the agent tells the programs of the mark view: whom a mark and a listener stand for, and their rows in C.
 internal import CDatapath
 internal import Kernel
 
 /// Whom a source or a receiver is, as the agent tells it.
-struct ToldParty: Hashable, Sendable {
+struct MarkEndpoint: Hashable, Sendable {
   /// The nearest labelled cgroup; nil = the host.
   var workload: CgroupID?
   /// Whether it is below the workload, in a cgroup without labels of its own.
@@ -11,8 +11,8 @@ struct ToldParty: Hashable, Sendable {
   /// Whether it is not below the policed cgroup.
   var isOutside = false
 
-  static let host = ToldParty()
-  static let outside = ToldParty(isOutside: true)
+  static let host = MarkEndpoint()
+  static let outside = MarkEndpoint(isOutside: true)
 }
 
 /// Who receives: a port at an address of a namespace.
@@ -23,25 +23,25 @@ struct ListenerKey: Hashable, Sendable {
 }
 
 extension Rows {
-  static func told(_ layout: MarkLayout) -> sp_told_config {
-    sp_told_config(source_mask: layout.sources, namespace_mask: layout.namespaces)
+  static func mark(_ layout: MarkLayout) -> sp_mark_config {
+    sp_mark_config(source_mask: layout.sources, namespace_mask: layout.namespaces)
   }
 
   /// Without a row nothing is in a mark.
-  static func layout(_ row: sp_told_config?) -> MarkLayout {
+  static func layout(_ row: sp_mark_config?) -> MarkLayout {
     MarkLayout(sources: row?.source_mask ?? 0, namespaces: row?.namespace_mask ?? 0)
   }
 
-  static func told(_ party: ToldParty) -> sp_told_party {
-    sp_told_party(
-      workload: party.workload?.rawValue ?? 0,
-      flags: (party.isChild ? SP_TOLD_CHILD : 0) | (party.isOutside ? SP_TOLD_OUTSIDE : 0), pad: 0)
+  static func mark(_ endpoint: MarkEndpoint) -> sp_mark_endpoint {
+    sp_mark_endpoint(
+      workload: endpoint.workload?.rawValue ?? 0,
+      flags: (endpoint.isChild ? SP_MARK_CHILD : 0) | (endpoint.isOutside ? SP_MARK_OUTSIDE : 0), pad: 0)
   }
 
-  static func told(_ row: sp_told_party) -> ToldParty {
-    ToldParty(
-      workload: row.workload == 0 ? nil : CgroupID(rawValue: row.workload), isChild: row.flags & SP_TOLD_CHILD != 0,
-      isOutside: row.flags & SP_TOLD_OUTSIDE != 0)
+  static func mark(_ row: sp_mark_endpoint) -> MarkEndpoint {
+    MarkEndpoint(
+      workload: row.workload == 0 ? nil : CgroupID(rawValue: row.workload), isChild: row.flags & SP_MARK_CHILD != 0,
+      isOutside: row.flags & SP_MARK_OUTSIDE != 0)
   }
 
   static func listener(_ key: ListenerKey) -> sp_listener_key {

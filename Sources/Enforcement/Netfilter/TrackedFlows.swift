@@ -1,4 +1,4 @@
-// Ends what connection tracking still lets through in the told view, although policy no longer allows it.
+// Ends what connection tracking still lets through in the mark view, although policy no longer allows it.
 
 internal import Glibc
 package import Kernel
@@ -15,14 +15,14 @@ package struct TrackedRevocation: Sendable {
 extension NetfilterDatapath {
   /// Ends the tracked connections that lose by `rules`, and those of sockets that lost already; nothing in the exact view.
   ///
-  /// The rules of the told view let replies and what follows them pass unjudged, so the next packet must be a new one
+  /// The rules of the mark view let replies and what follows them pass unjudged, so the next packet must be a new one
   /// again. Connections that are translated (NAT), and those of no socket here, are others' and stay. What is neither TCP
   /// nor UDP has no socket that could be found: all of it is judged once more.
   package func endTracked(
     by rules: RevocationRules, after revoked: [RevokedFlow], in namespaces: [NetworkNamespace]
   ) -> TrackedRevocation {
     var result = TrackedRevocation()
-    guard view == .told else { return result }
+    guard view == .mark else { return result }
     let lost = Set(revoked.flatMap { TrackedEnds($0.socket).bothWays })
     for namespace in namespaces {
       do throws(KernelError) {
@@ -46,7 +46,7 @@ extension NetfilterDatapath {
   /// To be asked before a `Revoker` is: no program tells of connections that were accepted, and without a listener at the
   /// port they would be judged as begun by the server. What cannot be read is judged that way.
   package func rememberTracked(in namespaces: [NetworkNamespace], flows: LiveFlows) {
-    guard view == .told else { return }
+    guard view == .mark else { return }
     for namespace in namespaces {
       guard let entries = try? Conntrack.open(in: namespace).list(),
         let sockets = try? SocketDiagnostics.open(in: namespace).list()

@@ -6,7 +6,7 @@ internal import Enforcement
 let bpfChecks: [Check] =
   [
     programs("cgroup", [.cgroup], "the programs of the cgroup datapath"),
-    programs("netfilter", [.netfilter], "the programs that rules of iptables run, in the exact or else the told view"),
+    programs("netfilter", [.netfilter], "the programs that rules of iptables run, in the exact or else the mark view"),
     programs(
       "workload", [.published], "the programs on tracepoints that tell of cgroups and processes; else inotify does"),
   ] + HookTrial.hooks.map(hook) + [
@@ -41,13 +41,13 @@ private func judgePrograms(
     return .unknown(results.programs.obstacle ?? "nobody tried", how: how, remedy: "look as root")
   }
   // The netfilter datapath has a second object, for kernels that do not take the first.
-  let trials = all.filter { $0.object == object || object == "netfilter" && $0.object == "netfilter-told" }
+  let trials = all.filter { $0.object == object || object == "netfilter" && $0.object == "netfilter-mark" }
   let refusals = trials.flatMap { trial in
     trial.programs.compactMap { program in program.refusal.map { "\(program.name) (\(trial.object)): \($0)" } }
   }
   if let taken = trials.first(where: \.isLoaded) {
     let interpreted = taken.programs.filter { !$0.isCompiled }
-    let view = taken.object == "netfilter-told" ? ", in the told view" : ""
+    let view = taken.object == "netfilter-mark" ? ", in the mark view" : ""
     let features = taken.features.isEmpty ? "" : " with \(taken.features.joined(separator: ", "))"
     let found = "\(taken.programs.count) of \(taken.programs.count) loaded\(view)\(features)"
     guard interpreted.isEmpty else {

@@ -30,7 +30,7 @@ let kernelChecks: [Check] = [
   ) { host, _ in judgeBPFFilesystem(host) },
   Check(
     "btf", .host, requires: "a kernel that describes its types (BTF)", by: [.cgroup],
-    purpose: "the programs on tracepoints and sockets find fields by it; the told view of netfilter does without",
+    purpose: "the programs on tracepoints and sockets find fields by it; the mark view of netfilter does without",
     method: "/sys/kernel/btf/vmlinux", remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF"
   ) { host, _ in judgeBTF(host) },
   Check(
@@ -170,7 +170,7 @@ private func judgeBTF(_ host: HostView) -> Finding {
   case .seen:
     return .warn(
       "\(path) is not there", how: path,
-      meaning: "the cgroup datapath does not load; netfilter takes the told view, and new cgroups are seen by inotify",
+      meaning: "the cgroup datapath does not load; netfilter takes the mark view, and new cgroups are seen by inotify",
       remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y: those of current distributions have it")
   }
 }

@@ -5,7 +5,7 @@ internal import Kernel
 /// The checks of kernel modules, one each.
 let moduleChecks: [Check] = ModuleRequirement.all.map { module in
   let renamed = module.today.isEmpty ? "" : "; today \(module.today.joined(separator: " or "))"
-  let needed = module.isForToldView ? "; needed by the told view alone, which is for kernels without BTF" : ""
+  let needed = module.isForMarkView ? "; needed by the mark view alone, which is for kernels without BTF" : ""
   return Check(
     module.name, .module, requires: "\(module.name) built in, loaded or loadable\(renamed)", by: module.features,
     purpose: module.purpose + needed,
@@ -118,13 +118,13 @@ private func missing(
   _ results: ProbeResults
 ) -> Finding {
   let exactViewLoads = results.programs.value?.contains { $0.object == "netfilter" && $0.isLoaded } ?? false
-  let isVital = module.features.contains(.netfilter) && !(module.isForToldView && exactViewLoads)
+  let isVital = module.features.contains(.netfilter) && !(module.isForMarkView && exactViewLoads)
   let meaning =
     module.features == [.published]
     ? "no datapath of Sallyport uses it (\(module.purpose)); rules of other programs may"
     : isVital
       ? "the netfilter datapath does not work without it: \(module.purpose)"
-      : "the told view does not work without it, but here netfilter has the exact view"
+      : "the mark view does not work without it, but here netfilter has the exact view"
   return isVital
     ? .fail(found, how: how, meaning: meaning, remedy: remedy, commands: commands)
     : .warn(found, how: how, meaning: meaning, remedy: remedy, commands: commands)

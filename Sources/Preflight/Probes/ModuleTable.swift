@@ -23,20 +23,21 @@ struct ModuleRequirement: Sendable {
   let features: [Purpose]
   /// What it is for.
   let purpose: String
-  /// Whether the netfilter datapath needs it in its told view alone, which is for kernels without BTF.
-  let isForToldView: Bool
+  /// Whether the netfilter datapath needs it in its mark view alone, which is for kernels without BTF.
+  let isForMarkView: Bool
   /// How it is tried.
   let trial: Trial
 
   init(
-    _ name: String, today: [String] = [], by features: [Purpose] = [.published], _ purpose: String, told: Bool = false,
+    _ name: String, today: [String] = [], by features: [Purpose] = [.published], _ purpose: String,
+    markView: Bool = false,
     _ trial: Trial
   ) {
     self.name = name
     self.today = today
     self.features = features
     self.purpose = purpose
-    isForToldView = told
+    isForMarkView = markView
     self.trial = trial
   }
 
@@ -46,7 +47,7 @@ struct ModuleRequirement: Sendable {
   /// The published list in its order; then what else the netfilter datapath uses.
   static let all: [ModuleRequirement] = [
     ModuleRequirement(
-      "xt_cgroup", by: [.netfilter], "tells in a rule which cgroup a packet's socket belongs to", told: true,
+      "xt_cgroup", by: [.netfilter], "tells in a rule which cgroup a packet's socket belongs to", markView: true,
       .rule("OUTPUT -m cgroup --path / -j ACCEPT")),
     ModuleRequirement("xt_limit", "limits how often a rule matches", .rule("OUTPUT -m limit --limit 5/s -j ACCEPT")),
     ModuleRequirement(
@@ -65,7 +66,7 @@ struct ModuleRequirement: Sendable {
       "xt_bpf", by: [.netfilter], "runs the pinned verdict programs in a rule",
       .rule("OUTPUT -m bpf --bytecode \"1,6 0 0 65535\" -j ACCEPT")),
     ModuleRequirement(
-      "xt_state", today: ["xt_conntrack"], by: [.netfilter], "lets replies of connections through", told: true,
+      "xt_state", today: ["xt_conntrack"], by: [.netfilter], "lets replies of connections through", markView: true,
       .rule("OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")),
     ModuleRequirement("xt_set", "looks an address up in a set", .setRule("OUTPUT -m set --match-set sp-preflight src")),
     ModuleRequirement(
@@ -73,7 +74,7 @@ struct ModuleRequirement: Sendable {
       .rule("OUTPUT -p tcp -j REDIRECT --to-ports 8080", table: "nat")),
     ModuleRequirement("nf_log_common", today: ["nf_log_syslog"], "writes the lines of xt_LOG", .rule("OUTPUT -j LOG")),
     ModuleRequirement(
-      "nf_conntrack_ipv6", today: ["nf_conntrack"], by: [.netfilter], "follows connections of IPv6", told: true,
+      "nf_conntrack_ipv6", today: ["nf_conntrack"], by: [.netfilter], "follows connections of IPv6", markView: true,
       .rule("OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT", family: .ipv6)),
     ModuleRequirement("nf_log_ipv4", today: ["nf_log_syslog"], "writes the lines of xt_LOG", .rule("OUTPUT -j LOG")),
     ModuleRequirement("ip_set", "sets of addresses and ports", .set(["list:set"])),
@@ -93,7 +94,7 @@ struct ModuleRequirement: Sendable {
       "iptable_mangle", today: ["nf_tables"], "the table mangle",
       .rule("OUTPUT -j ACCEPT", table: "mangle", variants: ["legacy", "nft"])),
     ModuleRequirement(
-      "xt_mark", by: [.netfilter], "tells in a mark which workload sends", told: true,
+      "xt_mark", by: [.netfilter], "tells in a mark which workload sends", markView: true,
       .rule("OUTPUT -j MARK --set-xmark 0x1/0x1")),
     ModuleRequirement(
       "xt_comment", by: [.netfilter], "says in a rule whose it is", .rule("OUTPUT -m comment --comment x -j ACCEPT")),

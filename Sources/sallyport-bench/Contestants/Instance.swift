@@ -47,7 +47,7 @@ final class Instance: Sendable {
   /// Bytes that the kernel is charged for, by map.
   func mapMemory() throws -> [(name: String, bytes: Int)] {
     try [
-      "sp_workload", "sp_classes", "sp_ports", "sp_policy", "sp_networks", "sp_senders", "sp_talks", "sp_raw_talks",
+      "sp_workload", "sp_classes", "sp_ports", "sp_policy", "sp_networks", "sp_handoffs", "sp_convs", "sp_raw_convs",
       "sp_queue", "sp_shares", "sp_counts", "sp_records", "sp_suppress", "sp_confirmed",
     ]
     .map { name in

@@ -127,7 +127,7 @@ struct StatusCommand: ParsableCommand {
     var lines = [
       ("enforcing", status.enforcing ? "yes" : "no"),
       ("agent", agent),
-      ("datapath", (status.datapath ?? "none") + (status.view == "told" ? ", told view" : "")),
+      ("datapath", (status.datapath ?? "none") + (status.view == "mark" ? ", mark view" : "")),
       ("cgroup", status.cgroup), ("generation", String(status.generation)),
       ("policy", status.policy ?? ""),
       ("rules", String(status.rules)), ("workloads", String(status.workloads)),

@@ -8,10 +8,10 @@
 /* Every ELF object, by the name of its source. */
 #define SP_OBJECTS(OBJECT)                                               \
 	OBJECT(cgroup)                                                   \
-	OBJECT(cgroup_static) /* cgroup for kernels before 5.15 */       \
+	OBJECT(cgroup_legacy) /* cgroup for kernels before 5.15 */       \
 	OBJECT(netfilter)                                                \
-	OBJECT(netfilter_static) /* netfilter for kernels before 5.17 */ \
-	OBJECT(netfilter_told)                                           \
+	OBJECT(netfilter_legacy) /* netfilter for kernels before 5.17 */ \
+	OBJECT(netfilter_mark)                                           \
 	OBJECT(workload)
 
 #define SP_OBJECT_CASE(name) sp_object_##name,

@@ -43,7 +43,7 @@ guest_ended() { # OUT STATUS
 guest_settings() { # SERIES LAYOUT
   local suites=$suites_layout netfilter=$suites_netfilter faults=no
   [[ $2 != v2 ]] || suites=$suites_cgroup
-  [[ $1 != uml ]] || suites=$suites_told netfilter=$suites_told
+  [[ $1 != uml ]] || suites=$suites_mark netfilter=$suites_mark
   # Without modules there is no iptables.
   [[ -e $store/$1/modules.img ]] || netfilter=
   # Where cgroups are is nothing to most faults, and emulation takes minutes for them.

@@ -7,10 +7,10 @@ suites_cgroup='EndToEndTests.(SameNamespace|CrossNamespace|Semantics|Change|Data
 # What a layout changes is where cgroups are: on another one than v2 fewer say as much.
 suites_layout='EndToEndTests.(SameNamespace|Adoption|Agent)Tests/'
 suites_netfilter='EndToEndTests.(Netfilter.*|SameNamespace|CrossNamespace|Semantics|Change|Datagram|Adoption|Agent)Tests/'
-# Where there are no types of the kernel's own, the told view is all that can load, and these suites speak through it anyway.
-suites_told='EndToEndTests.(NetfilterTold|SameNamespace)Tests/|DatapathTests.NetfilterObjectTests/'
+# Where there are no types of the kernel's own, the mark view is all that can load, and these suites speak through it anyway.
+suites_mark='EndToEndTests.(NetfilterMarkView|SameNamespace)Tests/|DatapathTests.NetfilterObjectTests/'
 # Those also say in two minutes that a datapath works at all.
-suites_short=$suites_told
+suites_short=$suites_mark
 version_short=5.10
 
 plan_list() {

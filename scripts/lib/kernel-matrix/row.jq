@@ -39,6 +39,6 @@ def text($prefix): map(select(startswith($prefix)));
     seconds: (if $tested then ($tested[2] | tonumber) else null end)
   }
 | select($trials != [] or $passed + (.cases.failed) > 0 or ($datapath == "cgroup"))
-# Kernels without modules get no suites of the rules. Without types of their own the told view alone can load: nothing else is asked of them.
+# Kernels without modules get no suites of the rules. Without types of their own the mark view alone can load: nothing else is asked of them.
 | .ok = ($ended == "ended" and .cases.failed == 0 and .missed == [] and ($said | contains("\n@faulted")) and ($tested == null or $tested[1] == "0")
-    and all($objects[]; .loaded or ($report.hasBTF == false and .object != "netfilter-told")))
+    and all($objects[]; .loaded or ($report.hasBTF == false and .object != "netfilter-mark")))

@@ -17,7 +17,7 @@ def notes: [
     (.failures[] | "FAIL  \($row): \(.name): \(.reason)"),
     (.programs as $programs | .objects[] | select(.loaded | not) | .object as $object
       | [$programs.refused[] | select(.object == $object)] | group_by(.program)[][0]
-      | (if $hasBTF == false and $object != "netfilter-told" then "NONE" else "FAIL" end) + "  \($row): \(.program): \(.reason)")),
+      | (if $hasBTF == false and $object != "netfilter-mark" then "NONE" else "FAIL" end) + "  \($row): \(.program): \(.reason)")),
 # The same reason on several kernels is one line.
 ([.[] | "\(.version) \(.layout)" as $row | .skips[] | {reason, row: $row, count: (.names | length)}]
   | group_by(.reason)[] | "SKIP  \(.[0].reason): \(map("\(.row) (\(.count))") | join(", "))")

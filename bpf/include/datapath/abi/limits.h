@@ -2,7 +2,7 @@
 /* Numbers that both sides agree on: the version, identities, port indices, levels. */
 #pragma once
 
-#define SP_ABI_VERSION 3u
+#define SP_ABI_VERSION 4u
 
 /* Dense identity numbers. */
 #define SP_IDENTITY_UNKNOWN 0u

@@ -11,18 +11,18 @@ struct sp_nf_config {
 };
 _Static_assert(sizeof(struct sp_nf_config) == 16, "sp_nf_config");
 
-/* What rules tell netfilter-told.bpf.c in a packet's mark, read-only after load. A mask of 0 tells always 0. */
-struct sp_told_config {
+/* What rules tell netfilter-mark.bpf.c in a packet's mark, read-only after load. A mask of 0 tells always 0. */
+struct sp_mark_config {
 	__u32 source_mask;    /* outgoing: the number of the source workload, index of sp_marks */
 	__u32 namespace_mask; /* both directions: the number of the network namespace, see sp_listener_key */
 };
-_Static_assert(sizeof(struct sp_told_config) == 8, "sp_told_config");
+_Static_assert(sizeof(struct sp_mark_config) == 8, "sp_mark_config");
 
-/* ---- sp_marks: array of netfilter-told.bpf.c, number in the mark → workload ------------------------------------------ */
+/* ---- sp_marks: array of netfilter-mark.bpf.c, number in the mark → workload ------------------------------------------ */
 
 #define SP_MARKS 65536u /* 0 = no workload: the host */
 
-/* ---- sp_listeners: hash of netfilter-told.bpf.c, who receives at a port ---------------------------------------------- */
+/* ---- sp_listeners: hash of netfilter-mark.bpf.c, who receives at a port ---------------------------------------------- */
 
 /* TCP: listening sockets; UDP: every bound socket. A socket that takes both families at any address has a row for each. */
 struct sp_listener_key {
@@ -34,14 +34,14 @@ struct sp_listener_key {
 };
 _Static_assert(sizeof(struct sp_listener_key) == 24, "sp_listener_key");
 
-/* Flags of struct sp_told_party. */
-#define SP_TOLD_CHILD 1u   /* it is below the workload, in a cgroup without labels of its own */
-#define SP_TOLD_OUTSIDE 2u /* not below the policed cgroup: always passes */
+/* Flags of struct sp_mark_endpoint. */
+#define SP_MARK_CHILD 1u   /* it is below the workload, in a cgroup without labels of its own */
+#define SP_MARK_OUTSIDE 2u /* not below the policed cgroup: always passes */
 
 /* Values of sp_marks and sp_listeners. */
-struct sp_told_party {
+struct sp_mark_endpoint {
 	__u64 workload; /* cgroup id, 0 = host */
-	__u32 flags;	/* SP_TOLD_… */
+	__u32 flags;	/* SP_MARK_… */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct sp_told_party) == 16, "sp_told_party");
+_Static_assert(sizeof(struct sp_mark_endpoint) == 16, "sp_mark_endpoint");

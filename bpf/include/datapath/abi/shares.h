@@ -4,12 +4,12 @@
 #include <linux/types.h>
 #include "verdicts.h"
 
-/* ---- Shares of sp_talks ---------------------------------------------------------------------------------------------
+/* ---- Shares of sp_convs ---------------------------------------------------------------------------------------------
  * A user is a workload and who begins (its own, or others with it). Its conversations stand in sp_queue in the order in
  * which they began, in lanes (by socket, or by the other end's address), and it holds as many as sp_share.held minus
  * sp_swept.removed. It may hold as many as are free: whoever holds more loses the oldest of its longest lane.
  */
-#define SP_TALKS 262144u /* conversations of the host */
+#define SP_CONVS 262144u /* conversations of the host */
 #define SP_LANES 8u
 
 struct sp_share_key {
@@ -39,7 +39,7 @@ struct sp_swept {
 };
 _Static_assert(sizeof(struct sp_swept) == 40, "sp_swept");
 
-/* sp_queue: hash, sp_queue_key → sp_talk_key of the conversation. */
+/* sp_queue: hash, sp_queue_key → sp_conv_key of the conversation. */
 struct sp_queue_key {
 	__u64 workload;
 	__u32 sequence;

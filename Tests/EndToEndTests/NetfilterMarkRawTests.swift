@@ -1,4 +1,4 @@
-// Raw sockets in the told view: nothing tells a user's socket from the kernel's there, so the form of a message decides.
+// Raw sockets in the mark view: nothing tells a user's socket from the kernel's there, so the form of a message decides.
 import Kernel
 import Policy
 import SystemPackage
@@ -8,10 +8,10 @@ import Testing
 @testable import Enforcement
 
 @Suite(
-  "Told view of netfilter: raw sockets", .serialized,
+  "Mark view of netfilter: raw sockets", .serialized,
   .requires(
-    .root, .bpf, .cgroups, .pins, .networkNamespaces, .program("iptables", package: "iptables")), .policedAsTold)
-struct NetfilterToldRawTests {
+    .root, .bpf, .cgroups, .pins, .networkNamespaces, .program("iptables", package: "iptables")), .policedInMarkView)
+struct NetfilterMarkRawTests {
   let policed: Policed
   init() throws { policed = try Policed.shared }
 

@@ -1,4 +1,4 @@
-// The told view of the netfilter datapath: marks by cgroup, listeners by sock_diag, replies by connection tracking.
+// The mark view of the netfilter datapath: marks by cgroup, listeners by sock_diag, replies by connection tracking.
 import Kernel
 import Policy
 import SystemPackage
@@ -8,15 +8,15 @@ import Testing
 @testable import Enforcement
 
 @Suite(
-  "Told view of netfilter", .serialized,
+  "Mark view of netfilter", .serialized,
   .requires(
-    .root, .bpf, .cgroups, .pins, .networkNamespaces, .program("iptables", package: "iptables")), .policedAsTold)
-struct NetfilterToldTests {
+    .root, .bpf, .cgroups, .pins, .networkNamespaces, .program("iptables", package: "iptables")), .policedInMarkView)
+struct NetfilterMarkViewTests {
   let policed: Policed
-  let told: ToldState
+  let markState: MarkState
   init() throws {
     policed = try Policed.shared
-    told = try #require((policed.datapath as? NetfilterDatapath)?.told)
+    markState = try #require((policed.datapath as? NetfilterDatapath)?.markState)
   }
 
   private func webAndStore() async throws -> (web: PolicedThread, db: PolicedThread, host: PolicedThread) {
@@ -33,7 +33,7 @@ struct NetfilterToldTests {
     let listeners = try db.run {
       (try TestSocket.listening(family.loopback, 9000), try TestSocket.listening(family.loopback, 9002))
     }
-    try told.tellListeners()
+    try markState.tellListeners()
     let client = try web.run {
       let client = try TestSocket.tcp(family)
       try client.connect(family.loopback, 9000)
@@ -54,7 +54,7 @@ struct NetfilterToldTests {
     let (web, db, host) = try await webAndStore()
     let server = try db.run { try TestSocket.bound(family.loopback, 9001) }
     let other = try db.run { try TestSocket.bound(family.loopback, 9002) }
-    try told.tellListeners()
+    try markState.tellListeners()
     let client = try web.run {
       let client = try TestSocket.udp(family)
       try client.send("ask", to: family.loopback, 9001)
@@ -116,7 +116,7 @@ struct NetfilterToldTests {
   /// An established connection; nobody listens any more.
   private func connection(from web: PolicedThread, to db: PolicedThread) throws -> (TestSocket, TestSocket) {
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
-    try told.tellListeners()
+    try markState.tellListeners()
     let client = try web.run {
       let client = try TestSocket.tcp()
       try client.connect("127.0.0.1", 9000)
@@ -136,7 +136,7 @@ struct NetfilterToldTests {
     let listeners = try db.run {
       (try TestSocket.listening("127.0.0.1", 9000), try TestSocket.listening("127.0.0.1", 9003))
     }
-    try told.tellListeners()
+    try markState.tellListeners()
     for (thread, port, refusal) in [
       (inner, 9000, nil), (inner, 9003, .connectionRefused), (outer, 9000, .connectionRefused), (outer, 9003, nil),
       (plain, 9000, .connectionRefused), (plain, 9003, nil),
@@ -159,7 +159,7 @@ struct NetfilterToldTests {
     try await policed.label(parent.cgroup, "app=strict", rejectingChildren: true)
     let db = try await policed.workload("db", "app=db")
     let listener = try db.run { try TestSocket.listening("127.0.0.1", 9000) }
-    try told.tellListeners()
+    try markState.tellListeners()
     #expect(try parent.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == nil)
     #expect(try child.refusal { try TestSocket.tcp().connect("127.0.0.1", 9000) } == .connectionRefused)
     _ = listener
@@ -171,7 +171,7 @@ struct NetfilterToldTests {
     let address = family == .ipv4 ? "10.77.0.2" : "fd77::2"
     let listener = try db.run(in: pair.right) { try TestSocket.listening(address, 9000) }
     let receiver = try db.run(in: pair.right) { try TestSocket.bound(address, 9001) }
-    try told.tellListeners()
+    try markState.tellListeners()
     let client = try web.run(in: pair.left) {
       let client = try TestSocket.tcp(family)
       try client.connect(address, 9000)
@@ -197,7 +197,7 @@ struct NetfilterToldTests {
   func revokedDatagrams(family: Family) async throws {
     let (web, db, _) = try await webAndStore()
     let server = try db.run { try TestSocket.bound(family.loopback, 9001) }
-    try told.tellListeners()
+    try markState.tellListeners()
     let client = try web.run {
       let client = try TestSocket.udp(family)
       try client.send("1", to: family.loopback, 9001)
@@ -224,7 +224,7 @@ struct NetfilterToldTests {
   func revokedStreams(family: Family) async throws {
     let (web, db, _) = try await webAndStore()
     let listener = try db.run { try TestSocket.listening(family.loopback, 9000) }
-    try told.tellListeners()
+    try markState.tellListeners()
     let client = try web.run {
       let client = try TestSocket.tcp(family)
       try client.connect(family.loopback, 9000)
@@ -255,7 +255,7 @@ struct NetfilterToldTests {
 
   @Test("detach leaves neither rules nor pins")
   func detach() async throws {
-    try await Policed.with(.netfilter, view: .told) { policed in
+    try await Policed.with(.netfilter, view: .mark) { policed in
       try await policed.apply(Policed.allowing("app=web", to: "app=db", "tcp/9000"))
       _ = try await policed.workload("web", "app=web")
       // Which of the two it is depends on what the kernel has.

@@ -1,16 +1,16 @@
-// What the netfilter datapath does by itself in the told view: it looks again who listens when it is asked to.
+// What the netfilter datapath does by itself in the mark view: it looks again who listens when it is asked to.
 internal import Kernel
 internal import Policy
 internal import Synchronization
 
 extension NetfilterDatapath {
   /// Starts to look whenever a program refuses something for a receiver that it was not told of.
-  func watchListeners(_ told: ToldState) throws(DatapathError) {
+  func watchListeners(_ markState: MarkState) throws(DatapathError) {
     guard listenerWatch.withLock({ $0 == nil }) else { return }
     do throws(KernelError) {
       let watch = try ListenerWatch.start {
         // It is asked again by the next refusal, and by the agent from time to time.
-        try? told.tellListeners()
+        try? markState.tellListeners()
       }
       listenerWatch.withLock { $0 = watch }
       kernel.observer.set { events in
@@ -21,11 +21,11 @@ extension NetfilterDatapath {
     }
   }
 
-  /// Takes cgroups that were removed out of the rules of the told view: no program could write a table that names them.
+  /// Takes cgroups that were removed out of the rules of the mark view: no program could write a table that names them.
   ///
   /// Their living sockets go on by what is tracked; who receives for them is told as before.
   package func leaveEnded() throws(DatapathError) {
-    if let told { try followWorkloads(told) }
+    if let markState { try followWorkloads(markState) }
   }
 
   /// Ends it; no look is under way when it returns.

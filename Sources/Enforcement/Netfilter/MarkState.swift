@@ -1,28 +1,28 @@
-// What the told view must be told: numbers of workloads and namespaces in the mark, and who listens where.
+// What the mark view must be told: numbers of workloads and namespaces in the mark, and who listens where.
 internal import BPF
 internal import CDatapath
 internal import Kernel
 internal import Synchronization
 internal import SystemPackage
 
-/// The tables and rules of the told view that change with workloads, namespaces and sockets.
+/// The tables and rules of the mark view that change with workloads, namespaces and sockets.
 ///
 /// A number is given away as late as possible: rules that could not be rewritten may still write it into marks.
-final class ToldState: Sendable {
+final class MarkState: Sendable {
   let layout: MarkLayout
   private let scope: CgroupDirectory
-  private let marks: BPFMap<UInt32, sp_told_party>
-  private let listeners: BPFMap<sp_listener_key, sp_told_party>
+  private let marks: BPFMap<UInt32, sp_mark_endpoint>
+  private let listeners: BPFMap<sp_listener_key, sp_mark_endpoint>
   private let state: Mutex<State>
 
   private struct State {
     var workloads: [CgroupID: WorkloadRow]
     /// Of cgroups that rules match.
-    var sources: [CgroupID: (number: UInt32, party: ToldParty)] = [:]
+    var sources: [CgroupID: (number: UInt32, endpoint: MarkEndpoint)] = [:]
     var lastSource: UInt32 = 0
     var namespaces: [NetworkNamespace.Identity: (number: UInt32, namespace: NetworkNamespace)] = [:]
     /// What is in sp_listeners.
-    var told: [ListenerKey: ToldParty] = [:]
+    var told: [ListenerKey: MarkEndpoint] = [:]
     /// What an agent before us told, by the numbers that rules in force still have, and those numbers.
     var former: [sp_listener_key] = []
     var formerNamespaces: Set<UInt32> = []
@@ -37,25 +37,25 @@ final class ToldState: Sendable {
     do throws(BPFError) {
       marks = try .pinned(pins.map("sp_marks"), type: .array)
       listeners = try .pinned(pins.map("sp_listeners"), type: .hash)
-      let path = pins.map(PinnedState.pin(of: ".rodata.told"))
-      let config = try BPFMap<UInt32, sp_told_config>.pinned(path).value(for: 0)
+      let path = pins.map(PinnedState.pin(of: ".rodata.mark"))
+      let config = try BPFMap<UInt32, sp_mark_config>.pinned(path).value(for: 0)
       layout = Rows.layout(config)
       let former = try listeners.keys()
       state.withLock { state in
         state.former = former
         state.formerNamespaces = Set(former.map(\.namespace))
       }
-      try marks.set(Rows.told(scope.level > 0 ? .outside : .host), for: 0)
+      try marks.set(Rows.mark(scope.level > 0 ? .outside : .host), for: 0)
       for (number, row) in try marks.entries() where row.workload != 0 {
-        let party = Rows.told(row)
-        guard let id = party.workload, !party.isChild, number <= layout.lastSource else { continue }
+        let endpoint = Rows.mark(row)
+        guard let id = endpoint.workload, !endpoint.isChild, number <= layout.lastSource else { continue }
         state.withLock { state in
-          state.sources[id] = (number, party)
+          state.sources[id] = (number, endpoint)
           state.lastSource = max(state.lastSource, number)
         }
       }
     } catch {
-      throw DatapathError("open told tables", pins.published, underlying: error, remedy: error.remedy)
+      throw DatapathError("open mark tables", pins.published, underlying: error, remedy: error.remedy)
     }
   }
 
@@ -82,18 +82,18 @@ final class ToldState: Sendable {
   /// The rules of a namespace, which must have been entered, by the workloads of now.
   func source(for namespace: NetworkNamespace) throws(DatapathError) -> SourceView {
     let number = state.withLock { $0.namespaces[namespace.identity]?.number } ?? 0
-    return .told(try sources(), mask: layout.whole, namespace: layout.namespace(number))
+    return .marked(try sources(), mask: layout.whole, namespace: layout.namespace(number))
   }
 
   /// What marks the workloads; those that have no number yet get one, and sp_marks says so before any rule does.
-  private func sources() throws(DatapathError) -> [ToldSource] {
+  private func sources() throws(DatapathError) -> [MarkSource] {
     do throws(KernelError) {
-      let found = try ToldCgroups(state.withLock { $0.workloads }, below: scope).sources()
-      var made: [ToldSource] = []
+      let found = try MarkCgroups(state.withLock { $0.workloads }, below: scope).sources()
+      var made: [MarkSource] = []
       for source in found {
         let number = try number(of: source)
         let path = String(decoding: source.path.bytes.dropFirst(), as: UTF8.self)
-        made.append(ToldSource(path: path, mark: layout.mark(source: number)))
+        made.append(MarkSource(path: path, mark: layout.mark(source: number)))
       }
       return made
     } catch {
@@ -101,9 +101,9 @@ final class ToldState: Sendable {
     }
   }
 
-  private func number(of source: ToldCgroups.Source) throws(KernelError) -> UInt32 {
+  private func number(of source: MarkCgroups.Source) throws(KernelError) -> UInt32 {
     try state.withLock { state throws(KernelError) in
-      if let known = state.sources[source.id], known.party == source.party { return known.number }
+      if let known = state.sources[source.id], known.endpoint == source.endpoint { return known.number }
       let used = Set(state.sources.values.map(\.number))
       var number = state.lastSource
       repeat {
@@ -114,17 +114,17 @@ final class ToldState: Sendable {
             remedy: "the marks have room for \(layout.lastSource) cgroups: label fewer, or choose a wider mark mask")
         }
       } while used.contains(number)
-      do throws(BPFError) { try marks.set(Rows.told(source.party), for: number) } catch {
+      do throws(BPFError) { try marks.set(Rows.mark(source.endpoint), for: number) } catch {
         throw KernelError(error.operation, error.subject, error.errno)
       }
       state.lastSource = number
-      state.sources[source.id] = (number, source.party)
+      state.sources[source.id] = (number, source.endpoint)
       return number
     }
   }
 
   /// Frees the numbers of cgroups that no rule names any more: all rules were rewritten.
-  func freeNumbers(except sources: [ToldSource]) {
+  func freeNumbers(except sources: [MarkSource]) {
     let used = Set(sources.map(\.mark))
     state.withLock { state in
       state.sources = state.sources.filter { used.contains(layout.mark(source: $0.value.number)) }
@@ -178,8 +178,8 @@ final class ToldState: Sendable {
   func tellListeners() throws(DatapathError) {
     try state.withLock { state throws(DatapathError) in
       do throws(KernelError) {
-        var cgroups = try ToldCgroups(state.workloads, below: scope)
-        var wanted: [ListenerKey: ToldParty] = [:]
+        var cgroups = try MarkCgroups(state.workloads, below: scope)
+        var wanted: [ListenerKey: MarkEndpoint] = [:]
         for (number, namespace) in state.namespaces.values {
           try Listeners.list(in: namespace, number: number, &cgroups, into: &wanted)
         }
@@ -189,7 +189,7 @@ final class ToldState: Sendable {
         do throws(BPFError) {
           try listeners.removeAll(gone.map { Rows.listener($0) })
           for key in gone { state.told[key] = nil }
-          try listeners.setAll(changed.map { (Rows.listener($0.key), Rows.told($0.value)) })
+          try listeners.setAll(changed.map { (Rows.listener($0.key), Rows.mark($0.value)) })
           state.told = wanted
         } catch {
           throw KernelError(error.operation, error.subject, error.errno)
@@ -199,4 +199,7 @@ final class ToldState: Sendable {
       }
     }
   }
+
+  /// How many receivers the programs know.
+  var listenerCount: Int { state.withLock { $0.told.count } }
 }

@@ -1,12 +1,12 @@
-// Whose a cgroup is: its nearest labelled ancestor, by paths, for what the kernel cannot tell the told view itself.
+// Whose a cgroup is: its nearest labelled ancestor, by paths, for what the kernel cannot tell the mark view itself.
 internal import Kernel
 internal import SystemPackage
 
 /// The labelled cgroups with their paths, at one instant.
-struct ToldCgroups {
+struct MarkCgroups {
   private let scope: CgroupDirectory
   private var labelled: [FilePath: (id: CgroupID, row: WorkloadRow)] = [:]
-  private var known: [CgroupID: ToldParty?] = [:]
+  private var known: [CgroupID: MarkEndpoint?] = [:]
   /// Workloads whose cgroups were removed: no rule can name them, but their sockets may receive.
   private var ended: Set<CgroupID> = []
 
@@ -26,7 +26,7 @@ struct ToldCgroups {
   struct Source {
     let id: CgroupID
     let path: FilePath
-    let party: ToldParty
+    let endpoint: MarkEndpoint
   }
 
   /// What rules have to match, ancestors first.
@@ -34,10 +34,10 @@ struct ToldCgroups {
   /// A workload that rejects unlabelled children has one for each child that is there now.
   func sources() throws(KernelError) -> [Source] {
     var found: [Source] = []
-    if scope.level > 0 { found.append(Source(id: scope.id, path: scope.path, party: .host)) }
+    if scope.level > 0 { found.append(Source(id: scope.id, path: scope.path, endpoint: .host)) }
     for (path, (id, row)) in labelled {
       found.removeAll { $0.id == id }
-      found.append(Source(id: id, path: path, party: ToldParty(workload: id)))
+      found.append(Source(id: id, path: path, endpoint: MarkEndpoint(workload: id)))
       if row.rejectsUnlabelledChildren { found += try unlabelledChildren(of: id) }
     }
     return found.sorted { left, right in
@@ -52,26 +52,26 @@ struct ToldCgroups {
     for name in (try? directory.childNames()) ?? [] {
       // What goes meanwhile needs no rule.
       guard let child = try? directory.child(name), labelled[child.path] == nil else { continue }
-      found.append(Source(id: child.id, path: child.path, party: ToldParty(workload: id, isChild: true)))
+      found.append(Source(id: child.id, path: child.path, endpoint: MarkEndpoint(workload: id, isChild: true)))
     }
     return found
   }
 
   /// Whose a socket is that this cgroup made; nil if the cgroup is gone, so that nobody can say.
-  mutating func party(of cgroup: CgroupID) throws(KernelError) -> ToldParty? {
-    if let party = known[cgroup] { return party }
-    var party = ended.contains(cgroup) ? ToldParty(workload: cgroup) : nil
-    if let directory = try scope.hierarchy.directory(id: cgroup) { party = self.party(at: directory.path) }
-    known.updateValue(party, forKey: cgroup)
-    return party
+  mutating func endpoint(of cgroup: CgroupID) throws(KernelError) -> MarkEndpoint? {
+    if let endpoint = known[cgroup] { return endpoint }
+    var endpoint = ended.contains(cgroup) ? MarkEndpoint(workload: cgroup) : nil
+    if let directory = try scope.hierarchy.directory(id: cgroup) { endpoint = self.endpoint(at: directory.path) }
+    known.updateValue(endpoint, forKey: cgroup)
+    return endpoint
   }
 
-  private func party(at path: FilePath) -> ToldParty {
+  private func endpoint(at path: FilePath) -> MarkEndpoint {
     guard path.starts(with: scope.path) else { return .outside }
     var above = path
     while true {
       if let (id, row) = labelled[above] {
-        return ToldParty(workload: id, isChild: row.rejectsUnlabelledChildren && above != path)
+        return MarkEndpoint(workload: id, isChild: row.rejectsUnlabelledChildren && above != path)
       }
       guard above != scope.path, !above.components.isEmpty else { return .host }
       above.removeLastComponent()

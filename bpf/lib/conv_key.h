@@ -3,19 +3,19 @@
 #pragma once
 #include "../maps.h"
 #include "packet.h"
-#include "policy.h"
 
 /* Who began, for a packet in `direction`: an ICMP echo reply belongs to the other end's request. */
 static __always_inline __u32 sp_initiator(const struct sp_packet *packet, __u32 direction)
 {
 	__u8 type = packet->icmp_type;
 
-	if ((packet->protocol == SP_ICMP && type == 0) || (packet->protocol == SP_ICMP6 && type == 129))
+	if ((packet->protocol == IPPROTO_ICMP && type == ICMP_ECHOREPLY) ||
+	    (packet->protocol == IPPROTO_ICMPV6 && type == ICMPV6_ECHO_REPLY))
 		return !direction;
 	return direction;
 }
 
-static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct sp_packet *packet, __u32 direction,
+static __always_inline void sp_conv_fill(struct sp_conv_key *key, const struct sp_packet *packet, __u32 direction,
 					 __u64 cookie)
 {
 	int out = direction == SP_OUTGOING;
@@ -38,19 +38,22 @@ static __always_inline void sp_talk_fill(struct sp_talk_key *key, const struct s
 
 static __always_inline __u64 sp_idle_limit(__u8 protocol)
 {
-	return protocol == SP_ICMP || protocol == SP_ICMP6 ? config.icmp_idle : config.udp_idle;
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ? config.icmp_idle : config.udp_idle;
 }
 
 /* The destination of a conversation, seen from the end that began it. */
-static __always_inline __u32 sp_talk_port_index(const struct sp_packet *packet, __u32 direction, __u32 initiator)
+static __always_inline __u32 sp_conv_port_index(const struct sp_packet *packet, __u32 direction, __u32 initiator)
 {
 	__u16 port;
 
-	if (packet->protocol == SP_ICMP)
-		return sp_port_index(SP_ICMP, packet->icmp_type == 0 && direction != initiator ? 8 : packet->icmp_type);
-	if (packet->protocol == SP_ICMP6)
-		return sp_port_index(SP_ICMP6,
-				     packet->icmp_type == 129 && direction != initiator ? 128 : packet->icmp_type);
+	if (packet->protocol == IPPROTO_ICMP)
+		return sp_port_index(IPPROTO_ICMP, packet->icmp_type == ICMP_ECHOREPLY && direction != initiator
+							   ? ICMP_ECHO
+							   : packet->icmp_type);
+	if (packet->protocol == IPPROTO_ICMPV6)
+		return sp_port_index(IPPROTO_ICMPV6, packet->icmp_type == ICMPV6_ECHO_REPLY && direction != initiator
+							     ? ICMPV6_ECHO_REQUEST
+							     : packet->icmp_type);
 	port = direction == initiator ? packet->destination_port : packet->source_port;
 	return sp_port_index(packet->protocol, bpf_ntohs(port));
 }
