@@ -37,7 +37,7 @@ struct NetfilterObjectTests {
 
   @Test("The mark view loads, with the same two programs and the tables that the agent keeps for it")
   func toldView() throws {
-    let open = try BPFObject.open(bytes: unsafe Self.bytes(.netfilter_mark).bytes, name: "sp_told")
+    let open = try BPFObject.open(bytes: unsafe Self.bytes(.netfilter_mark).bytes, name: "sp_mark")
     try open.setReadOnlyData(".rodata.config", Self.oldest)
     try open.setReadOnlyData(".rodata.mark", sp_mark_config(source_mask: 0xFFFF_0000, namespace_mask: 0xFF))
     let loaded = try open.load()
