@@ -230,6 +230,7 @@ struct ListedStatus: Decodable {
   }
 
   var agentPid: Int32?
+  var generation: UInt32
   var workloads: Int
   var ended: Int
   var revoked: Int

@@ -146,7 +146,9 @@ struct ShareTests {
     func lanes(_ port: UInt16) throws -> [UInt16: UInt8] {
       var found: [UInt16: UInt8] = [:]
       for (key, talk) in try talks.entries()
-      where talk.owner == web.cgroup.id.rawValue && talk.direction == 0 && key.remote_port == port.bigEndian {
+      where talk.owner == web.cgroup.id.rawValue && talk.direction == .SP_OUTGOING
+        && key.remote_port == port.bigEndian
+      {
         found[UInt16(bigEndian: talk.local_port)] = talk.lane
       }
       return found

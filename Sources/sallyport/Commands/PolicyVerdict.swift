@@ -39,7 +39,7 @@ struct PolicyVerdict: ParsableCommand {
   /// Whom --to names, and the port that it or --port names.
   private func destination() throws -> (end: String, port: String?)? {
     guard let to else { return nil }
-    guard let (address, number?) = try WhyReader.address(to) else { return (to, port) }
+    guard case (let address, let number?)? = try WhyReader.address(to) else { return (to, port) }
     let named = "tcp/\(number)"
     if let port, port.split(separator: "/").last != "\(number)" {
       throw ValidationError("--to names port \(number) and --port \(port): name one")
