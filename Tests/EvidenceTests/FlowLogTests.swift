@@ -76,6 +76,24 @@ final class Folder {
     #expect(all.gaps == 0 && new.gaps == 0)
   }
 
+  @Test("Who reads what is there ends, although more is written as fast as it is read", arguments: [1 << 20, 30, 1])
+  func present(rotateAfter: Int) throws {
+    let folder = try Folder()
+    defer { folder.remove() }
+    let path = folder.path.appending("flows.jsonl")
+    var log = try FlowLog.open(.init(path: path, rotateAfter: rotateAfter, keep: 3))
+    for number in 0..<3 { try log.append(bytes("record \(number)\n"), count: 1) }
+    var reader = try FlowLogReader.open(path, from: .oldest)
+    var read: [String] = []
+    try reader.readPresent { line in
+      read.append(String(decoding: line, as: UTF8.self))
+      try #require(read.count < 50)
+      for _ in 0..<3 { try log.append(bytes("record more\n"), count: 1) }
+    }
+    #expect(read.starts(with: ["record 0"]))
+    #expect(rotateAfter == 1 || read == ["record 0", "record 1", "record 2"], "\(read)")
+  }
+
   @Test("A reader that is left behind by rotation says so and goes on with the oldest file")
   func leftBehind() throws {
     let folder = try Folder()

@@ -19,6 +19,8 @@ package struct FlowLogReader: ~Copyable {
   private var inode: UInt64
   private var offset: Int64 = 0
   private var partial: [UInt8] = []
+  /// Where reading ends although more may be written; nil = wherever the log ends.
+  private var end: (inode: UInt64, size: Int64)?
   /// How often files were rotated away before they were read.
   package private(set) var gaps = 0
 
@@ -51,6 +53,15 @@ package struct FlowLogReader: ~Copyable {
     }
   }
 
+  /// Likewise, but what is written meanwhile is left out: a busy host writes as fast as this reads.
+  package mutating func readPresent(_ body: (ArraySlice<UInt8>) throws -> Void) throws {
+    let current = try Self.openFile(path)
+    end = Self.status(of: current)
+    try? current.close()
+    defer { end = nil }
+    try readAvailable(body)
+  }
+
   private mutating func readToEnd(_ body: (ArraySlice<UInt8>) throws -> Void) throws {
     // Cut short from outside (`> flows.jsonl`): begin again instead of waiting for the old length.
     if Self.status(of: file).size < offset {
@@ -60,9 +71,11 @@ package struct FlowLogReader: ~Copyable {
     var chunk = [UInt8](repeating: 0, count: 256 * 1024)
     while true {
       let count: Int
+      var room = chunk.count
+      if let end, end.inode == inode { room = min(room, Int(max(0, end.size - offset))) }
       do {
         count = try unsafe chunk.withUnsafeMutableBytes {
-          try unsafe file.read(fromAbsoluteOffset: offset, into: $0)
+          try unsafe file.read(fromAbsoluteOffset: offset, into: UnsafeMutableRawBufferPointer(rebasing: $0[..<room]))
         }
       } catch {
         throw FlowLogError("read flow log", path, error)
@@ -91,13 +104,17 @@ package struct FlowLogReader: ~Copyable {
 
   /// Goes to the file after this one if this one was rotated away; false if it is still the current one.
   private mutating func moveToNextFile(_ body: (ArraySlice<UInt8>) throws -> Void) throws -> Bool {
-    guard let current = Self.inode(at: path), current != inode else { return false }
+    guard let current = Self.inode(at: path), current != inode, end?.inode != inode else { return false }
     // What was written between our last read and the rename.
     try readToEnd(body)
     var number = 1
     while let found = Self.inode(at: FlowLog.path(path, number)), found != inode { number += 1 }
     if Self.inode(at: FlowLog.path(path, number)) == nil {
       gaps += 1
+      // The file in which reading was to end is gone as well.
+      if let end, !(0...Self.oldest(path)).contains(where: { Self.inode(at: FlowLog.path(path, $0)) == end.inode }) {
+        return false
+      }
       number = Self.oldest(path) + 1
     }
     let next = try Self.openFile(FlowLog.path(path, number - 1))

@@ -24,7 +24,7 @@ struct FlowsCommand: AsyncParsableCommand {
       var reader = try FlowLogReader.open(path, from: .oldest)
       if options.output == .table { Terminal.write(table.header) }
       if follow { return try await FlowLogReader.follow(path, from: .oldest) { line in try show(line, table, filter) } }
-      try reader.readAvailable { line in try show(line, table, filter) }
+      try reader.readPresent { line in try show(line, table, filter) }
     } catch let error as FlowLogError {
       guard error.errno != .permissionDenied else {
         throw Failure(

@@ -34,7 +34,7 @@ struct WhyFlow: Hashable {
     var found: Set<WhyFlow> = []
     do {
       var reader = try FlowLogReader.open(path, from: .oldest)
-      try reader.readAvailable { line in
+      try reader.readPresent { line in
         guard let flow = FlowLine(json: line) else { return }
         guard flow.time.hasPrefix(time) || flow.time.dropFirst(11).hasPrefix(time) else { return }
         found.insert(WhyFlow(flow))
