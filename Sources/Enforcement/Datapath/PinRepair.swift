@@ -13,15 +13,16 @@ extension PinnedState {
 
   /// Pins again what is missing: links lead to programs, programs to maps, and maps to programs that rules hold.
   ///
+  /// - Parameter everything: also where no table is missing: a pin of another map may be.
   /// - Returns: the names of what was pinned.
   /// - Throws: when a table is missing that nothing leads to; what is attached stays as it is.
-  func repair() throws(DatapathError) -> [String] {
+  func repair(everything: Bool = false) throws(DatapathError) -> [String] {
     do throws(BPFError) {
       var done: [String] = []
       do throws(KernelError) {
         for part in ["maps", "programs", "links"] { try makeDirectory("\(published)/\(part)", mayExist: true) }
       } catch { throw BPFError(error) }
-      if isMissing("programs", object.programs) || isMissing("maps", Self.tables) {
+      if everything || isMissing("programs", object.programs) || isMissing("maps", Self.tables) {
         let held = try living()
         for (name, number) in held.programs.sorted(by: { $0.key < $1.key }) where !isThere(program(name)) {
           try BPFProgram.numbered(number).pin(at: program(name))

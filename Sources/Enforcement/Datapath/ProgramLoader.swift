@@ -209,6 +209,18 @@ struct ProgramLoader {
   // MARK: As it is, or in place
 
   private mutating func adopt() throws(DatapathError) {
+    guard try adopt(mayMake: false) else {
+      // A map that any program uses is found by that program; what is missing then is used by none.
+      let repaired = try pins.repair(everything: true)
+      if !repaired.isEmpty { notes.append("pinned again: \(repaired.joined(separator: ", "))") }
+      _ = try adopt(mayMake: true)
+      return
+    }
+  }
+
+  /// Takes over what is pinned; false, with nothing done, if pins of maps are missing and may not be made.
+  private mutating func adopt(mayMake: Bool) throws(DatapathError) -> Bool {
+    let present = Set(try pins.names(in: "maps"))
     do throws(BPFError) {
       let path = pins.map(PinnedState.configName)
       let held = try BPFMap<UInt32, sp_config>.pinned(path).value(for: 0)
@@ -217,8 +229,13 @@ struct ProgramLoader {
       // What has the same maps may take over.
       let candidates = EmbeddedObject.of(kind, view: pins.view)
       let loaded = try loadBest(of: candidates) { object throws(BPFError) in
-        for name in object.mapNames where !name.contains(".") { try object.reusePinnedMap(name, path: pins.map(name)) }
+        for name in object.mapNames where present.contains(name) {
+          try object.reusePinnedMap(name, path: pins.map(name))
+        }
       }
+      let absent = loaded.object.mapNames.filter { !$0.contains(".") && !present.contains($0) }
+      guard absent.isEmpty || mayMake else { return false }
+      for name in absent { try loaded.object.mapDescriptor(named: name).pin(at: pins.map(name)) }
       let wanted = Rows.config(options, features: loaded.features)
       var replaced = 0
       for name in object.programs {
@@ -235,6 +252,7 @@ struct ProgramLoader {
         }
         notes.append("replaced \(replaced) programs in place")
       }
+      return true
     } catch {
       throw DatapathError("adopt", pins.published, underlying: error, remedy: error.remedy)
     }
